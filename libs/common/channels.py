@@ -1,0 +1,110 @@
+"""Connected Pages and their assistants, as conversation and sender read them.
+
+The console owns the collections `channels` and `assistants`; until it exists, the development
+stack's seed writes them. Readers keep what they read for a short time and drop it at once when
+`messenger.channels` says that something changed.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar, cast
+
+from prometheus_client import Counter
+from pydantic import BaseModel, ConfigDict, Field
+
+from libs.common.mongo import Database, GroupReader
+
+CHANNELS_COLLECTION = "channels"
+ASSISTANTS_COLLECTION = "assistants"
+CACHE_S = 30.0
+
+ChannelStatus = Literal["active", "expired", "revoked", "disconnected"]
+
+LOOKUPS = Counter("assistant_channel_lookups_total", "Channel and assistant look-ups.", ["outcome"])
+
+
+class _Stored(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+    id: str = Field(alias="_id")
+
+    def to_document(self) -> dict[str, Any]:
+        return self.model_dump(by_alias=True)
+
+
+S = TypeVar("S", bound=_Stored)
+
+
+class ChannelSettings(BaseModel):
+    """What an administrator may set for one Page. Lengths in characters, times in seconds."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    max_message_length: int = Field(2000, ge=50, le=2000)
+    quiet_window_s: float = Field(0.8, ge=0, le=10)
+    prompt_addition: str = ""
+    text_only_reply: str = (
+        "Sorry, I can only read text here. Please describe in words what you need."
+    )
+    fallback_text: str = (
+        "Sorry, I can't answer right now. Please try again in a moment, or write “human” to reach "
+        "a person."
+    )
+    welcome_prompt: str = "Greet the person in one or two sentences and say what you can help with."
+    get_started_payload: str = "GET_STARTED"
+
+
+class Channel(_Stored):
+    """One connected Page; `_id` is the page id."""
+
+    workspace_id: str
+    assistant_id: str
+    page_name: str
+    enabled: bool = True
+    status: ChannelStatus = "active"
+    token: str = Field(description="encrypted, with the page id as context", repr=False)
+    settings: ChannelSettings = ChannelSettings()
+
+
+class Assistant(_Stored):
+    """Who answers. `provider` and `model` None: what the service was started with."""
+
+    workspace_id: str
+    name: str
+    system_prompt: str
+    knowledge: str = ""
+    model: str | None = None
+    session_idle_s: float = Field(24 * 3600, gt=0, description="then a new session begins")
+
+
+class ChannelDirectory:
+    """Channels and assistants by id, cached for `CACHE_S`, unknown ones included."""
+
+    def __init__(self, database: Database, clock: Callable[[], float] = time.monotonic) -> None:
+        self._channels = GroupReader(database[CHANNELS_COLLECTION])
+        self._assistants = GroupReader(database[ASSISTANTS_COLLECTION])
+        self._clock = clock
+        self._cache: dict[tuple[str, str], tuple[float, _Stored | None]] = {}
+
+    async def channel(self, page_id: str) -> Channel | None:
+        return await self._get("channel", self._channels, Channel, page_id)
+
+    async def assistant(self, assistant_id: str) -> Assistant | None:
+        return await self._get("assistant", self._assistants, Assistant, assistant_id)
+
+    def forget(self, page_id: str) -> None:
+        """Drop what is known of a page, and every assistant: they are few and quickly read."""
+        self._cache.pop(("channel", page_id), None)
+        for key in [key for key in self._cache if key[0] == "assistant"]:
+            del self._cache[key]
+
+    async def _get(self, kind: str, reader: GroupReader, model: type[S], wanted: str) -> S | None:
+        known = self._cache.get((kind, wanted))
+        if known is not None and self._clock() < known[0]:
+            LOOKUPS.labels("cached").inc()
+            return cast("S | None", known[1])  # the kind is part of the key
+        document = await reader.read(wanted)
+        value = model.model_validate(document) if document is not None else None
+        self._cache[kind, wanted] = (self._clock() + CACHE_S, value)
+        LOOKUPS.labels("read").inc()
+        return value

@@ -1,0 +1,21 @@
+"""What went wrong, said so that the caller knows what to do about it."""
+
+from typing import ClassVar
+
+
+class ProjectError(Exception):
+    """Base of our own errors. `code` is stable: it stands in metrics, events and API answers."""
+
+    code: ClassVar[str] = "error"
+
+
+class TransientError(ProjectError):
+    """Trying the same thing again later may work: the consumer retries, in place and in order."""
+
+    code = "transient"
+
+
+class PermanentError(ProjectError):
+    """Trying again cannot help: the consumer puts the record among the dead letters."""
+
+    code = "permanent"

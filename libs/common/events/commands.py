@@ -1,0 +1,35 @@
+"""Requests to the sender. Keyed by page, so that one sender owns a page's rate limit."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from libs.common.events.base import ConversationRecord
+from libs.common.events.outcomes import Origin
+
+SenderAction = Literal["mark_seen", "typing_on", "typing_off"]
+
+
+class SendText(ConversationRecord):
+    """Send a text in as many parts as it needs. `event_id` is the `command_id`.
+
+    The same `command_id` may come any number of times; it is sent once. `epoch` is the takeover
+    epoch the assistant's turn began with: after a takeover it no longer fits, and nothing is sent.
+    """
+
+    type: Literal["send.text"] = "send.text"
+    origin: Origin
+    text: str
+    turn_id: str | None = None
+    epoch: int | None = Field(None, description="required for the assistant")
+
+    @property
+    def command_id(self) -> str:
+        return self.event_id
+
+
+class SendAction(ConversationRecord):
+    """Show that we have seen, or are writing. Worth nothing a few seconds later: never retried."""
+
+    type: Literal["send.action"] = "send.action"
+    actions: tuple[SenderAction, ...] = Field(min_length=1, description="in this order")

@@ -1,0 +1,104 @@
+"""What became of a reply: facts from the sender and the conversation service."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from libs.common.events.base import ConversationRecord, UtcDatetime
+
+Origin = Literal["assistant", "human"]
+
+
+class PartRecord(ConversationRecord):
+    """About one part of one command. `send_id` is `command_id:part`, parts count from 0."""
+
+    command_id: str
+    send_id: str
+    part: int = Field(ge=0)
+    parts: int = Field(ge=1)
+    origin: Origin
+    turn_id: str | None = None
+    text: str = Field(description="as it went out, or would have")
+    rule: str = Field(description="which rule of the messaging window decided")
+
+
+class MessageSent(PartRecord):
+    """Meta accepted the part."""
+
+    type: Literal["message.sent"] = "message.sent"
+    mid: str
+    messaging_type: str
+    tag: str | None = None
+    window_expires_at: UtcDatetime | None = None
+    attempts: int = 1
+
+
+class MessageFailed(PartRecord):
+    """The part will not be sent. `reason` is ours and stable; the rest is Meta's answer, if any."""
+
+    type: Literal["message.failed"] = "message.failed"
+    reason: str
+    explanation: str = Field(description="in plain words, for the console")
+    advice: str = ""
+    error_code: int | None = None
+    error_subcode: int | None = None
+    fbtrace_id: str | None = None
+
+
+class MessageHeld(PartRecord):
+    """Nobody can tell whether Meta took the part: it waits for a person to decide."""
+
+    type: Literal["message.held"] = "message.held"
+    reason: str
+    explanation: str
+
+
+class TurnCompleted(ConversationRecord):
+    """The assistant has an answer, and its command is on the log."""
+
+    type: Literal["turn.completed"] = "turn.completed"
+    turn_id: str
+    command_id: str
+    kind: str = Field(description="answer, text_only, welcome or fallback")
+    messages_answered: int = Field(ge=0)
+    model: str
+    duration_s: float
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+
+
+class TurnFailed(ConversationRecord):
+    """The assistant found no answer: the fallback text went out instead, or nothing."""
+
+    type: Literal["turn.failed"] = "turn.failed"
+    turn_id: str
+    reason: str
+    attempts: int
+
+
+class TakeoverRequested(ConversationRecord):
+    """A human is wanted: the assistant or the person asked."""
+
+    type: Literal["takeover.requested"] = "takeover.requested"
+    turn_id: str | None = None
+    reason: str
+    summary: str = ""
+
+
+class TakeoverStarted(ConversationRecord):
+    """A human has the conversation; nothing of an epoch below `epoch` may be sent."""
+
+    type: Literal["takeover.started"] = "takeover.started"
+    epoch: int
+    by: str
+    reason: str
+    auto_resume_at: UtcDatetime | None = None
+
+
+class TakeoverEnded(ConversationRecord):
+    """The assistant has the conversation again."""
+
+    type: Literal["takeover.ended"] = "takeover.ended"
+    epoch: int
+    by: str
+    reason: str

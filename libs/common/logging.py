@@ -1,0 +1,105 @@
+"""Logs: an event name and facts. What is not on the list of allowed keys is not written.
+
+Message texts, tokens and raw user ids therefore cannot reach a log by accident: a person appears
+as a keyed hash (`person`), and a new key has to be added here on purpose.
+"""
+
+import hashlib
+import hmac
+import logging
+import re
+import secrets
+import sys
+from collections.abc import MutableMapping
+from typing import Any
+
+import structlog
+
+ALLOWED_KEYS = frozenset(
+    """
+    address attempt attempts backoff_s bytes cause channel code command_id conversation
+    count delay_s duration_s endpoint env error event event_id events exc_info exception
+    field generation group host in_flight key_hash kind lag level limit logger mid mode
+    model name offset outcome page_id part partition partitions parts path pause_s pending
+    pid port reason record_type records remaining retry_after_s rule send_id service signal
+    state status subcode task timeout_s timestamp topic trace_id turn_id type url_host
+    version waited_s
+    """.split()  # noqa: SIM905 - a list of eighty strings reads worse
+)
+_SECRET = re.compile(r"EAA[A-Za-z0-9]{6,}|Bearer\s+\S+|[A-Za-z0-9_-]{60,}|[\w.+-]+@[\w-]+\.[\w.]+")
+_HASH_KEY = secrets.token_bytes(16)  # replaced by configure(): the same in every service
+
+
+def person_hash(psid: str) -> str:
+    """How a person is named in logs: the same in every service, useless without the key."""
+    return hmac.new(_HASH_KEY, psid.encode(), hashlib.sha256).hexdigest()[:12]
+
+
+def configure(
+    service: str, *, level: str = "info", form: str = "auto", hash_key: bytes = b""
+) -> None:
+    """Set up structlog and the standard library's loggers, to standard error."""
+    global _HASH_KEY
+    if hash_key:
+        _HASH_KEY = hashlib.sha256(b"log-person:" + hash_key).digest()
+    console = form == "console" or (form == "auto" and sys.stderr.isatty())
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _Name(service),
+        structlog.processors.format_exc_info,
+        keep_allowed,
+    ]
+    renderer: Any = (
+        structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer()
+    )
+    structlog.configure(
+        processors=[*shared, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            foreign_pre_chain=shared,
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.WARNING)  # libraries speak only when something is wrong
+
+
+class _Name:
+    def __init__(self, service: str) -> None:
+        self._service = service
+
+    def __call__(
+        self, _logger: object, _method: str, event: MutableMapping[str, Any]
+    ) -> MutableMapping[str, Any]:
+        event["service"] = self._service
+        return event
+
+
+def keep_allowed(
+    _logger: object, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """Drop what is not allowed, hash the person in a conversation id, blot out secrets."""
+    kept: dict[str, Any] = {}
+    for key, value in event.items():
+        if key.startswith("_"):
+            kept[key] = value  # structlog's own
+        elif key in ALLOWED_KEYS:
+            kept[key] = _clean(key, value)
+        elif key == "psid":
+            kept["person"] = person_hash(str(value))
+    return kept
+
+
+def _clean(key: str, value: Any) -> Any:  # noqa: ANN401 - log values are of any type
+    if key == "conversation" and isinstance(value, str) and ":" in value:
+        page, _, psid = value.partition(":")
+        return f"{page}:{person_hash(psid)}"
+    return _SECRET.sub("[redacted]", value) if isinstance(value, str) else value

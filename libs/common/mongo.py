@@ -1,0 +1,233 @@
+"""MongoDB: connections, the count of round trips, and writes that travel together.
+
+The only module that imports `motor`, which gets critical fixes until 2027-05 and then none: the
+switch to PyMongo's own asynchronous client is a change to this file.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC
+from typing import Any
+
+from bson.codec_options import CodecOptions
+from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, AsyncIOMotorDatabase
+from prometheus_client import Counter
+from pymongo import InsertOne, ReplaceOne, ReturnDocument, UpdateOne, monitoring
+from pymongo.errors import (
+    AutoReconnect,
+    BulkWriteError,
+    ConnectionFailure,
+    DuplicateKeyError,
+    NetworkTimeout,
+    PyMongoError,
+    WTimeoutError,
+)
+
+from libs.common.errors import TransientError
+from libs.common.settings import MongoSettings
+
+__all__ = [
+    "BulkWriter",
+    "Collection",
+    "Database",
+    "Document",
+    "DuplicateKeyError",
+    "GroupReader",
+    "InsertOne",
+    "MongoUnavailableError",
+    "ReplaceOne",
+    "ReturnDocument",
+    "UpdateOne",
+    "mongo_errors",
+    "open_database",
+    "ping",
+]
+
+Document = dict[str, Any]
+Database = AsyncIOMotorDatabase[Document]
+Collection = AsyncIOMotorCollection[Document]
+Write = InsertOne[Document] | UpdateOne | ReplaceOne[Document]
+
+DUPLICATE_KEY = 11000
+MAX_BULK = 500
+
+ROUND_TRIPS = Counter(
+    "assistant_mongo_round_trips_total",
+    "Commands sent to the database, by collection: the cost that scales.",
+    ["command", "collection"],
+)
+
+
+class MongoUnavailableError(TransientError):
+    """The database does not answer, or not in time; whether a write happened is unknown."""
+
+    code = "mongo_unavailable"
+
+
+class _RoundTrips(monitoring.CommandListener):
+    """Counts what really went over the wire, whoever asked for it."""
+
+    QUIET = frozenset({"hello", "ismaster", "ping", "endSessions", "buildInfo"})
+
+    def started(self, event: monitoring.CommandStartedEvent) -> None:
+        if event.command_name not in self.QUIET:
+            target = event.command.get(event.command_name)
+            collection = target if isinstance(target, str) else "-"
+            ROUND_TRIPS.labels(event.command_name, collection).inc()
+
+    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
+        pass
+
+    def failed(self, event: monitoring.CommandFailedEvent) -> None:
+        pass
+
+
+@contextmanager
+def mongo_errors() -> Iterator[None]:
+    """Turn "the database is away" into our transient error; everything else stays as it is."""
+    try:
+        yield
+    except (AutoReconnect, ConnectionFailure, NetworkTimeout, WTimeoutError) as error:
+        raise MongoUnavailableError(type(error).__name__) from error
+
+
+@asynccontextmanager
+async def open_database(settings: MongoSettings, *, app_name: str) -> AsyncIterator[Database]:
+    """A database whose writes are acknowledged by a majority and whose times are aware UTC."""
+    timeout_ms = int(settings.timeout_s * 1000)
+    client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(
+        settings.uri.get_secret_value(),
+        appname=app_name,
+        tz_aware=True,
+        w="majority",
+        connectTimeoutMS=timeout_ms,
+        socketTimeoutMS=timeout_ms,
+        serverSelectionTimeoutMS=timeout_ms,
+        waitQueueTimeoutMS=timeout_ms,
+        event_listeners=[_RoundTrips()],
+    )
+    try:
+        database: Database = client.get_database(
+            settings.database, codec_options=CodecOptions(tz_aware=True, tzinfo=UTC)
+        )
+        with mongo_errors():
+            await client.admin.command("ping")
+        yield database
+    finally:
+        client.close()
+
+
+async def ping(database: Database) -> bool:
+    try:
+        await asyncio.wait_for(database.client.admin.command("ping"), 2)
+    except (PyMongoError, TimeoutError):
+        return False
+    return True
+
+
+class BulkWriter:
+    """Writes to one collection that happen at the same moment share a round trip.
+
+    Nothing waits for company: a write that finds the line free goes at once, and those that come
+    while it is away go together when it is back. Each caller hears of its own write only.
+    """
+
+    def __init__(self, collection: Collection) -> None:
+        self._collection = collection
+        self._waiting: list[tuple[Write, asyncio.Future[None]]] = []
+        self._flusher: asyncio.Task[None] | None = None
+
+    async def write(self, operation: Write) -> None:
+        """Return when the write is acknowledged.
+
+        Raises:
+            DuplicateKeyError: this operation's `_id` (or unique key) exists. With an upsert whose
+                filter did not match, that means: the document is not in the expected state.
+            MongoUnavailableError: no answer; the write may or may not have happened.
+        """
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((operation, done))
+        if self._flusher is None:
+            self._flusher = asyncio.create_task(self._flush(), name="mongo-bulk-writer")
+        await done
+
+    async def _flush(self) -> None:
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting[:MAX_BULK], self._waiting[MAX_BULK:]
+                await self._send(batch)
+        finally:
+            self._flusher = None
+
+    async def _send(self, batch: Sequence[tuple[Write, asyncio.Future[None]]]) -> None:
+        failed: dict[int, BaseException] = {}
+        try:
+            with mongo_errors():
+                await self._collection.bulk_write(
+                    [operation for operation, _ in batch], ordered=False
+                )
+        except BulkWriteError as error:
+            failed = {
+                item["index"]: _write_error(item) for item in error.details.get("writeErrors", [])
+            }
+            if not failed:  # a write concern error: acknowledged by too few
+                failed = dict.fromkeys(range(len(batch)), MongoUnavailableError("write concern"))
+        except BaseException as error:
+            failed = dict.fromkeys(range(len(batch)), error)
+        for index, (_, done) in enumerate(batch):
+            if done.cancelled():
+                continue
+            if (error_of_one := failed.get(index)) is not None:
+                done.set_exception(error_of_one)
+            else:
+                done.set_result(None)
+
+
+def _write_error(item: Mapping[str, Any]) -> Exception:
+    if item.get("code") == DUPLICATE_KEY:
+        return DuplicateKeyError("duplicate key", DUPLICATE_KEY, item)
+    return PyMongoError(f"write refused with code {item.get('code')}")
+
+
+class GroupReader:
+    """Reads by `_id` that happen at the same moment share a round trip."""
+
+    def __init__(self, collection: Collection, projection: Mapping[str, int] | None = None) -> None:
+        self._collection = collection
+        self._projection = projection
+        self._waiting: dict[str, asyncio.Future[Document | None]] = {}
+        self._flusher: asyncio.Task[None] | None = None
+
+    async def read(self, document_id: str) -> Document | None:
+        """The document, or None. What is read is at least as new as the moment of the call."""
+        done = self._waiting.get(document_id)
+        if done is None:
+            done = asyncio.get_running_loop().create_future()
+            self._waiting[document_id] = done
+        if self._flusher is None:
+            self._flusher = asyncio.create_task(self._flush(), name="mongo-group-reader")
+        return await asyncio.shield(done)
+
+    async def _flush(self) -> None:
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting, {}
+                await self._fetch(batch)
+        finally:
+            self._flusher = None
+
+    async def _fetch(self, batch: Mapping[str, "asyncio.Future[Document | None]"]) -> None:
+        try:
+            with mongo_errors():
+                cursor = self._collection.find(
+                    {"_id": {"$in": list(batch)}}, dict(self._projection or {}) or None
+                )
+                found = {document["_id"]: document for document in await cursor.to_list(None)}
+        except BaseException as error:
+            for done in batch.values():
+                done.set_exception(error)
+                done.exception()  # callers that were cancelled leave it unread
+            return
+        for document_id, done in batch.items():
+            done.set_result(found.get(document_id))

@@ -1,0 +1,173 @@
+"""How a service starts, runs and stops.
+
+HTTP comes first, so that probes have an answer while Kafka and MongoDB are being reached; then the
+resources, in order, tried again for as long as what they need is not there. At the end HTTP goes
+first, so that no request meets a closed producer; then the resources in reverse.
+"""
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+from aiohttp import web
+from prometheus_client import Gauge
+
+from libs.common import logging as project_logging
+from libs.common.errors import TransientError
+from libs.common.settings import HttpSettings, RuntimeSettings
+from libs.common.web import Readiness
+
+STOP_WITHIN_S = 25.0  # promised: a pod's grace period is 30 s
+HTTP_DRAIN_S = 5.0
+
+LOOP_LAG = Gauge("assistant_event_loop_lag_seconds", "How late the event loop's last second came.")
+
+log = structlog.get_logger(__name__)
+
+
+class Worker(Protocol):
+    """Something that runs until it is told to stop."""
+
+    async def run(self) -> None: ...
+
+    async def stop(self, drain_timeout_s: float) -> None: ...
+
+
+class Lifetime:
+    """Until when a service runs: a signal, or the first worker that ends by itself."""
+
+    def __init__(self, drain_timeout_s: float = 20.0) -> None:
+        self._ended = asyncio.Event()
+        self._drain_timeout_s = drain_timeout_s
+        self.error: BaseException | None = None
+
+    def end(self, error: BaseException | None = None) -> None:
+        if not self._ended.is_set():
+            self.error = error
+            self._ended.set()
+
+    async def wait(self) -> None:
+        await self._ended.wait()
+
+    @property
+    def ended(self) -> bool:
+        return self._ended.is_set()
+
+    @asynccontextmanager
+    async def running(self, worker: Worker, name: str) -> AsyncIterator[None]:
+        """Run a worker inside the block; if it fails there, the service ends."""
+        task = asyncio.create_task(worker.run(), name=name)
+        task.add_done_callback(self._worker_done)
+        try:
+            yield
+        finally:
+            await worker.stop(self._drain_timeout_s)
+            with suppress(asyncio.CancelledError, Exception):  # told by _worker_done already
+                await task
+
+    def _worker_done(self, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error(
+                "worker_failed", task=task.get_name(), error=type(error).__name__, exc_info=error
+            )
+            self.end(error)
+
+
+Resources = Callable[[Lifetime], AbstractAsyncContextManager[None]]
+
+
+@dataclass(frozen=True)
+class Service:
+    """What `serve` needs to know. `runner` may bring a service's own connection rules."""
+
+    name: str
+    app: web.Application
+    readiness: Readiness
+    resources: Resources
+    runner: Callable[[web.Application], web.AppRunner] | None = None
+
+
+def run(
+    service: Callable[[], Service], http: HttpSettings, runtime: RuntimeSettings, name: str
+) -> None:
+    """Run a service until SIGTERM or SIGINT. Exit status 1 if a worker failed."""
+    project_logging.configure(name, level=runtime.log_level, form=runtime.log_format)
+    sys.exit(asyncio.run(serve(service(), http, runtime)))
+
+
+async def serve(service: Service, http: HttpSettings, runtime: RuntimeSettings) -> int:
+    lifetime = Lifetime(runtime.drain_timeout_s)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, lifetime.end)
+    runner = (service.runner or _default_runner)(service.app)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, http.host, http.port, backlog=1024).start()
+    except OSError as error:
+        log.error("cannot_listen", host=http.host, port=http.port, error=str(error))
+        await runner.cleanup()
+        return 1
+    lag = asyncio.create_task(_watch_loop(), name="loop-lag")
+    try:
+        await _run_resources(service, lifetime, runner, http)
+    finally:
+        lag.cancel()
+        await runner.cleanup()
+    return 1 if lifetime.error else 0
+
+
+def _default_runner(app: web.Application) -> web.AppRunner:
+    return web.AppRunner(app, access_log=None, shutdown_timeout=HTTP_DRAIN_S, handle_signals=False)
+
+
+async def _run_resources(
+    service: Service, lifetime: Lifetime, runner: web.AppRunner, http: HttpSettings
+) -> None:
+    async with AsyncExitStack() as stack:
+        if await _open(service, lifetime, stack):
+            log.info("started", host=http.host, port=http.port)
+            await lifetime.wait()
+            log.info("stopping")
+        service.readiness.clear()
+        closing = loop_time() + STOP_WITHIN_S
+        await runner.cleanup()  # requests first, while their resources are still there
+        try:
+            async with asyncio.timeout_at(closing):
+                await stack.aclose()
+        except TimeoutError:
+            log.error("stop_timed_out", timeout_s=STOP_WITHIN_S)
+    log.info("stopped")
+
+
+async def _open(service: Service, lifetime: Lifetime, stack: AsyncExitStack) -> bool:
+    """Open the resources, again and again while what they need is away. False: told to stop."""
+    pause_s = 0.5
+    while not lifetime.ended:
+        try:
+            await stack.enter_async_context(service.resources(lifetime))
+        except (TransientError, OSError) as error:
+            log.warning("waiting_for_resources", error=type(error).__name__, reason=str(error))
+            with suppress(TimeoutError):
+                await asyncio.wait_for(lifetime.wait(), pause_s)
+            pause_s = min(pause_s * 2, 5.0)
+        else:
+            return True
+    return False
+
+
+def loop_time() -> float:
+    return asyncio.get_running_loop().time()
+
+
+async def _watch_loop() -> None:
+    """A stalled loop loses Kafka's heartbeats: make it visible."""
+    while True:
+        before = loop_time()
+        await asyncio.sleep(1.0)
+        LOOP_LAG.set(max(0.0, loop_time() - before - 1.0))

@@ -1,0 +1,126 @@
+"""What the services read from the environment: shared groups, and one clear line on a bad value."""
+
+import sys
+from typing import Any, Literal, TypeVar
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+T = TypeVar("T", bound=BaseSettings)
+
+EX_CONFIG = 78  # sysexits.h: something is wrong with the configuration
+
+
+class SettingsGroup(BaseSettings):
+    """Base of all settings: frozen, unknown variables ignored, empty ones count as not set."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+
+
+class KafkaSettings(SettingsGroup):
+    """`KAFKA_*`."""
+
+    model_config = SettingsConfigDict(env_prefix="KAFKA_")
+
+    bootstrap_servers: str = Field(
+        "127.0.0.1:19092", min_length=1, description="host:port, comma separated"
+    )
+    publish_timeout_s: float = Field(3.0, gt=0, le=60, description="then publishing has failed")
+    session_timeout_s: float = Field(30.0, ge=6, le=300)
+    instance_id: str = Field("", description="static group membership, e.g. the pod's name")
+
+
+class MongoSettings(SettingsGroup):
+    """`MONGODB_*`."""
+
+    model_config = SettingsConfigDict(env_prefix="MONGODB_")
+
+    uri: SecretStr = Field(SecretStr("mongodb://127.0.0.1:27117"))
+    database: str = Field("messenger", pattern=r"^[A-Za-z0-9_-]{1,38}$")
+    timeout_s: float = Field(5.0, gt=0, le=60, description="of one operation")
+
+
+class HttpSettings(SettingsGroup):
+    """`HTTP_*`: where the service listens."""
+
+    model_config = SettingsConfigDict(env_prefix="HTTP_")
+
+    host: str = Field("127.0.0.1", min_length=1)
+    port: int = Field(ge=1, le=65535)
+
+
+class RuntimeSettings(SettingsGroup):
+    """How a service runs, whatever it does."""
+
+    env: Literal["development", "test", "production"] = Field("production")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "json", "console"] = Field(
+        "auto", description="auto: console on a terminal, JSON elsewhere"
+    )
+    drain_timeout_s: float = Field(
+        20.0, gt=0, le=25, description="how long work in flight may take after SIGTERM"
+    )
+
+
+class InternalSettings(SettingsGroup):
+    """What internal HTTP APIs ask for."""
+
+    service_token: SecretStr = Field(min_length=16, description="Authorization: Bearer …")
+
+
+class GraphSettings(SettingsGroup):
+    """How Meta's Graph API is reached and what signs our calls."""
+
+    graph_api_url: str = Field("https://graph.facebook.com", pattern=r"^https?://[^\s]+$")
+    graph_api_version: str = Field("v26.0", pattern=r"^v\d{1,3}\.\d$")
+    facebook_app_id: str = Field(pattern=r"^\d{1,32}$")
+    facebook_app_secret: SecretStr = Field(min_length=8)
+
+
+class CryptoSettings(SettingsGroup):
+    """The keys that page tokens and model keys are encrypted with."""
+
+    encryption_keys: SecretStr = Field(
+        min_length=1, description="id:base64 of 32 bytes, comma separated; the first one encrypts"
+    )
+
+
+def load(settings: type[T], **values: Any) -> T:  # noqa: ANN401 - whatever the fields take
+    """Read settings, or end the process with one line for each variable that is wrong.
+
+    Values are never shown: they may be secrets.
+    """
+    try:
+        return settings(**values)
+    except ValidationError as error:
+        for line in problems(settings, error):
+            print(line, file=sys.stderr)
+        sys.exit(EX_CONFIG)
+
+
+def problems(settings: type[BaseSettings], error: ValidationError) -> list[str]:
+    """One line a wrong variable: its name, what is wrong, what it is for."""
+    lines = []
+    for item in error.errors(include_url=False, include_input=False, include_context=False):
+        name = str(item["loc"][0]) if item["loc"] else ""
+        owner = _owner(error, settings)
+        variable = f"{owner.model_config.get('env_prefix') or ''}{name}".upper()
+        what = "is not set" if item["type"] == "missing" else f"is wrong: {item['msg']}"
+        field = owner.model_fields.get(name)
+        hint = f" ({field.description})" if field and field.description else ""
+        lines.append(f"{variable or owner.__name__} {what}{hint}")
+    return lines
+
+
+def _owner(error: ValidationError, settings: type[BaseSettings]) -> type[BaseSettings]:
+    """The group that complains: a nested one is built by a default factory and names itself."""
+    return next((group for group in _groups(settings) if group.__name__ == error.title), settings)
+
+
+def _groups(settings: type[BaseSettings]) -> list[type[BaseSettings]]:
+    nested = [
+        field.annotation
+        for field in settings.model_fields.values()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseSettings)
+    ]
+    return [settings, *nested]

@@ -1,0 +1,141 @@
+"""What every service's HTTP side has: health, readiness, metrics, errors, the service token."""
+
+import hmac
+import time
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import SecretStr
+
+T = TypeVar("T")
+Check = Callable[[], Awaitable[bool]]
+
+OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
+READY_CACHE_S = 5.0
+
+log = structlog.get_logger(__name__)
+
+
+class Late(Generic[T]):
+    """Something that exists only while the service's resources are open."""
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._value: T | None = None
+
+    def set(self, value: T) -> None:
+        self._value = value
+
+    def clear(self) -> None:
+        self._value = None
+
+    def get(self) -> T:
+        """The value, or 503 while the service starts or stops."""
+        if self._value is None:
+            raise web.HTTPServiceUnavailable(
+                text=f"{self._what} is not ready yet", headers={"Retry-After": "1"}
+            )
+        return self._value
+
+
+class Readiness:
+    """Whether a service can do its work: every named check says yes. Answers are kept for 5 s."""
+
+    def __init__(self) -> None:
+        self._checks: dict[str, Check] = {}
+        self._answer: dict[str, bool] = {}
+        self._asked_at = float("-inf")
+
+    def add(self, name: str, check: Check) -> None:
+        self._checks[name] = check
+        self._asked_at = float("-inf")
+
+    def clear(self) -> None:
+        self._checks.clear()
+        self._asked_at = float("-inf")
+
+    async def answer(self) -> dict[str, bool]:
+        """Each check by name. No check at all means the service is still starting."""
+        if time.monotonic() - self._asked_at > READY_CACHE_S or not all(self._answer.values()):
+            self._answer = {name: await _ask(check) for name, check in [*self._checks.items()]}
+            self._asked_at = time.monotonic()
+        return self._answer or {"started": False}
+
+
+async def _ask(check: Check) -> bool:
+    try:
+        return await check()
+    except Exception:
+        return False
+
+
+def base_app(readiness: Readiness, *middlewares: Middleware, **options: int) -> web.Application:
+    """An application with `/healthz`, `/readyz` and `/metrics`.
+
+    `/healthz` says only that the event loop turns: if it asked Kafka or MongoDB, an outage there
+    would make Kubernetes restart every service.
+    """
+    app = web.Application(middlewares=middlewares, **options)  # type: ignore[arg-type]
+
+    async def healthz(_request: web.Request) -> web.Response:
+        return web.json_response({"status": "alive"})
+
+    async def readyz(_request: web.Request) -> web.Response:
+        checks = await readiness.answer()
+        ready = all(checks.values())
+        return web.json_response(
+            {"status": "ready" if ready else "not_ready", "checks": checks},
+            status=200 if ready else 503,
+        )
+
+    async def metrics(_request: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    app.router.add_get("/healthz", healthz)
+    app.router.add_get("/readyz", readyz)
+    app.router.add_get("/metrics", metrics)
+    return app
+
+
+def require_service_token(token: SecretStr) -> Middleware:
+    """Refuse every path but health and metrics without `Authorization: Bearer <service token>`."""
+    expected = f"Bearer {token.get_secret_value()}".encode()
+
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
+        if request.path not in OPEN_PATHS and not hmac.compare_digest(given, expected):
+            return problem(401, "unauthorized", "send the service token as a Bearer token")
+        return await handler(request)
+
+    return check
+
+
+@web.middleware
+async def json_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Errors of internal APIs as JSON; an unexpected one is logged and says nothing."""
+    try:
+        return await handler(request)
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        return problem(
+            error.status, (error.reason or "error").lower().replace(" ", "_"), error.text
+        )
+    except Exception as error:
+        log.exception("request_failed", path=request.path, error=type(error).__name__)
+        return problem(500, "internal_error", "see the service's log")
+
+
+def problem(
+    status: int, code: str, message: str | None, *, field: str | None = None
+) -> web.Response:
+    """Our error envelope: `{"error": {"code", "message", "field"?}}`."""
+    error = {"code": code, "message": message or code}
+    if field is not None:
+        error["field"] = field
+    return web.json_response({"error": error}, status=status)
