@@ -42,6 +42,7 @@ class ChannelSettings(BaseModel):
 
     max_message_length: int = Field(2000, ge=50, le=2000)
     quiet_window_s: float = Field(0.8, ge=0, le=10)
+    session_idle_s: float = Field(24 * 3600, gt=0, description="then a new session begins")
     prompt_addition: str = ""
     text_only_reply: str = (
         "Sorry, I can only read text here. Please describe in words what you need."
@@ -74,7 +75,6 @@ class Assistant(_Stored):
     system_prompt: str
     knowledge: str = ""
     model: str | None = None
-    session_idle_s: float = Field(24 * 3600, gt=0, description="then a new session begins")
 
 
 class ChannelDirectory:

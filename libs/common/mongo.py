@@ -146,11 +146,15 @@ class BulkWriter:
                 filter did not match, that means: the document is not in the expected state.
             MongoUnavailableError: no answer; the write may or may not have happened.
         """
+        await self.enqueue(operation)
+
+    def enqueue(self, operation: Write) -> "asyncio.Future[None]":
+        """As `write`, for several at once: await each of the futures."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((operation, done))
         if self._flusher is None:
             self._flusher = asyncio.create_task(self._flush(), name="mongo-bulk-writer")
-        await done
+        return done
 
     async def _flush(self) -> None:
         try:

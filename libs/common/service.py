@@ -96,7 +96,12 @@ def run(
     service: Callable[[], Service], http: HttpSettings, runtime: RuntimeSettings, name: str
 ) -> None:
     """Run a service until SIGTERM or SIGINT. Exit status 1 if a worker failed."""
-    project_logging.configure(name, level=runtime.log_level, form=runtime.log_format)
+    project_logging.configure(
+        name,
+        level=runtime.log_level,
+        form=runtime.log_format,
+        hash_key=runtime.log_hash_key.get_secret_value().encode(),
+    )
     sys.exit(asyncio.run(serve(service(), http, runtime)))
 
 

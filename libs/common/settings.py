@@ -57,6 +57,9 @@ class RuntimeSettings(SettingsGroup):
     log_format: Literal["auto", "json", "console"] = Field(
         "auto", description="auto: console on a terminal, JSON elsewhere"
     )
+    log_hash_key: SecretStr = Field(
+        SecretStr(""), description="names people in logs by a hash; the same for every service"
+    )
     drain_timeout_s: float = Field(
         20.0, gt=0, le=25, description="how long work in flight may take after SIGTERM"
     )

@@ -1,0 +1,93 @@
+# Every target sets up what it needs, so any of them can be the first command ever typed.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+BIN := .venv/bin
+export PYTHONPATH := $(CURDIR)
+STACK := $(BIN)/python -m deploy.local
+
+.PHONY: help
+help: ## What can be done here
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.venv/.local: requirements/local.txt
+	@echo "Setting up the virtual environment: .venv (about a minute the first time)"
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ": set PYTHON=python3.11")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/local.txt
+	@touch $@
+
+.venv/.dev: .venv/.local requirements/dev.txt
+	@echo "Adding the tools for tests and checks"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@
+
+.PHONY: setup
+setup: .venv/.dev ## The virtual environment with everything for development
+
+.PHONY: run
+run: .venv/.local ## The whole system in the foreground; Ctrl-C stops it
+	@exec $(STACK) run
+
+.PHONY: up
+up: .venv/.local ## The whole system in the background; returns when it is ready
+	@$(STACK) up
+
+.PHONY: down
+down: .venv/.local ## Stop what `make up` started
+	@$(STACK) down
+
+.PHONY: status
+status: .venv/.local ## What is running, and where
+	@$(STACK) status
+
+.PHONY: demo
+demo: .venv/.local ## Play a whole story against the system and check every line of it
+	@$(STACK) up --quiet
+	@$(BIN)/python -m deploy.local.demo
+
+.PHONY: test
+test: setup ## Everything: checks, unit, property, integration and end-to-end tests
+	@$(MAKE) --no-print-directory lint
+	$(BIN)/python -m pytest tests --ignore tests/browser
+
+.PHONY: test-browser
+test-browser: setup ## The chat page in a real browser (needs Chromium; CHROMIUM names another one)
+	$(BIN)/python -m pytest tests/browser
+
+.PHONY: lint
+lint: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy libs services simulator deploy tests
+	$(BIN)/lint-imports
+
+.PHONY: check
+check: lint ## All that needs no broker: format, lint, types, contracts, unit tests
+	$(BIN)/python -m pytest tests/unit
+
+.PHONY: bench
+bench: setup ## Measure: a table of ratios, and .local/bench.json
+	@$(BIN)/python -m tests.bench
+
+.PHONY: screenshots
+screenshots: setup ## Docs' pictures of the chat page, from the running system (needs Chromium)
+	@$(STACK) up --quiet
+	$(BIN)/python -m tests.browser.screenshots
+
+.PHONY: docs
+docs: setup ## Write what is generated: docs/asyncapi.yaml
+	$(BIN)/python -m libs.common.events.asyncapi docs/asyncapi.yaml
+
+.PHONY: requirements
+requirements: ## Write requirements/*.txt anew from pyproject.toml (needs uv)
+	for extra in local dev gateway conversation sender simulator; do \
+	  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	    --no-emit-index-url --extra $$extra pyproject.toml --output-file requirements/$$extra.txt; done
+
+.PHONY: clean
+clean: ## Stop the system and forget its state, tools and caches
+	@if [ -x $(BIN)/python ] && [ -f .venv/.local ]; then $(STACK) clean; fi
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

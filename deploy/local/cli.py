@@ -1,0 +1,150 @@
+"""`python -m deploy.local`: the local stack's commands, as `make` calls them."""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+
+from deploy.local import probes
+from deploy.local.detached import (
+    is_stopping,
+    start_detached,
+    stop_detached,
+    wait_until_ready,
+    wait_until_stopped,
+)
+from deploy.local.errors import StackError
+from deploy.local.plan import Options
+from deploy.local.services import INFRASTRUCTURE, NAMES
+from deploy.local.state import StateFolder
+from deploy.local.supervising import supervise
+
+app = typer.Typer(
+    help="The whole system on this machine, for development.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Only = Annotated[
+    str, typer.Option(help=f"Just these, comma separated: {', '.join(NAMES)}.", show_default=False)
+]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing if it is running already.")]
+AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Errors as one message, without a traceback."""
+    try:
+        yield
+    except StackError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None
+
+
+@app.command()
+def run(only: Only = "") -> None:
+    """Run everything in the foreground; Ctrl-C stops it in order."""
+    with told():
+        folder = StateFolder.from_environment(os.environ)
+        supervise(Options.read(os.environ, only), folder, _say)
+
+
+@app.command()
+def up(only: Only = "", quiet: Quiet = False) -> None:
+    """Run everything in the background; returns when it is ready."""
+    with told():
+        folder = StateFolder.from_environment(os.environ)
+        Options.read(os.environ, only)  # wrong options are told here, not by a process behind us
+        _wait_for_the_last_to_stop(folder)
+        if (supervisor := folder.supervisor()) is None:
+            command = [sys.executable, "-m", "deploy.local", "run", "--only", only]
+            start_detached(folder, command, _say)
+            return
+        wait_until_ready(folder, supervisor)
+        if not quiet:
+            _say(f"running already (pid {supervisor})")
+
+
+@app.command()
+def down() -> None:
+    """Stop what `up` or `run` started, and wait until it has ended."""
+    with told():
+        folder = StateFolder.from_environment(os.environ)
+        supervisor = folder.supervisor()
+        if supervisor is None:
+            _say("not running")
+            return
+        stop_detached(folder, supervisor)
+        _say("stopped")
+
+
+@app.command()
+def status(as_json: AsJson = False) -> None:
+    """What is running, where, and whether it answers."""
+    folder = StateFolder.from_environment(os.environ)
+    report = asyncio.run(_report(folder))
+    _say(json.dumps(report, indent=2) if as_json else _table(report))
+
+
+@app.command()
+def clean() -> None:
+    """Stop it and forget everything it stored, secrets included. Fetched jars are kept."""
+    with told():
+        folder = StateFolder.from_environment(os.environ)
+        if (supervisor := folder.supervisor()) is not None:
+            stop_detached(folder, supervisor)
+        folder.remove()
+        _say(f"removed {folder.path}")
+
+
+def _wait_for_the_last_to_stop(folder: StateFolder) -> None:
+    """A `down` elsewhere may be under way: what is stopping is not running."""
+    supervisor = folder.supervisor()
+    if supervisor is not None and is_stopping(folder, supervisor):
+        wait_until_stopped(folder, supervisor)
+
+
+async def _report(folder: StateFolder) -> dict[str, Any]:
+    """The supervisor's own word, and whether each component answers at this moment."""
+    supervisor = folder.supervisor()
+    report = folder.read_status(supervisor)
+    components = report.setdefault("components", {})
+    answers = await asyncio.gather(
+        *(_answers(name, entry["port"]) for name, entry in components.items())
+    )
+    for entry, answering in zip(components.values(), answers, strict=True):
+        entry["answers"] = answering
+    return {"running": supervisor is not None, "state_dir": str(folder.path), **report}
+
+
+async def _answers(name: str, port: int) -> bool:
+    if name in INFRASTRUCTURE:
+        return await probes.listens(port)
+    return await probes.answers_ok(f"http://127.0.0.1:{port}/readyz")
+
+
+def _table(report: dict[str, Any]) -> str:
+    if not report["running"]:
+        return "not running"
+    lines = [f"{report.get('phase', 'starting')} (pid {report.get('pid', '?')})"]
+    for name, entry in report["components"].items():
+        health = "answers" if entry["answers"] else "does not answer"
+        lines.append(
+            f"  {name:<13} {entry['state']:<11} {health:<16} 127.0.0.1:{entry['port']:<6} "
+            f"pid {entry['pid'] or '-'}, {entry['restarts']} restarts"
+        )
+    return "\n".join(lines)
+
+
+def _say(text: str) -> None:
+    typer.echo(text)
+    sys.stdout.flush()

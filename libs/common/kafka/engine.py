@@ -1,0 +1,323 @@
+"""The engine of every consumer: keys side by side, each in order, offsets only when it is safe.
+
+No broker and no clock of its own: it takes records and a handler, runs tasks, and says what may be
+committed and what must not be fetched for now. `consumer.py` connects it to Kafka.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import structlog
+from prometheus_client import Counter
+
+from libs.common.kafka.batch import KeyBatch
+from libs.common.kafka.handling import BatchRunner, EndingError
+from libs.common.kafka.offsets import OffsetTracker
+from libs.common.kafka.queues import Backpressure, KeyQueues, Lane
+from libs.common.kafka.records import ConsumedRecord
+
+RECORDS = Counter(
+    "assistant_consumer_records_total",
+    "Records taken from Kafka, by what became of them.",
+    ["topic", "group", "outcome"],  # outcome: ok, skipped, dead_letter
+)
+
+Wants = Callable[[Mapping[str, bytes]], bool]
+KeyOf = Callable[[ConsumedRecord], bytes]
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one consumer may have in its hands at once."""
+
+    max_keys_in_flight: int = 2000
+    max_batch: int = 500
+    max_buffered_bytes: int = 64 * 1024 * 1024
+    max_span: int = 20_000  # records of one partition begun and not yet committable
+
+
+@dataclass(eq=False)
+class _Partition:
+    """One assignment of a partition. Assigned again it is another object, so that whoever still
+    works for this one finishes into nothing."""
+
+    number: int
+    tracker: OffsetTracker = field(default_factory=OffsetTracker)
+    is_open: bool = True
+    committed: int | None = None
+
+
+class KeyedEngine:
+    """Runs a handler over records: one task an active key, never two at work on the same key.
+
+    A partition is assigned, gets records, is drained and forgotten; all but `drain` are immediate.
+    When something inside fails for good, `failed` is set, `failure` says why, and nothing new
+    begins.
+    """
+
+    def __init__(
+        self,
+        runner: BatchRunner,
+        *,
+        topic: str,
+        group: str,
+        wants: Wants,
+        key_of: KeyOf,
+        limits: Limits,
+    ) -> None:
+        self._runner = runner
+        self._wants = wants
+        self._key_of = key_of
+        self._limits = limits
+        self._queues = KeyQueues()
+        self._backpressure = Backpressure(limits.max_buffered_bytes, limits.max_span)
+        self._partitions: dict[int, _Partition] = {}
+        self._workers: dict[Lane, _Worker] = {}
+        self._counted = {
+            outcome: RECORDS.labels(topic, group, outcome)
+            for outcome in ("ok", "skipped", "dead_letter")
+        }
+        self.moved = asyncio.Event()
+        """Set when more may be committed; whoever commits clears it."""
+        self.failed = asyncio.Event()
+        self.failure: BaseException | None = None
+
+    def assign(self, partitions: Iterable[int]) -> None:
+        """Begin with these partitions anew."""
+        for number in partitions:
+            if number in self._partitions:
+                self.forget([number])
+            self._partitions[number] = _Partition(number)
+
+    def add(self, partition: int, records: Sequence[ConsumedRecord]) -> None:
+        """Take records of an assigned partition, in the order of the log.
+
+        Those of a partition that is being drained are ignored: they will come again.
+
+        Raises:
+            KeyError: the partition is not assigned.
+        """
+        assigned = self._partitions[partition]
+        if not assigned.is_open or not records:
+            return
+        last = assigned.tracker.last
+        if last is not None and records[0].offset <= last:
+            # the log was cut or made anew, and the client began again from what there is
+            log.error("offsets_went_back", partition=partition, last=last, now=records[0].offset)
+            self.assign([partition])
+            assigned = self._partitions[partition]
+        skipped = sum(not self._accept(assigned, record) for record in records)
+        if skipped:
+            self._counted["skipped"].inc(skipped)
+        self._start_workers()
+
+    def _accept(self, partition: _Partition, record: ConsumedRecord) -> bool:
+        """False: nobody wants it, so it is finished already."""
+        partition.tracker.start(record.offset)
+        if not self._wants(record.headers):
+            self._finish_offset(partition, record.offset)
+            return False
+        lane = Lane(partition.number, self._key_of(record))
+        if self._queues.put(lane, record):
+            self._workers[lane].arrived.set()
+        return True
+
+    def _start_workers(self) -> None:
+        while self.failure is None and len(self._workers) < self._limits.max_keys_in_flight:
+            lane = self._queues.next_lane()
+            if lane is None:
+                return
+            worker = _Worker(self, lane, self._partitions[lane.partition])
+            self._workers[lane] = worker
+            worker.task = asyncio.create_task(self._work(worker), name="key")
+            worker.task.add_done_callback(self._worker_done)
+
+    async def _work(self, worker: "_Worker") -> None:
+        """Handle one lane until nothing waits in it, or another lane has waited for its turn."""
+        try:
+            while records := worker.take(self._limits.max_batch):
+                worker.since = _now()
+                batch = KeyBatch(worker.lane.key, records, worker, self._limits.max_batch)
+                await self._runner.run(batch, worker)
+                if self._queues.has_runnable:
+                    break
+        except EndingError:
+            pass  # what is not finished will come again
+        finally:
+            self._queues.release(worker.lane)
+            del self._workers[worker.lane]
+
+    def _worker_done(self, task: "asyncio.Task[None]") -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(error)
+        self._start_workers()
+
+    def _fail(self, error: BaseException) -> None:
+        if self.failure is None:
+            self.failure = error
+            self.failed.set()
+
+    def finish(self, worker: "_Worker", records: Sequence[ConsumedRecord], outcome: str) -> None:
+        """A worker is done with records; if its assignment is over, that moves no offset."""
+        self._queues.finish(worker.lane, records)
+        for record in records:
+            self._finish_offset(worker.partition, record.offset)
+        self._counted[outcome].inc(len(records))
+
+    def _finish_offset(self, partition: _Partition, offset: int) -> None:
+        if partition.tracker.finish(offset):
+            self.moved.set()
+
+    def queued(self, lane: Lane) -> bool:
+        return self._queues.has_waiting(lane)
+
+    def take(self, lane: Lane, limit: int) -> list[ConsumedRecord]:
+        return self._queues.take(lane, limit)
+
+    async def drain(
+        self, timeout_s: float, grace_s: float, partitions: Iterable[int] | None = None
+    ) -> None:
+        """Begin nothing new in these partitions (default: all); let what has begun end.
+
+        Args:
+            timeout_s: how long handlers may go on before they are cancelled.
+            grace_s: how long cancelled handlers may take; whoever takes longer is left alone, and
+                its key stays blocked until it ends.
+        """
+        numbers = set(self._partitions if partitions is None else partitions)
+        self._close(numbers)
+        tasks = self._tasks(numbers)
+        if tasks:
+            _, tasks = await asyncio.wait(tasks, timeout=timeout_s)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            _, tasks = await asyncio.wait(tasks, timeout=grace_s)
+        if tasks:
+            log.error("handlers_do_not_end", number=len(tasks))
+
+    def forget(self, partitions: Iterable[int] | None = None) -> None:
+        """End these assignments (default: all). Handlers still at work are cancelled."""
+        numbers = set(self._partitions if partitions is None else partitions)
+        self._close(numbers)
+        for number in numbers:
+            self._partitions.pop(number, None)
+        for task in self._tasks(numbers):
+            task.cancel()
+
+    def _close(self, numbers: Iterable[int]) -> None:
+        for number in numbers:
+            if number in self._partitions:
+                self._partitions[number].is_open = False
+            self._queues.drop(number)
+        for worker in self._workers.values():
+            worker.end_pause_if_closed()
+
+    def _tasks(self, numbers: Iterable[int]) -> "set[asyncio.Task[None]]":
+        wanted = set(numbers)
+        return {
+            worker.task
+            for lane, worker in self._workers.items()
+            if lane.partition in wanted and worker.task is not None
+        }
+
+    def committable(self) -> dict[int, int]:
+        """What to commit: for each partition that moved, the offset to go on from."""
+        return {
+            number: offset
+            for number, partition in self._partitions.items()
+            if (offset := partition.tracker.committable) is not None
+            and offset != partition.committed
+        }
+
+    def mark_committed(self, offsets: Mapping[int, int]) -> None:
+        for number, offset in offsets.items():
+            if number in self._partitions:
+                self._partitions[number].committed = offset
+
+    def paused(self) -> frozenset[int]:
+        """The partitions that must not be fetched from for now."""
+        spans = {
+            number: partition.tracker.span
+            for number, partition in self._partitions.items()
+            if partition.is_open
+        }
+        return self._backpressure.paused(self._queues.buffered_bytes, spans)
+
+    @property
+    def assigned(self) -> frozenset[int]:
+        return frozenset(self._partitions)
+
+    @property
+    def keys_in_flight(self) -> int:
+        return len(self._workers)
+
+    @property
+    def buffered_bytes(self) -> int:
+        return self._queues.buffered_bytes
+
+    def oldest_age_s(self) -> float:
+        """How long the handler that has been at its batch for longest has been at it."""
+        if not self._workers:
+            return 0.0
+        return max(0.0, _now() - min(worker.since for worker in self._workers.values()))
+
+
+class _Worker:
+    """One task at work on one lane, for one assignment of its partition."""
+
+    def __init__(self, engine: KeyedEngine, lane: Lane, partition: _Partition) -> None:
+        self.lane = lane
+        self.partition = partition
+        self.task: asyncio.Task[None] | None = None
+        self.since = _now()
+        self.arrived = asyncio.Event()
+        self._engine = engine
+        self._pause: asyncio.Future[None] | None = None
+
+    def has_more(self) -> bool:
+        """Records that came for a later assignment are not this worker's."""
+        return self.partition.is_open and self._engine.queued(self.lane)
+
+    def take(self, limit: int) -> list[ConsumedRecord]:
+        return self._engine.take(self.lane, limit) if self.partition.is_open else []
+
+    async def wait_for_more(self, timeout_s: float) -> bool:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while not self.has_more():
+                    self.arrived.clear()
+                    await self.arrived.wait()
+        return self.has_more()
+
+    def finish(self, records: Sequence[ConsumedRecord], outcome: str) -> None:
+        self._engine.finish(self, records, outcome)
+
+    def check(self) -> None:
+        if not self.partition.is_open or self._engine.failure is not None:
+            raise EndingError
+
+    async def pause(self, seconds: float) -> None:
+        self.check()
+        self._pause = asyncio.get_running_loop().create_future()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._pause
+        except TimeoutError:
+            pass
+        finally:
+            self._pause = None
+        self.check()
+
+    def end_pause_if_closed(self) -> None:
+        """Nobody is in the middle of anything during a pause between attempts."""
+        if not self.partition.is_open and self._pause is not None and not self._pause.done():
+            self._pause.set_result(None)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

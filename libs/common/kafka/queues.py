@@ -1,0 +1,122 @@
+"""Who waits, who is at work, how much memory that takes, and what has to wait outside.
+
+Pure bookkeeping: no tasks, no clock. Order within a key, one holder a key, turns for everybody.
+"""
+
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from libs.common.kafka.records import ConsumedRecord
+
+
+class Lane(NamedTuple):
+    """Where order is kept: one key in one partition."""
+
+    partition: int
+    key: bytes
+
+
+class KeyQueues:
+    """Records by lane, first in first out; a lane has at most one holder.
+
+    A lane's life: records are `put`; once nobody holds it, `next_lane` hands it out and it is held;
+    the holder may `take` records as they come, `finish`es them, and `release`s the lane, which
+    queues up again behind the others if records wait. `buffered_bytes` counts a record until it is
+    finished, its lane released, or its partition dropped while it waited.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: dict[Lane, deque[ConsumedRecord]] = {}
+        # an ordered set; a plain dict would search for its first entry longer and longer
+        self._runnable: OrderedDict[Lane, None] = OrderedDict()
+        self._held_bytes: dict[Lane, int] = {}
+        self._buffered_bytes = 0
+
+    def put(self, lane: Lane, record: ConsumedRecord) -> bool:
+        """Append a record; True if the lane is held, so that its holder may want to know."""
+        self._buffered_bytes += record.size
+        queue = self._waiting.get(lane)
+        if queue is None:
+            queue = self._waiting[lane] = deque()
+        queue.append(record)
+        if lane in self._held_bytes:
+            return True
+        self._runnable.setdefault(lane)
+        return False
+
+    def next_lane(self) -> Lane | None:
+        """The lane that has been runnable for longest; from now on it is held."""
+        if not self._runnable:
+            return None
+        lane, _ = self._runnable.popitem(last=False)
+        self._held_bytes[lane] = 0
+        return lane
+
+    def take(self, lane: Lane, limit: int) -> list[ConsumedRecord]:
+        """Up to `limit` of the records that wait in a held lane, in order."""
+        queue = self._waiting.get(lane)
+        if queue is None:
+            return []
+        if len(queue) <= limit:
+            taken = list(queue)
+            del self._waiting[lane]
+        else:
+            taken = [queue.popleft() for _ in range(limit)]
+        self._held_bytes[lane] += sum(record.size for record in taken)
+        return taken
+
+    def finish(self, lane: Lane, records: Iterable[ConsumedRecord]) -> None:
+        """The holder is done with these records."""
+        size = sum(record.size for record in records)
+        self._held_bytes[lane] -= size
+        self._buffered_bytes -= size
+
+    def release(self, lane: Lane) -> None:
+        """The holder leaves; what it took and did not finish is forgotten here."""
+        self._buffered_bytes -= self._held_bytes.pop(lane)
+        if lane in self._waiting:
+            self._runnable.setdefault(lane)
+
+    def drop(self, partition: int) -> None:
+        """Forget what waits in a partition. Holders keep their lanes until they release them."""
+        for lane in [lane for lane in self._waiting if lane.partition == partition]:
+            self._buffered_bytes -= sum(record.size for record in self._waiting.pop(lane))
+            self._runnable.pop(lane, None)
+
+    def has_waiting(self, lane: Lane) -> bool:
+        return lane in self._waiting
+
+    @property
+    def has_runnable(self) -> bool:
+        return bool(self._runnable)
+
+    @property
+    def buffered_bytes(self) -> int:
+        return self._buffered_bytes
+
+
+class Backpressure:
+    """Which partitions must not be fetched from for now.
+
+    Too many bytes stop all partitions, too long an uncommitted span stops its own. Both resume at
+    half, so that a partition is not stopped and started with every record.
+    """
+
+    def __init__(self, max_bytes: int, max_span: int) -> None:
+        self._max_bytes = max_bytes
+        self._max_span = max_span
+        self._too_many_bytes = False
+        self._too_long: frozenset[int] = frozenset()
+
+    def paused(self, buffered_bytes: int, spans: Mapping[int, int]) -> frozenset[int]:
+        """The partitions to pause, of those in `spans` (partition: records not committable)."""
+        limit = self._max_bytes // 2 if self._too_many_bytes else self._max_bytes
+        self._too_many_bytes = buffered_bytes > limit
+        self._too_long = frozenset(
+            partition for partition, span in spans.items() if span > self._limit(partition)
+        )
+        return frozenset(spans) if self._too_many_bytes else self._too_long
+
+    def _limit(self, partition: int) -> int:
+        return self._max_span // 2 if partition in self._too_long else self._max_span

@@ -1,0 +1,67 @@
+"""What the conversation service asks of whoever writes the answers."""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from libs.common.errors import PermanentError, TransientError
+
+TurnKind = Literal["answer", "welcome"]
+
+
+@dataclass(frozen=True)
+class PromptLine:
+    """One earlier message of the session. `human` is a person of the business who wrote."""
+
+    role: Literal["person", "assistant", "human"]
+    text: str
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """Everything a reply may depend on."""
+
+    kind: TurnKind
+    instructions: str
+    knowledge: str
+    history: tuple[PromptLine, ...]
+    question: str
+    assistant_name: str = "Assistant"
+    model: str | None = None
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer as markdown, and what it cost."""
+
+    text: str
+    model: str
+    duration_s: float
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+
+
+class AssistantUnavailableError(TransientError):
+    """No answer this time: timeout, overload, broken connection, an empty reply.
+
+    `retry_after_s` is what the provider asked for, if it did.
+    """
+
+    code = "assistant_unavailable"
+
+    def __init__(self, reason: str, retry_after_s: float | None = None) -> None:
+        super().__init__(reason)
+        self.retry_after_s = retry_after_s
+
+
+class AssistantRefusedError(PermanentError):
+    """The provider refuses: a bad key, an unknown model. Asking again is no use."""
+
+    code = "assistant_refused"
+
+
+class Assistant(Protocol):
+    """Writes replies. `reply` may be cancelled at any moment and holds nothing open then."""
+
+    async def reply(self, prompt: Prompt) -> Reply:
+        """Answer, or raise AssistantUnavailableError or AssistantRefusedError. Never empty."""
+        ...

@@ -1,0 +1,37 @@
+"""Makes the assistant that the settings ask for."""
+
+from typing import Protocol
+
+from services.conversation.assistants.base import Assistant
+from services.conversation.assistants.offline import OfflineAssistant
+from services.conversation.assistants.settings import AssistantSettings
+
+SIMULATED_MODEL = "simulated"
+
+
+class ClosableAssistant(Assistant, Protocol):
+    """An assistant that holds a thread or connections until it is closed."""
+
+    async def aclose(self) -> None:
+        """End what it holds."""
+        ...
+
+
+def create_assistant(settings: AssistantSettings) -> ClosableAssistant:
+    """Either the offline one, or one that asks a model.
+
+    The second takes seconds to import and tens of megabytes, so only those who use it pay. They
+    had better call this before a loop runs.
+    """
+    if settings.provider == "offline":
+        return OfflineAssistant()
+    from services.conversation.assistants.llm import LanguageModelAssistant
+
+    return LanguageModelAssistant(
+        provider=settings.provider,
+        model=settings.model or SIMULATED_MODEL,
+        api_key=settings.api_key.get_secret_value() if settings.api_key else None,
+        base_url=settings.base_url,
+        timeout_s=settings.timeout_s,
+        max_output_tokens=settings.max_output_tokens,
+    )

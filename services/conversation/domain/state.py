@@ -1,0 +1,74 @@
+"""What the service remembers of one conversation. Frozen: every change makes a new one."""
+
+from datetime import datetime
+from typing import Literal
+
+from libs.common.events import Model
+
+Role = Literal["person", "assistant", "human"]
+PendingKind = Literal["text", "attachment", "get_started"]
+TurnKind = Literal["answer", "welcome", "text_only", "fallback"]
+Mode = Literal["ai", "human"]
+
+
+class Line(Model):
+    """One message as the assistant remembers it."""
+
+    role: Role
+    text: str
+    at: datetime
+    event_id: str
+
+
+class Pending(Model):
+    """Something the person sent that has no answer yet."""
+
+    event_id: str
+    kind: PendingKind
+    text: str = ""
+
+
+class Turn(Model):
+    """The latest answer. Once stored, the model is never asked again for these messages."""
+
+    turn_id: str
+    command_id: str
+    kind: TurnKind
+    text: str
+    epoch: int
+    answered_event_ids: tuple[str, ...]
+    messages_answered: int
+    answered_at: datetime
+    model: str
+    duration_s: float
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    failure: str | None = None
+    failed_attempts: int = 0
+
+
+class State(Model):
+    """The conversation service's own part of a `conversations` document.
+
+    `recent` holds the ids of events already taken in, oldest first. Of what has fallen out of it,
+    `recent_since` is the latest event time: an event that is no newer may be a late copy, and
+    whether it is one is then asked of the archive.
+    """
+
+    session_id: str = ""
+    session_started_at: datetime | None = None
+    last_user_message_at: datetime | None = None
+    last_activity_at: datetime | None = None
+    inbound_count: int = 0
+    history: tuple[Line, ...] = ()
+    pending: tuple[Pending, ...] = ()
+    recent: tuple[str, ...] = ()
+    recent_since: datetime | None = None
+    turn: Turn | None = None
+
+
+class Takeover(Model):
+    """Who has the conversation: written by the takeover service, absent until it first does."""
+
+    mode: Mode = "ai"
+    epoch: int = 0

@@ -1,0 +1,111 @@
+"""A turn: what to ask, and what its answer does to the conversation. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from libs.common.events import derived_id
+from services.conversation.domain.receive import HISTORY_LINES, LINE_CHARACTERS
+from services.conversation.domain.state import Line, State, Takeover, Turn, TurnKind
+
+Need = Literal["nothing", "welcome", "text_only", "answer"]
+
+BYTES_PER_TOKEN = 3.5
+"""A cautious average over languages: only a budget depends on it, never a limit of a provider."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A reply ready to be stored: the model's, or one of the channel's fixed texts."""
+
+    kind: TurnKind
+    text: str
+    model: str
+    duration_s: float = 0.0
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    failure: str | None = None
+    failed_attempts: int = 0
+
+
+def needed(state: State) -> Need:
+    """What the waiting messages ask for. Text beside an attachment is a question like any other."""
+    kinds = {waiting.kind for waiting in state.pending}
+    if "text" in kinds:
+        return "answer"
+    if "get_started" in kinds:
+        return "welcome"
+    return "text_only" if kinds else "nothing"
+
+
+def question(state: State) -> str:
+    """The waiting messages as one question; a tapped Get Started is no part of it."""
+    return "\n".join(
+        waiting.text for waiting in state.pending if waiting.kind != "get_started" and waiting.text
+    )
+
+
+def earlier_lines(state: State, budget_tokens: int) -> tuple[Line, ...]:
+    """The session's newest lines that fit the budget, without those that wait for an answer."""
+    waiting = {pending.event_id for pending in state.pending}
+    lines: list[Line] = []
+    left = budget_tokens * BYTES_PER_TOKEN
+    for line in reversed(state.history):
+        if line.event_id in waiting:
+            continue
+        left -= len(line.text.encode()) + 8
+        if left < 0:
+            break
+        lines.append(line)
+    return tuple(reversed(lines))
+
+
+def turn_id(conversation: str, state: State) -> str:
+    """The same for the same waiting messages: a repeated turn makes the same ids."""
+    return derived_id("turn", conversation, state.pending[0].event_id)
+
+
+def finish(
+    state: State, conversation: str, answer: Answer, takeover: Takeover, now: datetime
+) -> tuple[State, Turn]:
+    """The state in which the answer stands and nothing waits any more, and its turn."""
+    this_turn = turn_id(conversation, state)
+    turn = Turn(
+        turn_id=this_turn,
+        command_id=derived_id("reply", this_turn),
+        kind=answer.kind,
+        text=answer.text,
+        epoch=takeover.epoch,
+        answered_event_ids=tuple(waiting.event_id for waiting in state.pending),
+        messages_answered=len(state.pending),
+        answered_at=now,
+        model=answer.model,
+        duration_s=answer.duration_s,
+        input_tokens=answer.input_tokens,
+        output_tokens=answer.output_tokens,
+        failure=answer.failure,
+        failed_attempts=answer.failed_attempts,
+    )
+    line = Line(
+        role="assistant", text=answer.text[:LINE_CHARACTERS], at=now, event_id=turn.command_id
+    )
+    history = (*state.history, line)[-HISTORY_LINES:]
+    return state.model_copy(update={"pending": (), "turn": turn, "history": history}), turn
+
+
+def drop_pending(state: State) -> State:
+    """Nobody will answer what waits: a human has the conversation, or the channel is off."""
+    return state.model_copy(update={"pending": ()}) if state.pending else state
+
+
+def to_publish_again(state: State, redelivered: Sequence[str]) -> Turn | None:
+    """The stored turn, if events that it answered come again: its command may never have left.
+
+    The offset of an event is committed only after its turn's command is on the log, so a turn that
+    did not get there always sees its events again.
+    """
+    turn = state.turn
+    if turn is None or not set(turn.answered_event_ids) & set(redelivered):
+        return None
+    return turn

@@ -1,0 +1,54 @@
+"""Builds the gateway: the only place that knows what it is made of."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+from libs.common.kafka import open_publisher
+from libs.common.service import HTTP_DRAIN_S, Lifetime, Service
+from libs.common.web import Late, Readiness, base_app
+from services.gateway import callbacks, handlers
+from services.gateway.deadlines import GuardedRunner, Limits
+from services.gateway.settings import Settings
+
+NAME = "gateway"
+
+
+def create_app(settings: Settings, readiness: Readiness) -> web.Application:
+    app = base_app(readiness)
+    app[handlers.SETTINGS] = settings
+    app[handlers.PUBLISHER] = Late("the log")
+    handlers.add_routes(app)
+    callbacks.add_routes(app)
+    return app
+
+
+def create_runner(app: web.Application) -> GuardedRunner:
+    settings = app[handlers.SETTINGS]
+    limits = Limits(
+        header_timeout_s=settings.header_timeout_s,
+        idle_timeout_s=settings.idle_timeout_s,
+        # the rest has deadlines of its own; this one only ends what none of them foresees
+        busy_timeout_s=settings.body_timeout_s + settings.publish_timeout_s + 10,
+        max_connections=settings.max_connections,
+    )
+    return GuardedRunner(app, limits, shutdown_timeout=HTTP_DRAIN_S)
+
+
+def create_service(settings: Settings) -> Service:
+    readiness = Readiness()
+    app = create_app(settings, readiness)
+    kafka = settings.kafka.model_copy(update={"publish_timeout_s": settings.publish_timeout_s})
+
+    @asynccontextmanager
+    async def resources(_lifetime: Lifetime) -> AsyncIterator[None]:
+        async with open_publisher(kafka, client_id=NAME) as publisher:
+            app[handlers.PUBLISHER].set(publisher)
+            readiness.add("kafka", publisher.ready)
+            try:
+                yield
+            finally:
+                app[handlers.PUBLISHER].clear()
+
+    return Service(NAME, app, readiness, resources, runner=create_runner)

@@ -1,0 +1,217 @@
+"""Deadlines for connections, and how many there may be: aiohttp has neither.
+
+A `GuardedConnection` stands between the transport and aiohttp's own protocol, passes everything
+on and knows in which of three states the connection is:
+
+| State | Begins | Ends within |
+|---|---|---|
+| receiving | with the connection, or with the first byte after an answer | `header_timeout_s` |
+| busy | with a complete header block | `busy_timeout_s` |
+| idle | with the answer | `idle_timeout_s` |
+
+What overstays is cut off. The body has a deadline of its own where it is read (`bodies.py`): it
+can be answered with 408. Only public interfaces of aiohttp and asyncio are used.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from aiohttp import web
+from prometheus_client import Counter, Gauge
+
+from services.gateway.discreet import discreet_logger
+
+if TYPE_CHECKING:
+    from aiohttp.web_server import Server
+
+CONNECTIONS = Gauge("assistant_gateway_connections", "Open connections.")
+CUT_OFF = Counter(
+    "assistant_gateway_connections_cut_off_total",
+    "Connections that we ended, by what they were too slow or too many for.",
+    ["reason"],  # reason: receiving, busy, idle (too long in that state), evicted, full
+)
+
+RECEIVING: Final = "receiving"
+BUSY: Final = "busy"
+IDLE: Final = "idle"
+
+LINGER_S = 1.0
+"""How long an unread body is still taken in after the answer, so that the answer arrives."""
+
+_MAX_TICK_S = 0.5
+
+RequestHandler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long a connection may stay in a state, and how many there may be at once."""
+
+    header_timeout_s: float
+    idle_timeout_s: float
+    busy_timeout_s: float
+    max_connections: int = 2000
+
+
+class Doorkeeper:
+    """Makes guarded connections, and looks now and then which of them overstay."""
+
+    def __init__(self, make_protocol: Callable[[], asyncio.Protocol], limits: Limits) -> None:
+        self._make_protocol = make_protocol
+        self._max_connections = limits.max_connections
+        self._stay_s = {
+            RECEIVING: limits.header_timeout_s,
+            BUSY: limits.busy_timeout_s,
+            IDLE: limits.idle_timeout_s,
+        }
+        self._tick_s = min(_MAX_TICK_S, limits.header_timeout_s / 4, limits.idle_timeout_s / 4)
+        self._time = asyncio.get_running_loop().time
+        self._open: set[GuardedConnection] = set()
+        # those we wait for, the longest waiting first: a dict keeps the order
+        self._waiting: dict[GuardedConnection, None] = {}
+        self._ticking: asyncio.TimerHandle | None = None
+
+    def __call__(self) -> "GuardedConnection":
+        return GuardedConnection(self, self._make_protocol)
+
+    def admit(self, connection: "GuardedConnection") -> bool:
+        """Let a connection in. A full house shows out the one that has kept us waiting longest."""
+        if len(self._open) >= self._max_connections:
+            if not self._waiting:
+                CUT_OFF.labels("full").inc()
+                return False
+            next(iter(self._waiting)).cut_off("evicted")
+        self._open.add(connection)
+        CONNECTIONS.inc()
+        self.entered(connection, RECEIVING)
+        if self._ticking is None:
+            self._tick()
+        return True
+
+    def entered(self, connection: "GuardedConnection", state: str) -> None:
+        """Note a connection's new state and until when it may stay in it."""
+        if connection not in self._open:
+            return  # it ended while its request was being handled
+        connection.state = state
+        connection.deadline = self._time() + self._stay_s[state]
+        self._waiting.pop(connection, None)
+        if state is not BUSY:
+            self._waiting[connection] = None
+
+    def forget(self, connection: "GuardedConnection") -> None:
+        if connection in self._open:
+            self._open.discard(connection)
+            self._waiting.pop(connection, None)
+            CONNECTIONS.dec()
+
+    def _tick(self) -> None:
+        """One timer for all: a timer of its own would cost every request two."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for connection in [each for each in self._open if each.deadline <= now]:
+            connection.cut_off(connection.state)
+        self._ticking = loop.call_later(self._tick_s, self._tick) if self._open else None
+
+
+class GuardedConnection(asyncio.Protocol):
+    """One connection: aiohttp's protocol with a deadline."""
+
+    def __init__(
+        self, doorkeeper: Doorkeeper, make_protocol: Callable[[], asyncio.Protocol]
+    ) -> None:
+        self._doorkeeper = doorkeeper
+        self._make_protocol = make_protocol
+        self._inner: asyncio.Protocol | None = None  # made only for those who are let in
+        self._transport: asyncio.Transport | None = None
+        self.state: str = RECEIVING
+        self.deadline = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        if not self._doorkeeper.admit(self):
+            self._transport.abort()
+            return
+        self._inner = self._make_protocol()
+        self._inner.connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._doorkeeper.forget(self)
+        if self._inner is not None:
+            self._inner.connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self.state is IDLE:
+            self._doorkeeper.entered(self, RECEIVING)
+        if self._inner is not None:
+            self._inner.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        return self._inner.eof_received() if self._inner is not None else None
+
+    def pause_writing(self) -> None:
+        if self._inner is not None:
+            self._inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        if self._inner is not None:
+            self._inner.resume_writing()
+
+    def entered(self, state: str) -> None:
+        self._doorkeeper.entered(self, state)
+
+    def cut_off(self, reason: str) -> None:
+        """End the connection at once; what was not sent yet is dropped."""
+        CUT_OFF.labels(reason).inc()
+        self._doorkeeper.forget(self)
+        if self._transport is not None:
+            self._transport.abort()
+
+
+def _tracked(handle: RequestHandler) -> RequestHandler:
+    """Tells a request's connection when it begins and ends, cheaper than a middleware."""
+
+    async def track(request: web.BaseRequest) -> web.StreamResponse:
+        transport = request.transport
+        connection = transport.get_protocol() if transport is not None else None
+        if not isinstance(connection, GuardedConnection):
+            return await handle(request)  # gone before it was handled
+        connection.entered(BUSY)
+        try:
+            return await handle(request)
+        finally:
+            connection.entered(IDLE)
+
+    return track
+
+
+class GuardedRunner(web.AppRunner):
+    """An `AppRunner` whose connections are guarded."""
+
+    def __init__(self, app: web.Application, limits: Limits, **options: Any) -> None:  # noqa: ANN401
+        super().__init__(
+            app,
+            access_log=None,
+            logger=discreet_logger(),
+            handle_signals=False,
+            auto_decompress=False,  # signatures are over the bytes that came
+            lingering_time=min(LINGER_S, limits.idle_timeout_s),
+            max_line_size=4096,
+            max_field_size=4096,
+            max_headers=64,
+            **options,
+        )
+        self._limits = limits
+        self._doorkeeper: Doorkeeper | None = None
+
+    @property
+    def server(self) -> "Server | None":
+        """What a site takes its protocols from."""
+        server = super().server
+        if server is None:
+            return None
+        if self._doorkeeper is None:
+            server.request_handler = _tracked(server.request_handler)
+            self._doorkeeper = Doorkeeper(server, self._limits)
+        return cast("Server", self._doorkeeper)  # sites only call it

@@ -1,0 +1,67 @@
+"""What sending one part takes: everything that the parts of all commands share."""
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Protocol
+
+from libs.common.channels import Channel
+from libs.common.events import Record
+from services.sender.domain.claims import Claim, Expected
+from services.sender.domain.deliveries import Delivery
+from services.sender.draining import Drain
+from services.sender.memory import Memory
+from services.sender.meta import Meta
+from services.sender.pages import Pages
+from services.sender.settings import SendingSettings
+from services.sender.store import Fence, Snapshot
+
+
+class Store(Protocol):
+    """What is needed of `DeliveryStore`; tests keep it in memory."""
+
+    async def claim(
+        self, conversation: str, claim: Claim, fence: Fence | None, expected: Expected
+    ) -> Snapshot | None: ...
+
+    async def conversation(self, conversation: str) -> Snapshot | None: ...
+
+    async def delivery(self, send_id: str) -> Delivery | None: ...
+
+    async def finish(self, delivery: Delivery) -> Delivery: ...
+
+    async def recorded_mids(self, conversation: str, mids: Iterable[str]) -> Collection[str]: ...
+
+    async def held_texts(self, conversation: str, since: datetime) -> list[str]: ...
+
+
+class Channels(Protocol):
+    """What is needed of `ChannelDirectory`."""
+
+    async def channel(self, page_id: str) -> Channel | None: ...
+
+
+class Publisher(Protocol):
+    """What is needed of the Kafka publisher: return when every record is on the log."""
+
+    async def publish(self, *records: Record) -> None: ...
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Made once, in `app.py`."""
+
+    store: Store
+    channels: Channels
+    meta: Meta
+    publisher: Publisher
+    pages: Pages
+    drain: Drain
+    settings: SendingSettings
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    memory: Memory = field(default_factory=Memory)
+
+    def now(self) -> datetime:
+        """The moment, in whole milliseconds: what MongoDB keeps, so that a copy read is equal."""
+        moment = self.clock()
+        return moment.replace(microsecond=moment.microsecond // 1000 * 1000)

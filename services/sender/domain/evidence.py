@@ -1,0 +1,98 @@
+"""Did a part whose answer we never saw reach the person? What the thread itself says about it.
+
+Meta has no idempotency key, and the Conversations API does not give our `metadata` back: a message
+is recognised by its text, its sender, its time, and by not belonging to another delivery.
+
+Source: Conversations API (the 20 latest messages of a thread, times in whole seconds).
+"""
+
+import unicodedata
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+CLOCK_TOLERANCE = timedelta(seconds=5)
+"""How much earlier than our claim Meta's clock may say that the message was created."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One message of the thread, as it was read back."""
+
+    mid: str
+    from_page: bool
+    text: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """It is there."""
+
+    mid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """The reading covers the time in question, and the message is not in it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unclear:
+    """The reading proves nothing: it does not reach back far enough, or fits another part too."""
+
+
+Evidence = Found | Absent | Unclear
+
+
+def candidates(thread: Sequence[Seen], text: str, since: datetime) -> list[Seen]:
+    """The Page's messages of this text from the time in question, the oldest first."""
+    wanted = _plain(text)
+    fitting = [
+        seen
+        for seen in thread
+        if seen.from_page
+        and seen.created_at >= since - CLOCK_TOLERANCE
+        and _plain(seen.text) == wanted
+    ]
+    return sorted(fitting, key=lambda seen: seen.created_at)
+
+
+def judge(
+    thread: Sequence[Seen],
+    text: str,
+    since: datetime,
+    *,
+    recorded_mids: Collection[str],
+    held_alike: int,
+    covers: int,
+) -> Evidence:
+    """Judge by one healthy reading of the thread.
+
+    Args:
+        thread: what was read, in any order.
+        text: of the part in doubt.
+        since: when the part may first have been sent.
+        recorded_mids: the mids that belong to other deliveries of this conversation.
+        held_alike: how many other parts of the same text were given up as held since `since`
+            (less the tolerance): each may be one of the messages in the thread.
+        covers: how many messages one reading can hold at most.
+    """
+    unclaimed = [seen for seen in candidates(thread, text, since) if seen.mid not in recorded_mids]
+    if len(unclaimed) > held_alike:
+        return Found(unclaimed[-1].mid)  # held ones are older: order is kept within a conversation
+    if unclaimed:
+        return Unclear()
+    return Absent() if _reaches_back(thread, since, covers) else Unclear()
+
+
+def _reaches_back(thread: Sequence[Seen], since: datetime, covers: int) -> bool:
+    """Whether nothing from `since` on can have fallen out of the reading."""
+    if len(thread) < covers:
+        return True
+    return min(seen.created_at for seen in thread) < since - CLOCK_TOLERANCE
+
+
+def _plain(text: str) -> str:
+    """Texts are compared without regard to what Meta may change: whitespace and composition."""
+    return " ".join(unicodedata.normalize("NFC", text).split())

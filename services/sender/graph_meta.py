@@ -1,0 +1,92 @@
+"""Meta through the Graph API, with each Page's own token."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from libs.common.crypto import DecryptionError, KeyRing
+
+from libs.common.channels import Channel
+from libs.common.events import SenderAction
+from libs.common.graph import GraphClient, GraphError, NotSentError, OutcomeUnknownError
+from services.sender.domain.evidence import Seen
+from services.sender.domain.outcome import MetaError, Outcome, TokenRejected, classify
+from services.sender.domain.refusals import TokenCause
+from services.sender.domain.window import Send
+from services.sender.meta import Answer, ThreadUnreadableError
+
+UNREADABLE_TOKEN = TokenCause(
+    "unreadable",
+    "expired",
+    "The stored connection to this Page cannot be decrypted: its key was removed.",
+    "Put the old key back into ENCRYPTION_KEYS, or press Reconnect on the channel's page.",
+)
+
+
+class GraphMeta:
+    """Sends, reads and shows; what goes wrong becomes an outcome."""
+
+    def __init__(self, graph: GraphClient, keys: KeyRing) -> None:
+        self._graph = graph
+        self._keys = keys
+
+    async def send(
+        self, channel: Channel, psid: str, text: str, send_id: str, decision: Send
+    ) -> Answer:
+        """Post one part, once; never raises for what Meta or the network does."""
+        try:
+            token = self._token(channel)
+        except DecryptionError:
+            return Answer(TokenRejected(UNREADABLE_TOKEN, code=0))
+        try:
+            result = await self._graph.send_message(
+                channel.id, token, payload_of(psid, text, send_id, decision)
+            )
+        except NotSentError:
+            return Answer(classify(may_have_arrived=False))
+        except OutcomeUnknownError as error:
+            return Answer(classify(status=error.http_status))
+        except GraphError as error:
+            return Answer(_judged(error), error.fbtrace_id)
+        return Answer(classify(status=200, mid=result.message_id))
+
+    async def thread(self, channel: Channel, psid: str) -> Sequence[Seen]:
+        """The latest messages of the thread.
+
+        Raises:
+            ThreadUnreadableError: Meta did not give them, for whatever reason.
+        """
+        try:
+            messages = await self._graph.read_thread(channel.id, self._token(channel), psid)
+        except (GraphError, NotSentError, OutcomeUnknownError, DecryptionError) as error:
+            raise ThreadUnreadableError(type(error).__name__) from error
+        return [
+            Seen(message.mid, message.from_id == channel.id, message.text, message.created_at)
+            for message in messages
+        ]
+
+    async def act(self, channel: Channel, psid: str, action: SenderAction) -> None:
+        """Show one action. Raises whatever the client raises: nobody waits for the answer."""
+        await self._graph.send_action(channel.id, self._token(channel), psid, action)
+
+    def _token(self, channel: Channel) -> str:
+        return self._keys.decrypt(channel.token, context=channel.id)
+
+
+def payload_of(psid: str, text: str, send_id: str, decision: Send) -> dict[str, Any]:
+    """The Send API's body. `metadata` comes back in the echo: the link to this very part."""
+    payload: dict[str, Any] = {
+        "recipient": {"id": psid},
+        "messaging_type": decision.messaging_type,
+        "message": {"text": text, "metadata": send_id},
+    }
+    if decision.tag is not None:
+        payload["tag"] = decision.tag
+    return payload
+
+
+def _judged(error: GraphError) -> Outcome:
+    return classify(
+        status=error.http_status,
+        error=MetaError(error.code_, error.subcode, error.message),
+        retry_after_s=error.retry_after_s,
+    )

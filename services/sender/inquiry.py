@@ -1,0 +1,131 @@
+"""A part in doubt: read the thread back until it is clear what became of it.
+
+Never a blind second send. An early look is free, since finding it settles the matter; that it is
+*missing* counts only once the claim's request can no longer be on its way, and only when two
+healthy readings some time apart agree.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+
+from libs.common.events import SendText
+from services.sender.desk import Desk
+from services.sender.domain.claims import Claim
+from services.sender.domain.deliveries import Delivery
+from services.sender.domain.evidence import (
+    CLOCK_TOLERANCE,
+    Absent,
+    Evidence,
+    Found,
+    Unclear,
+    candidates,
+    judge,
+)
+from services.sender.meta import THREAD_COVERS, ThreadUnreadableError
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A part that may have been sent: under which claim, since when, as which text."""
+
+    claim_id: str
+    since: datetime
+    deadline_at: datetime
+    text: str
+    attempts: int
+
+    @classmethod
+    def about(cls, claim: Claim) -> "Doubt":
+        return cls(
+            claim.claim_id, claim.first_claimed_at, claim.deadline_at, claim.text, claim.attempt
+        )
+
+
+class Inquiry:
+    """Finds out about one part; other conversations go on meanwhile."""
+
+    def __init__(self, desk: Desk, command: SendText, send_id: str, doubt: Doubt) -> None:
+        self._desk = desk
+        self._command = command
+        self._send_id = send_id
+        self._doubt = doubt
+        # patience grows with every attempt: an answer that is late once may be late again
+        self._gap = timedelta(seconds=desk.settings.evidence_gap_s * 2 ** (doubt.attempts - 1))
+        self._hold_after = timedelta(seconds=desk.settings.hold_after_s)
+        self._missed_at: datetime | None = None
+        self._unclear_since: datetime | None = None
+
+    async def run(self) -> Delivery | Evidence:
+        """What is certain in the end.
+
+        A delivery: somebody else recorded it. Found: it was sent. Absent: it was not. Unclear:
+        there was no evidence for as long as we wait for it.
+
+        Raises:
+            DrainingError: the service stops; the next one begins the inquiry anew.
+        """
+        while True:
+            recorded = await self._desk.store.delivery(self._send_id)
+            if recorded is not None:
+                return recorded
+            began_at = self._desk.now()
+            evidence = await self._look()
+            if self._settles(evidence, began_at):
+                log.info("doubt_settled", send_id=self._send_id, outcome=type(evidence).__name__)
+                return evidence
+            await self._desk.drain.sleep(self._pause_s())
+
+    async def _look(self) -> Evidence:
+        channel = await self._desk.channels.channel(self._command.page_id)
+        if channel is None:
+            return Unclear()
+        await self._desk.pages[channel.id].reads.acquire()
+        try:
+            thread = await self._desk.meta.thread(channel, self._command.psid)
+        except ThreadUnreadableError:
+            return Unclear()
+        conversation, doubt = self._command.conversation_id, self._doubt
+        mids = [seen.mid for seen in candidates(thread, doubt.text, doubt.since)]
+        recorded, held = set[str](), list[str]()
+        if mids:
+            recorded = set(await self._desk.store.recorded_mids(conversation, mids))
+            since = doubt.since - CLOCK_TOLERANCE
+            held = await self._desk.store.held_texts(conversation, since)
+        return judge(
+            thread,
+            doubt.text,
+            doubt.since,
+            recorded_mids=recorded,
+            held_alike=held.count(doubt.text),
+            covers=THREAD_COVERS,
+        )
+
+    def _settles(self, evidence: Evidence, began_at: datetime) -> bool:
+        if isinstance(evidence, Found):
+            return True
+        if isinstance(evidence, Absent):
+            self._unclear_since = None
+            return self._missed_twice(began_at)
+        if self._unclear_since is None:
+            self._unclear_since = began_at
+        return began_at - self._unclear_since >= self._hold_after
+
+    def _missed_twice(self, began_at: datetime) -> bool:
+        if began_at < self._doubt.deadline_at:
+            return False
+        if self._missed_at is None:
+            self._missed_at = began_at
+            return False
+        return began_at - self._missed_at >= self._gap
+
+    def _pause_s(self) -> float:
+        """Until the next look that can change something."""
+        now = self._desk.now()
+        next_at = now + self._gap
+        if now < self._doubt.deadline_at:
+            next_at = min(next_at, self._doubt.deadline_at)
+        return max((next_at - now).total_seconds(), 0.001) + 0.001  # moments are whole ms

@@ -1,0 +1,40 @@
+"""Meta as the sender sees it: one message, one reading of a thread, one sign of life."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from libs.common.channels import Channel
+from libs.common.errors import PermanentError
+from libs.common.events import SenderAction
+from services.sender.domain.evidence import Seen
+from services.sender.domain.outcome import Outcome
+from services.sender.domain.window import Send
+
+THREAD_COVERS = 20  # messages that one reading holds at most
+
+
+class ThreadUnreadableError(PermanentError):
+    """The thread could not be read back: no evidence either way."""
+
+    code = "thread_unreadable"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of one post. `fbtrace_id` is what Meta's support asks for."""
+
+    outcome: Outcome
+    fbtrace_id: str | None = None
+
+
+class Meta(Protocol):
+    """What the sender needs of Meta; tests play it."""
+
+    async def send(
+        self, channel: Channel, psid: str, text: str, send_id: str, decision: Send
+    ) -> Answer: ...
+
+    async def thread(self, channel: Channel, psid: str) -> Sequence[Seen]: ...
+
+    async def act(self, channel: Channel, psid: str, action: SenderAction) -> None: ...

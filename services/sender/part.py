@@ -1,0 +1,394 @@
+"""One part of one command, from wherever it stands to its final state.
+
+Two round trips to the database and one call to Meta when nothing is amiss: claim, post, record.
+Each step may be the last one before a crash, and the next run finds out what the last one did:
+
+| found | means | then |
+|---|---|---|
+| a delivery | final | tell it again: the event may be missing |
+| our claim, no delivery | posted, or about to be | evidence (`inquiry.py`) |
+| the conversation elsewhere than expected | a copy, another partition | compare-and-set |
+"""
+
+import random
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+import structlog
+from prometheus_client import Counter
+
+from libs.common.channels import Channel
+from libs.common.errors import TransientError
+from libs.common.events import ChannelTokenRejected, SendText, derived_id
+from services.sender.desk import Desk
+from services.sender.domain.claims import Claim, Exactly, Expected, Sending, is_in_doubt
+from services.sender.domain.deliveries import Delivery, DeliveryState, event_of
+from services.sender.domain.evidence import Absent, Found
+from services.sender.domain.outcome import RateLimited, Refused, Sent, TokenRejected
+from services.sender.domain.outline import Outline
+from services.sender.domain.parts import send_id
+from services.sender.domain.window import Decision, Refuse, Send, Wait, decide
+from services.sender.draining import finish_first
+from services.sender.inquiry import Doubt, Inquiry
+from services.sender.meta import Answer
+from services.sender.store import Fence, Snapshot
+
+PATIENCE_S = 30.0  # how long to wait for a Page before looking whether the message still may go
+MAX_ATTEMPTS = 5  # with doubt about each; then a person decides
+MAX_BACKOFF_S = 60.0
+
+PARTS = Counter("assistant_parts_total", "Parts by what became of them.", ["state"])
+DOUBTS = Counter(
+    "assistant_part_doubts_total", "Parts in doubt, by what the inquiry found.", ["outcome"]
+)
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where on the log the command stands."""
+
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Try to claim and post. `expected` None: look at the database first."""
+
+    expected: Expected | None
+    after_s: float = 0.0
+
+
+Step = Attempt | Doubt | Delivery
+
+
+class Part:
+    """Brings one part to its final state, recorded and told."""
+
+    def __init__(
+        self, desk: Desk, command: SendText, source: Source, outline: Outline, part: int
+    ) -> None:
+        self._desk = desk
+        self._command = command
+        self._source = source
+        self._outline = outline
+        self._part = part
+        self._send_id = send_id(command.command_id, part)
+        self._page = desk.pages[command.page_id]
+        self._attempts = 0
+        self._refusals = 0
+        self._since: datetime | None = None  # of the first attempt that may have got through
+        self._cleared: str | None = None  # the claim that evidence says came to nothing
+
+    async def deliver(self, expected: Expected | None) -> Delivery:
+        """Deliver the part, if it is not delivered yet.
+
+        Args:
+            expected: what the conversation looks like if nothing is amiss; None: look first.
+
+        Raises:
+            TransientError: something is away, or the service stops; another run goes on from here.
+        """
+        known = self._desk.memory.result(self._send_id)
+        step: Step = await self._conclude(known) if known else Attempt(expected)
+        while not isinstance(step, Delivery):
+            step = await (self._settle(step) if isinstance(step, Doubt) else self._try(step))
+        self._outline.settle(self._part, step.text)
+        return step
+
+    async def fail(self, reason: str, explanation: str) -> Delivery:
+        """Record, without a try, that the part will not be sent."""
+        failed = self._final("failed", rule=reason, reason=reason, explanation=explanation)
+        return await self._conclude(failed)
+
+    async def _try(self, attempt: Attempt) -> Step:
+        if attempt.after_s:
+            await self._desk.drain.sleep(attempt.after_s)
+        self._desk.drain.check()
+        if attempt.expected is None:
+            return await self._look()
+        channel = await self._channel()
+        if channel is not None and channel.enabled and channel.status in ("expired", "revoked"):
+            await self._page.wait_for_change(PATIENCE_S)
+            return Attempt(None)
+        async with self._page.turn(PATIENCE_S) as admitted:
+            if not admitted:
+                return Attempt(None)
+            return await finish_first(
+                self._claim_and_post(attempt.expected), self._desk.settings.http_timeout_s
+            )
+
+    async def _look(self) -> Step:
+        """Something is not as expected, or time has passed: see how things stand."""
+        # the conversation first: a claim that is read before the missing delivery is in doubt
+        snapshot = await self._desk.store.conversation(self._command.conversation_id)
+        recorded = await self._desk.store.delivery(self._send_id)
+        if recorded is not None:
+            return await self._tell(recorded)
+        sending = snapshot.sending if snapshot else None
+        if sending is not None and self._is_in_doubt(sending):
+            return self._doubt(sending)
+        decision = _decide(self._command, await self._channel(), snapshot, self._desk.now())
+        if isinstance(decision, Refuse):
+            return await self._refuse(decision)
+        if sending is None:
+            return Attempt(Exactly(None, begins=True))
+        begins = self._command.command_id not in sending.recent
+        return Attempt(Exactly(sending.claim_id, begins=begins))
+
+    def _is_in_doubt(self, sending: Sending) -> bool:
+        if sending.claim_id == self._cleared:
+            return False
+        if sending.send_id == self._send_id and self._desk.memory.is_unused(sending.claim_id):
+            return False
+        return is_in_doubt(sending, self._command.command_id, self._part)
+
+    def _doubt(self, sending: Sending) -> Doubt:
+        if sending.send_id == self._send_id:
+            self._outline.settle(self._part, sending.text)
+            return Doubt.about(sending)
+        # others were claimed since: all we know is that it was after the command
+        return Doubt(
+            sending.claim_id, self._command.occurred_at, sending.deadline_at, self._text, 1
+        )
+
+    async def _claim_and_post(self, expected: Expected) -> Step:
+        claim = self._new_claim()
+        fence = Fence(self._command.epoch) if self._command.origin == "assistant" else None
+        self._desk.memory.keep_unused(claim.claim_id)
+        snapshot = await self._desk.store.claim(
+            self._command.conversation_id, claim, fence, expected
+        )
+        if snapshot is None:
+            return Attempt(None)
+        channel, now = await self._channel(), self._desk.now()
+        decision = _decide(self._command, channel, snapshot, now)
+        if isinstance(decision, Refuse):
+            return await self._refuse(decision)
+        if channel is None or isinstance(decision, Wait):
+            return Attempt(None)
+        if not claim.leaves(self._desk.settings.http_timeout, now):
+            return Attempt(Exactly(claim.claim_id))  # the claim itself took too long
+        self._desk.memory.use(claim.claim_id)
+        self._attempts = claim.attempt
+        answer = await self._desk.meta.send(
+            channel, self._command.psid, claim.text, self._send_id, decision
+        )
+        return await self._take(answer, claim, decision)
+
+    def _new_claim(self) -> Claim:
+        now = self._desk.now()
+        return Claim(
+            claim_id=uuid4().hex,
+            send_id=self._send_id,
+            command_id=self._command.command_id,
+            part=self._part,
+            partition=self._source.partition,
+            offset=self._source.offset,
+            text=self._text,
+            attempt=self._attempts + 1,
+            first_claimed_at=self._since or now,
+            claimed_at=now,
+            deadline_at=now + self._desk.settings.claim_lifetime,
+        )
+
+    async def _take(self, answer: Answer, claim: Claim, decision: Send) -> Step:
+        outcome = answer.outcome
+        if isinstance(outcome, Sent):
+            self._page.answered()
+            return await self._conclude(self._sent(outcome.mid, decision.rule, decision))
+        if isinstance(outcome, RateLimited | TokenRejected):
+            return await self._give_way(outcome, claim)
+        if isinstance(outcome, Refused):
+            return await self._accept_refusal(outcome, answer.fbtrace_id, claim)
+        log.warning("send_uncertain", send_id=self._send_id, reason=outcome.reason)
+        return Doubt.about(claim)
+
+    async def _give_way(self, outcome: RateLimited | TokenRejected, claim: Claim) -> Step:
+        """Surely not sent, and nothing wrong with the message: same part, same place, later."""
+        self._desk.memory.keep_unused(claim.claim_id)
+        again = Exactly(claim.claim_id)
+        if isinstance(outcome, TokenRejected):
+            if self._page.token_rejected():
+                await self._tell_token_rejected(outcome)
+            return Attempt(again)
+        if outcome.scope == "person":
+            return Attempt(again, after_s=outcome.retry_after_s or self._backoff_s())
+        pause_s = self._page.limited(outcome.retry_after_s)
+        log.warning("page_limited", page_id=self._command.page_id, pause_s=round(pause_s, 1))
+        return Attempt(again)
+
+    async def _accept_refusal(self, refused: Refused, fbtrace_id: str | None, claim: Claim) -> Step:
+        refusal = refused.refusal
+        if refusal.kind != "network":
+            self._page.answered()
+        splits = refusal.retry == "split" and self._outline.split_again(self._part)
+        if splits or refusal.retry == "soon":
+            self._desk.memory.keep_unused(claim.claim_id)
+            return Attempt(Exactly(claim.claim_id), 0.0 if splits else self._backoff_s())
+        return await self._conclude(
+            self._final(
+                "failed",
+                rule="meta_refused",
+                reason=refusal.reason,
+                explanation=refusal.explanation,
+                advice=refusal.advice,
+                error_code=refused.code,
+                error_subcode=refused.subcode,
+                fbtrace_id=fbtrace_id,
+            )
+        )
+
+    async def _refuse(self, refuse: Refuse) -> Delivery:
+        failed = self._final(
+            "failed",
+            rule=refuse.rule,
+            reason=refuse.code,
+            explanation=refuse.explanation,
+            advice=refuse.advice,
+            window_expires_at=refuse.window_expired_at,
+        )
+        return await self._conclude(failed)
+
+    async def _settle(self, doubt: Doubt) -> Step:
+        self._attempts, self._since = max(self._attempts, doubt.attempts), doubt.since
+        found = await Inquiry(self._desk, self._command, self._send_id, doubt).run()
+        if isinstance(found, Delivery):
+            DOUBTS.labels("recorded").inc()
+            return await self._tell(found)
+        DOUBTS.labels(type(found).__name__.lower()).inc()
+        if isinstance(found, Found):
+            how = await self._decided_at(doubt.since)
+            return await self._conclude(self._sent(found.mid, "found_by_read_back", how))
+        if isinstance(found, Absent) and self._attempts < MAX_ATTEMPTS:
+            self._cleared = doubt.claim_id
+            return Attempt(Exactly(doubt.claim_id))
+        return await self._conclude(self._held(tried=isinstance(found, Absent)))
+
+    async def _decided_at(self, moment: datetime) -> Send | None:
+        """As what a message of then went out. The assistant has but one way."""
+        if self._command.origin == "assistant":
+            return None
+        snapshot = await self._desk.store.conversation(self._command.conversation_id)
+        decision = _decide(self._command, await self._channel(), snapshot, moment)
+        return decision if isinstance(decision, Send) else None
+
+    async def _conclude(self, delivery: Delivery) -> Delivery:
+        """Record the final state, then tell it. What is recorded first is what counts."""
+        self._desk.memory.keep_result(delivery)
+        recorded = await self._desk.store.finish(delivery)
+        self._desk.memory.recorded(delivery.send_id)
+        PARTS.labels(recorded.state).inc()
+        level = log.debug if recorded.state == "sent" else log.warning
+        level(
+            "part_final",
+            send_id=recorded.send_id,
+            state=recorded.state,
+            rule=recorded.rule,
+            reason=recorded.reason,
+            code=recorded.error_code,
+            subcode=recorded.error_subcode,
+            attempts=recorded.attempts,
+        )
+        return await self._tell(recorded)
+
+    async def _tell(self, delivery: Delivery) -> Delivery:
+        await self._desk.publisher.publish(event_of(delivery))
+        return delivery
+
+    async def _tell_token_rejected(self, outcome: TokenRejected) -> None:
+        now, page_id = self._desk.now(), self._command.page_id
+        log.error("token_rejected", page_id=page_id, code=outcome.code, subcode=outcome.subcode)
+        event = ChannelTokenRejected(
+            event_id=derived_id("channel.token_rejected", page_id, now),
+            page_id=page_id,
+            occurred_at=now,
+            cause=outcome.cause.cause,
+            error_code=outcome.code,
+            error_subcode=outcome.subcode,
+        )
+        try:
+            await self._desk.publisher.publish(event)
+        except TransientError:
+            log.warning("token_rejected_not_told", page_id=page_id)  # the next probe tells it
+
+    def _sent(self, mid: str, rule: str, how: Send | None) -> Delivery:
+        return self._final(
+            "sent",
+            rule=rule,
+            mid=mid,
+            messaging_type=how.messaging_type if how else "RESPONSE",
+            tag=how.tag if how else None,
+            window_expires_at=how.window_expires_at if how else None,
+        )
+
+    def _held(self, *, tried: bool) -> Delivery:
+        seen = (
+            f"Facebook gave no clear answer to {self._attempts} attempts, and the thread does not "
+            "show the message."
+            if tried
+            else "Facebook gave no clear answer, and the thread could not be read back or shows "
+            "too little to tell."
+        )
+        return self._final(
+            "held",
+            rule="no_evidence",
+            reason="unanswered" if tried else "no_evidence",
+            explanation=f"{seen} Whether it arrived has to be seen in Facebook's own inbox.",
+        )
+
+    def _final(self, state: DeliveryState, **facts: Any) -> Delivery:  # noqa: ANN401 - as Delivery
+        return Delivery(
+            send_id=self._send_id,
+            command_id=self._command.command_id,
+            page_id=self._command.page_id,
+            psid=self._command.psid,
+            part=self._part,
+            parts=max(len(self._outline), 1),
+            origin=self._command.origin,
+            turn_id=self._command.turn_id,
+            text=self._text,
+            state=state,
+            at=self._desk.now(),
+            attempts=self._attempts,
+            **facts,
+        )
+
+    @property
+    def _text(self) -> str:
+        return self._outline[self._part] if len(self._outline) else ""
+
+    async def _channel(self) -> Channel | None:
+        return await self._desk.channels.channel(self._command.page_id)
+
+    def _backoff_s(self) -> float:
+        self._refusals += 1
+        return min(2.0 ** (self._refusals - 1), MAX_BACKOFF_S) * random.uniform(0.5, 1.0)
+
+
+def _decide(
+    command: SendText, channel: Channel | None, snapshot: Snapshot | None, now: datetime
+) -> Decision:
+    """The rules, with what is known now; waiting only for what may still come to be sent."""
+
+    def with_status(status: Any) -> Decision:  # noqa: ANN401 - ChannelStatus or None
+        return decide(
+            origin=command.origin,
+            channel_enabled=channel is not None and channel.enabled,
+            channel_status=status,
+            mode_now=snapshot.mode if snapshot else "ai",
+            mode_epoch_now=snapshot.epoch if snapshot else 0,
+            command_epoch=command.epoch,
+            last_user_message_at=snapshot.last_user_message_at if snapshot else None,
+            now=now,
+        )
+
+    decision = with_status(channel.status if channel else None)
+    if isinstance(decision, Wait):
+        once_active = with_status("active")
+        return once_active if isinstance(once_active, Refuse) else decision
+    return decision

@@ -1,0 +1,161 @@
+"""MongoDB: the claim in `conversations.sending`, and `deliveries`."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from libs.common.mongo import (
+    BulkWriter,
+    Database,
+    Document,
+    DuplicateKeyError,
+    InsertOne,
+    ReturnDocument,
+    mongo_errors,
+)
+from services.sender.domain.claims import After, Claim, Exactly, Expected, Fresh, Sending
+from services.sender.domain.deliveries import Delivery
+
+RECENT_COMMANDS = 50
+KEEP_DELIVERIES_S = 30 * 24 * 3600  # longer than the commands topic is kept: it may be rewound
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """An assistant's message leaves only while the assistant still has the conversation."""
+
+    epoch: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What the sender needs to know of a conversation at one moment."""
+
+    last_user_message_at: datetime | None
+    mode: Literal["ai", "human"]
+    epoch: int
+    sending: Sending | None = None
+
+
+class DeliveryStore:
+    """Two round trips a part: the claim, which is the fence as well, and the final state."""
+
+    def __init__(self, database: Database) -> None:
+        self._conversations = database["conversations"]
+        self._deliveries = database["deliveries"]
+        self._writer = BulkWriter(self._deliveries)
+
+    async def ensure_indexes(self) -> None:
+        with mongo_errors():
+            await self._deliveries.create_index([("page_id", 1), ("state", 1), ("at", -1)])
+            await self._deliveries.create_index([("conversation", 1), ("at", -1)])
+            await self._deliveries.create_index("at", expireAfterSeconds=KEEP_DELIVERIES_S)
+
+    async def claim(
+        self, conversation: str, claim: Claim, fence: Fence | None, expected: Expected
+    ) -> Snapshot | None:
+        """Take the right to post one part, if the conversation is as expected.
+
+        None: it is not (or does not exist), and nothing was written. Of any number of callers who
+        expect the same, one gets it. After a takeover, `fence` lets none of an older epoch pass.
+        """
+        wanted = {"_id": conversation, **_fenced(fence), **_expected(expected, claim.command_id)}
+        with mongo_errors():
+            document = await self._conversations.find_one_and_update(
+                wanted,
+                _claiming(claim, begins=_begins(expected)),
+                projection={"last_user_message_at": 1, "takeover": 1},
+                return_document=ReturnDocument.AFTER,
+            )
+        return None if document is None else _snapshot(document)
+
+    async def conversation(self, conversation: str) -> Snapshot | None:
+        with mongo_errors():
+            document = await self._conversations.find_one(
+                {"_id": conversation}, {"last_user_message_at": 1, "takeover": 1, "sending": 1}
+            )
+        return None if document is None else _snapshot(document)
+
+    async def delivery(self, send_id: str) -> Delivery | None:
+        """The part's final state; None as long as it has none."""
+        with mongo_errors():
+            document = await self._deliveries.find_one({"_id": send_id})
+        return None if document is None else Delivery.model_validate(document)
+
+    async def finish(self, delivery: Delivery) -> Delivery:
+        """Record a final state, and return the one that counts: the first one ever recorded."""
+        try:
+            await self._writer.write(InsertOne(delivery.to_document()))
+        except DuplicateKeyError:
+            return await self.delivery(delivery.send_id) or delivery
+        return delivery
+
+    async def recorded_mids(self, conversation: str, mids: Iterable[str]) -> Collection[str]:
+        """Which of these messages are known to be other deliveries of the conversation."""
+        with mongo_errors():
+            cursor = self._deliveries.find(
+                {"conversation": conversation, "mid": {"$in": list(mids)}}, {"mid": 1}
+            )
+            return {document["mid"] for document in await cursor.to_list(None)}
+
+    async def held_texts(self, conversation: str, since: datetime) -> list[str]:
+        """Texts that were given up since then: each may have arrived all the same."""
+        with mongo_errors():
+            cursor = self._deliveries.find(
+                {"conversation": conversation, "state": "held", "at": {"$gte": since}}, {"text": 1}
+            )
+            return [document["text"] for document in await cursor.to_list(None)]
+
+
+def _fenced(fence: Fence | None) -> Document:
+    if fence is None:
+        return {}
+    # null matches a missing field: a conversation that was never taken over has epoch 0
+    epoch: Any = {"$in": [0, None]} if fence.epoch == 0 else fence.epoch
+    if fence.epoch is None:
+        epoch = -1  # without an epoch the assistant may not send
+    return {"takeover.epoch": epoch, "takeover.mode": {"$ne": "human"}}
+
+
+def _expected(expected: Expected, command_id: str) -> Document:
+    if isinstance(expected, After):
+        return {"sending.send_id": expected.send_id}
+    if isinstance(expected, Exactly):
+        return {"sending.claim_id": expected.claim_id}  # None matches a missing field, too
+    return {
+        "$or": [
+            {"sending": {"$exists": False}},
+            {
+                "sending.partition": expected.partition,
+                "sending.offset": {"$lt": expected.offset},
+                "sending.recent": {"$ne": command_id},
+            },
+        ]
+    }
+
+
+def _begins(expected: Expected) -> bool:
+    """Whether this is the first claim of its command."""
+    return isinstance(expected, Fresh) or (isinstance(expected, Exactly) and expected.begins)
+
+
+def _claiming(claim: Claim, *, begins: bool) -> Document:
+    change: Document = {
+        "$set": {f"sending.{name}": value for name, value in claim.model_dump().items()}
+    }
+    if begins:
+        latest = {"$each": [claim.command_id], "$slice": -RECENT_COMMANDS}
+        change["$push"] = {"sending.recent": latest}
+    return change
+
+
+def _snapshot(document: Document) -> Snapshot:
+    takeover = document.get("takeover") or {}
+    sending = document.get("sending")
+    return Snapshot(
+        last_user_message_at=document.get("last_user_message_at"),
+        mode=takeover.get("mode") or "ai",
+        epoch=takeover.get("epoch") or 0,
+        sending=Sending.model_validate(sending) if sending else None,
+    )

@@ -1,0 +1,144 @@
+"""A stand-in for a language model: an OpenAI-compatible `/v1/chat/completions`."""
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+KEPT_REQUESTS = 50
+QUOTED_CHARACTERS = 400
+PIECE_CHARACTERS = 24
+
+
+class ModelSettings(BaseModel):
+    """How the simulated model answers; `PUT /model` replaces all of it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    delay_ms: int = Field(0, ge=0, le=600_000, description="before the first byte")
+    reply: str | None = Field(None, description="instead of the echo-like answer")
+    status: int | None = Field(None, ge=400, le=599, description="every request fails with it")
+    stream_break: bool = Field(False, description="a stream is cut in its middle")
+
+
+class _ChatMessage(BaseModel):
+    role: str
+    content: str | list[dict[str, Any]] | None = None
+
+
+class _ChatRequest(BaseModel):
+    """The part of OpenAI's request that matters here; the rest is taken and ignored."""
+
+    model: str = "simulated"
+    messages: list[_ChatMessage] = Field(min_length=1)
+    stream: bool = False
+    stream_options: dict[str, Any] | None = None
+
+
+class SimulatedModel:
+    """Answers, counts and remembers the last requests."""
+
+    def __init__(self) -> None:
+        self.settings = ModelSettings()
+        self.calls = 0
+        self.requests: deque[dict[str, Any]] = deque(maxlen=KEPT_REQUESTS)
+
+    def clear(self) -> None:
+        """Forget the settings and everything asked so far."""
+        self.settings = ModelSettings()
+        self.calls = 0
+        self.requests.clear()
+
+    async def complete(self, request: web.Request) -> web.StreamResponse:
+        """POST /v1/chat/completions."""
+        self.calls += 1
+        raw = await request.read()
+        try:
+            asked = _ChatRequest.model_validate_json(raw)
+        except ValidationError as error:
+            return _failure(400, f"invalid request: {error.error_count()} problems")
+        self.requests.append(json.loads(raw))
+        settings, number = self.settings, self.calls
+        await asyncio.sleep(settings.delay_ms / 1000)
+        if settings.status is not None:
+            return _failure(settings.status, "the simulator was told to fail")
+        answer = _Answer(number, asked, settings.reply or default_reply(asked.messages))
+        if not asked.stream:
+            return web.json_response(answer.whole())
+        return await _stream(request, answer, cut=settings.stream_break)
+
+
+def default_reply(messages: list[_ChatMessage]) -> str:
+    """The same answer to the same question: it names what was asked."""
+    asked = next((_text(each) for each in reversed(messages) if each.role == "user"), "").strip()
+    if not asked:
+        return "Hello! How can I help you today?"
+    quoted = asked if len(asked) <= QUOTED_CHARACTERS else asked[:QUOTED_CHARACTERS] + "…"
+    return f"Thanks for your message! You wrote: “{quoted}”. (This is the simulated model.)"
+
+
+def _text(message: _ChatMessage) -> str:
+    if isinstance(message.content, list):
+        return "\n".join(str(part.get("text", "")) for part in message.content)
+    return message.content or ""
+
+
+class _Answer:
+    """One answer in OpenAI's shapes."""
+
+    def __init__(self, number: int, asked: _ChatRequest, text: str) -> None:
+        self._id, self._asked, self._text = f"chatcmpl-sim{number}", asked, text
+        words = sum(len(_text(message).split()) for message in asked.messages)
+        prompt, completion = max(1, words), max(1, len(text.split()))
+        self._usage = {
+            "prompt_tokens": prompt,
+            "completion_tokens": completion,
+            "total_tokens": prompt + completion,
+        }
+
+    def whole(self) -> dict[str, Any]:
+        message = {"role": "assistant", "content": self._text, "refusal": None}
+        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
+        return {**self._head("chat.completion"), "choices": [choice], "usage": self._usage}
+
+    def pieces(self) -> Iterator[dict[str, Any]]:
+        yield self._piece({"role": "assistant", "content": ""})
+        for start in range(0, len(self._text), PIECE_CHARACTERS):
+            yield self._piece({"content": self._text[start : start + PIECE_CHARACTERS]})
+        yield self._piece({}, "stop")
+        if (self._asked.stream_options or {}).get("include_usage"):
+            head = self._head("chat.completion.chunk")
+            yield {**head, "choices": [], "usage": self._usage}
+
+    def _piece(self, delta: dict[str, str], finish_reason: str | None = None) -> dict[str, Any]:
+        choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
+        return {**self._head("chat.completion.chunk"), "choices": [choice]}
+
+    def _head(self, kind: str) -> dict[str, Any]:
+        return {"id": self._id, "object": kind, "created": 0, "model": self._asked.model}
+
+
+async def _stream(request: web.Request, answer: _Answer, *, cut: bool) -> web.StreamResponse:
+    response = web.StreamResponse(
+        headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"}
+    )
+    await response.prepare(request)
+    pieces = list(answer.pieces())
+    for piece in pieces[: len(pieces) // 2] if cut else pieces:
+        await response.write(b"data: " + json.dumps(piece).encode() + b"\n\n")
+    if cut:
+        if request.transport is not None:
+            request.transport.close()  # what was written still goes out, the end never does
+        return response
+    await response.write(b"data: [DONE]\n\n")
+    return response
+
+
+def _failure(status: int, message: str) -> web.Response:
+    error = {"message": message, "type": "simulated_error", "param": None, "code": None}
+    headers = {"Retry-After": "1"} if status in (429, 503) else {}
+    return web.json_response({"error": error}, status=status, headers=headers)

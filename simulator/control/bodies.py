@@ -1,0 +1,105 @@
+"""What the control API takes. Unknown fields are refused: a typo must not pass for a success."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from simulator.world.model import ProfileState, TokenState
+
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
+Psid = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=20_000)]
+
+REACTIONS = {
+    "smile": "😆",
+    "angry": "😠",
+    "sad": "😢",
+    "wow": "😮",
+    "love": "❤️",
+    "like": "👍",
+    "dislike": "👎",
+    "other": "🎉",
+}
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NewPage(_Body):
+    name: Name
+    subscribed: bool = Field(True, description="to the app's webhook fields, as after connecting")
+
+
+class NewPerson(_Body):
+    first_name: Name
+    last_name: Annotated[str, StringConstraints(strip_whitespace=True, max_length=100)] = ""
+    profile_pic: str | None = Field(None, max_length=2000)
+    has_role: bool = Field(False, description="on the app; needed where it is not live")
+    profile: ProfileState = Field("open", description="hidden: {}; none: error 2018218")
+
+
+class ChangedPerson(_Body):
+    """Only the fields that are given change."""
+
+    blocked: bool | None = Field(None, description="true: sends meet 551/1545041")
+    has_role: bool | None = None
+    profile: ProfileState | None = None
+
+
+class Attachment(_Body):
+    type: str = Field(min_length=1, max_length=40)
+    payload: dict[str, Any] | None = None
+
+
+class QuickReplyTap(_Body):
+    payload: str = Field(max_length=1000)
+
+
+class ReplyTo(_Body):
+    mid: str
+
+
+class PersonMessage(_Body):
+    """The person writes. `copies` webhooks with the same bytes go out, one after the other."""
+
+    psid: Psid
+    text: Text | None = None
+    attachments: list[Attachment] | None = Field(None, min_length=1, max_length=30)
+    quick_reply: QuickReplyTap | None = None
+    reply_to: ReplyTo | None = None
+    timestamp: int | None = Field(None, gt=0, lt=2**53, description="ms; default now")
+    copies: int = Field(1, ge=1, le=100)
+
+    @model_validator(mode="after")
+    def _says_something(self) -> "PersonMessage":
+        if self.text is None and self.attachments is None:
+            raise ValueError("text or attachments must be given")
+        return self
+
+
+class PersonPostback(_Body):
+    psid: Psid
+    payload: str = Field(min_length=1, max_length=1000)
+    title: str = Field("Get Started", min_length=1, max_length=80)
+    copies: int = Field(1, ge=1, le=100)
+
+
+class PersonRead(_Body):
+    psid: Psid
+
+
+class PersonReaction(_Body):
+    psid: Psid
+    mid: str
+    reaction: Literal["smile", "angry", "sad", "wow", "love", "like", "dislike", "other"] = "love"
+    action: Literal["react", "unreact"] = "react"
+
+
+class InboxMessage(_Body):
+    psid: Psid
+    text: Text
+
+
+class TokenChange(_Body):
+    state: TokenState

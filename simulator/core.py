@@ -1,0 +1,210 @@
+"""The simulator: the world together with what goes out of it, webhooks and live updates."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from simulator import shown
+from simulator.calls import CallLog
+from simulator.completions import SimulatedModel
+from simulator.faults import Faults
+from simulator.live import Hub
+from simulator.settings import Settings
+from simulator.signing import wire_body
+from simulator.store import FILE_NAME, Saver, load_world
+from simulator.webhooks import Webhook, WebhookSender
+from simulator.world import notifications
+from simulator.world.model import Message, Milliseconds, Page, Thread
+from simulator.world.sending import Send, is_reachable
+from simulator.world.world import Said, World
+
+
+def now_ms() -> Milliseconds:
+    return time.time_ns() // 1_000_000
+
+
+class Simulator:
+    """What people and the Page do, and what the app hears of it."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        world: World | None = None,
+        *,
+        clock: Callable[[], Milliseconds] = now_ms,
+    ) -> None:
+        self.app_id = settings.facebook_app_id
+        self.app_secret = settings.facebook_app_secret.get_secret_value()
+        listening_at = f"http://{settings.http.host}:{settings.http.port}"
+        self.base_url = settings.simulator_url or listening_at
+        self.now = clock
+        path = settings.state_dir / FILE_NAME
+        self.media_dir = settings.state_dir / "simulator-media"
+        self.world = world or load_world(path)
+        self.calls, self.faults, self.model, self.hub = CallLog(), Faults(), SimulatedModel(), Hub()
+        self.webhooks = WebhookSender(
+            settings.webhook_target_url, self.app_secret, on_unsubscribed=self._unsubscribed
+        )
+        self._saver = Saver(path, self.world.dump)
+        self._saver.changed()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Webhooks go out and the world is saved inside the block."""
+        await self.webhooks.open()
+        saving = asyncio.create_task(self._saver.run(), name="save-world")
+        try:
+            yield
+        finally:
+            saving.cancel()
+            with suppress(asyncio.CancelledError):
+                await saving
+            await self.webhooks.close()
+            await self._saver.flush()
+
+    def changed(self) -> None:
+        """The world changed: save it soon."""
+        self._saver.changed()
+
+    async def reset(self) -> None:
+        """An empty world: no Page, no call, no fault, nothing on its way."""
+        await self.webhooks.clear()
+        self.world.clear()
+        self.calls.clear()
+        self.faults.clear()
+        self.model.clear()
+        self.hub.close()
+        self.changed()
+
+    # What people do
+
+    def person_writes(
+        self, page: Page, psid: str, said: Said, at: Milliseconds, *, copies: int = 1
+    ) -> Message:
+        message = self.world.write(page, psid, said, at)
+        self._tell_message(page, psid, message)
+        element = notifications.message(page, psid, message)
+        self._notify_of(page, psid, "messages", element, message, copies)
+        return message
+
+    def person_taps(
+        self, page: Page, psid: str, title: str, payload: str, *, copies: int = 1
+    ) -> Message:
+        message = self.world.tap(page, psid, title, payload, self.now())
+        self._tell_message(page, psid, message)
+        element = notifications.postback(page, psid, message)
+        self._notify_of(page, psid, "messaging_postbacks", element, message, copies)
+        return message
+
+    def person_reads(self, page: Page, psid: str) -> Thread:
+        now = self.now()
+        thread = self.world.read(page, psid, now)
+        element = notifications.read(page, psid, thread, now)
+        self._notify(page, psid, "message_reads", element)
+        return thread
+
+    def person_reacts(
+        self, page: Page, psid: str, mid: str, kind: str, emoji: str | None
+    ) -> Message:
+        now = self.now()
+        message = self.world.react(page, psid, mid, emoji, now)
+        self.hub.tell(topic(page, psid), "reaction", {"mid": mid, "emoji": emoji})
+        element = notifications.reaction(page, psid, mid, kind, emoji, now)
+        self._notify(page, psid, "message_reactions", element)
+        return message
+
+    # What the Page does
+
+    def page_sends(self, page: Page, send: Send) -> Message:
+        message = self.world.accept(page, send, self.app_id, self.now())
+        self._page_wrote(page, send.person.psid, message)
+        return message
+
+    def page_acts(self, page: Page, send: Send) -> None:
+        thread = self.world.act(page, send, self.now())
+        self._tell_state(page, send.person.psid, thread)
+        self.changed()
+
+    def inbox_writes(self, page: Page, psid: str, text: str) -> Message:
+        """Somebody answers in Meta's own inbox: an echo with another app id."""
+        message = self.world.write_in_inbox(page, psid, text, self.now())
+        self._page_wrote(page, psid, message)
+        return message
+
+    def _page_wrote(self, page: Page, psid: str, message: Message) -> None:
+        """The message, its echo and its receipts, each when the Page's behaviour says."""
+        self._tell_message(page, psid, message)
+        self._tell_state(page, psid, self.world.thread(page, psid))
+        behaviour = page.behaviour
+        if (after := behaviour.echoes).enabled:
+            element = notifications.echo(page, psid, message)
+            self._notify(page, psid, "message_echoes", element, delay_ms=after.delay_ms)
+        if (after := behaviour.delivery_receipts).enabled:
+            self.world.deliver(page, psid, message)
+            element = notifications.delivery(page, psid, message, message.at + after.delay_ms)
+            self._notify(page, psid, "message_deliveries", element, delay_ms=after.delay_ms)
+        if (after := behaviour.read_receipts).enabled:
+            thread = self.world.read(page, psid, message.at)
+            element = notifications.read(page, psid, thread, message.at + after.delay_ms)
+            self._notify(page, psid, "message_reads", element, delay_ms=after.delay_ms)
+
+    # Who hears of it
+
+    def _notify_of(
+        self,
+        page: Page,
+        psid: str,
+        field: str,
+        element: dict[str, Any],
+        message: Message,
+        copies: int,
+    ) -> None:
+        """Notify of a person's message and mark it once the app has taken it."""
+
+        def accepted() -> None:
+            message.reported = True
+            self.hub.tell(topic(page, psid), "reported", {"mid": message.mid})
+            self.changed()
+
+        self._notify(page, psid, field, element, copies=copies, on_accepted=accepted)
+
+    def _notify(
+        self,
+        page: Page,
+        psid: str,
+        field: str,
+        element: dict[str, Any],
+        *,
+        delay_ms: int = 0,
+        copies: int = 1,
+        on_accepted: Callable[[], None] | None = None,
+    ) -> None:
+        """A webhook, if the Page is subscribed to the field and the app may know the person."""
+        self.changed()
+        if field not in page.subscribed_fields or not is_reachable(page, page.people[psid]):
+            return
+        body = wire_body(notifications.envelope(page.id, element, self.now() + delay_ms))
+        webhook = Webhook(page.id, body, copies, on_accepted)
+        self.webhooks.send(topic(page, psid), webhook, delay_ms=delay_ms)
+
+    def _unsubscribed(self, page_id: str) -> None:
+        if (page := self.world.find_page(page_id)) is not None:
+            self.world.subscribe(page, ())
+            self.changed()
+
+    def _tell_message(self, page: Page, psid: str, message: Message) -> None:
+        where = topic(page, psid)
+        if self.hub.has_listeners(where):
+            self.hub.tell(where, "message", shown.message(message))
+
+    def _tell_state(self, page: Page, psid: str, thread: Thread) -> None:
+        fades_in_ms = max(0, thread.typing_until - self.now())
+        state = {"seen_at": thread.seen_at, "typing_fades_in_ms": fades_in_ms}
+        self.hub.tell(topic(page, psid), "state", state)
+
+
+def topic(page: Page, psid: str) -> str:
+    """What one thread is called inside the simulator."""
+    return f"{page.id}:{psid}"

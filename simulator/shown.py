@@ -1,0 +1,78 @@
+"""The world as the control API and the chat page see it."""
+
+from typing import Any
+
+from simulator.world.model import Message, Milliseconds, Page, Person, Thread
+
+_OPTIONAL = (
+    "attachments",
+    "quick_replies",
+    "quick_reply",
+    "postback",
+    "reply_to",
+    "messaging_type",
+    "tag",
+    "metadata",
+    "app_id",
+    "reaction",
+)
+
+
+def message(said: Message) -> dict[str, Any]:
+    """A message of a thread; what does not apply is missing. `at` is in milliseconds."""
+    shown: dict[str, Any] = {
+        "mid": said.mid,
+        "from": said.who,
+        "text": said.text,
+        "at": said.at,
+        "reported": said.reported,
+    }
+    for name in _OPTIONAL:
+        if (value := getattr(said, name)) is not None:
+            shown[name] = value
+    return shown
+
+
+def thread(talk: Thread, now: Milliseconds) -> dict[str, Any]:
+    """A thread, oldest message first: the truth that tests compare with.
+
+    `typing` is the Page's dots; `seen` whether the Page has marked the person's last message as
+    seen; `read` whether the person has seen the Page's last message. Moments are in milliseconds.
+    """
+    last = {said.who: said.at for said in talk.messages}
+    return {
+        "messages": [message(said) for said in talk.messages],
+        "typing": talk.typing_until > now,
+        "typing_fades_in_ms": max(0, talk.typing_until - now),
+        "seen": "person" in last and talk.seen_at >= last["person"],
+        "seen_at": talk.seen_at,
+        "read": "page" in last and talk.read_watermark >= last["page"],
+        "last_user_action_at": talk.last_user_action_at,
+    }
+
+
+def page(facebook_page: Page) -> dict[str, Any]:
+    """A Page, with the token that connecting it would give."""
+    return {
+        "id": facebook_page.id,
+        "name": facebook_page.name,
+        "access_token": facebook_page.access_token,
+        "token_state": facebook_page.token_state,
+        "subscribed_fields": list(facebook_page.subscribed_fields),
+    }
+
+
+def person(somebody: Person, talk: Thread | None) -> dict[str, Any]:
+    """A person as a Page's list shows them, with the last message of the thread."""
+    shown: dict[str, Any] = {
+        "psid": somebody.psid,
+        "first_name": somebody.first_name,
+        "last_name": somebody.last_name,
+        "profile_pic": somebody.profile_pic,
+        "blocked": somebody.blocked,
+        "has_role": somebody.has_role,
+        "profile": somebody.profile,
+    }
+    if talk is not None and talk.messages:
+        shown["last_message"] = message(talk.messages[-1])
+    return shown

@@ -1,0 +1,121 @@
+"""What the simulated world consists of; all of it survives a restart."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Milliseconds = int
+Who = Literal["person", "page"]
+TokenState = Literal["valid", "expired", "revoked", "password_changed"]
+ProfileState = Literal["open", "hidden", "none"]
+
+TYPING_FADES_MS = 20_000
+DETAILED_MESSAGES = 20  # Meta tells details of so many newest messages of a thread
+INBOX_APP_ID = "263902037430900"  # the Page's inbox, Meta's own app
+
+FIELDS = frozenset(
+    """
+    messages message_echoes messaging_postbacks message_deliveries message_reads message_reactions
+    message_edits messaging_optins messaging_referrals messaging_handovers
+    messaging_policy_enforcement messaging_account_linking response_feedback send_cart standby
+    """.split()  # noqa: SIM905 - a list of fifteen strings reads worse
+)
+DEFAULT_FIELDS = tuple(
+    sorted(FIELDS - {"messaging_account_linking", "response_feedback", "send_cart"})
+)
+
+
+class Delayed(BaseModel):
+    """Something that happens by itself, a while after a send."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    enabled: bool = True
+    delay_ms: int = Field(0, ge=0, le=600_000)
+
+
+class Behaviour(BaseModel):
+    """How Meta treats one Page."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    delivery_receipts: Delayed = Delayed(delay_ms=30)
+    read_receipts: Delayed = Delayed(enabled=False, delay_ms=300)
+    echoes: Delayed = Delayed(delay_ms=20)
+    send_latency_ms: int = Field(0, ge=0, le=120_000)
+    rate_limit_per_s: int = Field(300, ge=1, le=100_000)
+    usage_header: int | None = Field(
+        None, ge=0, le=1000, description="percent in the usage headers; from 100 on 80006"
+    )
+    published: bool = Field(True, description="false: only people with an app role exist")
+    dev_mode: bool = Field(False, description="true: the same, the app is in development mode")
+    restricted: bool = Field(False, description="true: Meta bars the Page from sending")
+
+
+@dataclass(slots=True)
+class Person:
+    """Somebody as one Page knows them."""
+
+    psid: str
+    first_name: str
+    last_name: str
+    profile_pic: str | None = None
+    blocked: bool = False  # they blocked the Page, or deleted their account
+    has_role: bool = False  # on the app: admin, developer or tester
+    profile: ProfileState = "open"
+
+    @property
+    def name(self) -> str:
+        return f"{self.first_name} {self.last_name}".strip()
+
+
+@dataclass(slots=True)
+class Message:
+    """One message of a thread. Fields that do not apply are None."""
+
+    mid: str
+    who: Who
+    at: Milliseconds
+    text: str | None = None
+    attachments: list[dict[str, Any]] | None = None
+    quick_replies: list[dict[str, Any]] | None = None
+    quick_reply: str | None = None  # payload of the tapped quick reply
+    postback: str | None = None  # payload of the tapped button
+    reply_to: str | None = None
+    messaging_type: str | None = None
+    tag: str | None = None
+    metadata: str | None = None
+    app_id: str | None = None
+    reaction: str | None = None  # an emoji
+    reported: bool = False  # the app has answered 200 to its webhook
+
+
+@dataclass(slots=True)
+class Thread:
+    """One Page with one person."""
+
+    id: str
+    messages: list[Message] = field(default_factory=list)  # oldest first
+    last_user_action_at: Milliseconds | None = None  # what the messaging window counts from
+    typing_until: Milliseconds = 0
+    seen_at: Milliseconds = 0  # the Page marked the thread as seen
+    delivered_watermark: Milliseconds = 0  # the person's device got everything up to here
+    read_watermark: Milliseconds = 0  # the person has seen everything up to here
+
+
+@dataclass(slots=True)
+class Page:
+    id: str
+    name: str
+    access_token: str
+    token_state: TokenState = "valid"  # noqa: S105 - says how the token is
+    behaviour: Behaviour = field(default_factory=Behaviour)
+    subscribed_fields: tuple[str, ...] = DEFAULT_FIELDS
+    people: dict[str, Person] = field(default_factory=dict)
+    threads: dict[str, Thread] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class WorldState:
+    pages: dict[str, Page] = field(default_factory=dict)

@@ -1,0 +1,278 @@
+"""The world and what can happen in it. Every method is O(1) in people, threads and messages."""
+
+from dataclasses import dataclass
+from random import Random
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter
+
+from simulator.ids import Ids
+from simulator.world.limits import PageLimits
+from simulator.world.model import (
+    DEFAULT_FIELDS,
+    DETAILED_MESSAGES,
+    INBOX_APP_ID,
+    TYPING_FADES_MS,
+    Behaviour,
+    Message,
+    Milliseconds,
+    Page,
+    Person,
+    ProfileState,
+    Thread,
+    TokenState,
+    WorldState,
+)
+from simulator.world.sending import Send
+
+T = TypeVar("T")
+_STATE = TypeAdapter(WorldState)
+
+
+class NotInWorldError(Exception):
+    """Something that was named does not exist. `field` is what named it."""
+
+    def __init__(self, field: str, value: str) -> None:
+        super().__init__(f"{field}: there is no {value!r}")
+        self.field = field
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a person writes."""
+
+    text: str | None = None
+    attachments: list[dict[str, Any]] | None = None
+    quick_reply: str | None = None
+    reply_to: str | None = None
+
+
+class World:
+    """Pages, their people and their threads."""
+
+    def __init__(self, state: WorldState | None = None, random: Random | None = None) -> None:
+        self._state = state or WorldState()
+        self.ids = Ids(random or Random())
+        self._index()
+
+    @classmethod
+    def load(cls, document: bytes) -> "World":
+        """Raises: ValidationError: the document is not what `dump` made."""
+        return cls(_STATE.validate_json(document))
+
+    def dump(self) -> bytes:
+        return _STATE.dump_json(self._state, exclude_defaults=True)
+
+    def clear(self) -> None:
+        self._state.pages.clear()
+        self._index()
+
+    def _index(self) -> None:
+        self._tokens = {page.access_token: page for page in self.pages}
+        self._limits: dict[str, PageLimits] = {}
+        self._threads_by_id: dict[str, tuple[Page, str]] = {}
+        self._mids: dict[str, tuple[Page, str, int]] = {}
+        for page in self.pages:
+            for psid, thread in page.threads.items():
+                self._threads_by_id[thread.id] = (page, psid)
+                for position, message in enumerate(thread.messages):
+                    self._mids[message.mid] = (page, psid, position)
+
+    # What there is
+
+    @property
+    def pages(self) -> list[Page]:
+        return list(self._state.pages.values())
+
+    def page(self, page_id: str) -> Page:
+        """Raises: NotInWorldError."""
+        return _found(self._state.pages.get(page_id), "page", page_id)
+
+    def find_page(self, page_id: str) -> Page | None:
+        return self._state.pages.get(page_id)
+
+    def page_of_token(self, token: str) -> Page | None:
+        return self._tokens.get(token)
+
+    def person(self, page: Page, psid: str) -> Person:
+        """Raises: NotInWorldError."""
+        return _found(page.people.get(psid), "psid", psid)
+
+    def thread(self, page: Page, psid: str) -> Thread:
+        """The thread with a person of the Page, which may be empty."""
+        self.person(page, psid)
+        if psid not in page.threads:
+            thread = page.threads[psid] = Thread(self.ids.thread())
+            self._threads_by_id[thread.id] = (page, psid)
+        return page.threads[psid]
+
+    def thread_by_id(self, thread_id: str) -> tuple[Page, str] | None:
+        return self._threads_by_id.get(thread_id)
+
+    def message(self, mid: str) -> tuple[Page, str, Message] | None:
+        if (place := self._mids.get(mid)) is None:
+            return None
+        page, psid, position = place
+        return page, psid, page.threads[psid].messages[position]
+
+    def is_detailed(self, mid: str) -> bool:
+        """Meta tells details of the newest messages of a thread only."""
+        page, psid, position = self._mids[mid]
+        return position >= len(page.threads[psid].messages) - DETAILED_MESSAGES
+
+    def limits(self, page: Page) -> PageLimits:
+        return self._limits.setdefault(page.id, PageLimits())
+
+    # What the simulated Facebook user sets up
+
+    def add_page(self, name: str, *, subscribed: bool = True) -> Page:
+        page = Page(self.ids.page(), name, self.ids.token())
+        page.subscribed_fields = DEFAULT_FIELDS if subscribed else ()
+        self._state.pages[page.id] = page
+        self._tokens[page.access_token] = page
+        return page
+
+    def add_person(
+        self,
+        page: Page,
+        first_name: str,
+        last_name: str,
+        *,
+        profile_pic: str | None = None,
+        has_role: bool = False,
+        profile: ProfileState = "open",
+    ) -> Person:
+        person = Person(
+            self.ids.psid(),
+            first_name,
+            last_name,
+            profile_pic,
+            has_role=has_role,
+            profile=profile,
+        )
+        page.people[person.psid] = person
+        return person
+
+    def set_token(self, page: Page, state: TokenState) -> None:
+        page.token_state = state
+
+    def set_behaviour(self, page: Page, behaviour: Behaviour) -> None:
+        page.behaviour = behaviour
+
+    def subscribe(self, page: Page, fields: tuple[str, ...]) -> None:
+        """The webhook fields of the Page; none of them means unsubscribed."""
+        page.subscribed_fields = fields
+
+    # What people do
+
+    def write(self, page: Page, psid: str, said: Said, at: Milliseconds) -> Message:
+        """The person writes; the messaging window opens anew."""
+        message = Message(
+            self.ids.mid(),
+            "person",
+            at,
+            text=said.text,
+            attachments=said.attachments,
+            quick_reply=said.quick_reply,
+            reply_to=said.reply_to,
+        )
+        self._add(page, psid, message)
+        self._acted(page, psid, at)
+        return message
+
+    def tap(self, page: Page, psid: str, title: str, payload: str, at: Milliseconds) -> Message:
+        """The person taps a button such as Get Started; this opens the window as well."""
+        message = Message(self.ids.mid(), "person", at, text=title, postback=payload)
+        self._add(page, psid, message)
+        self._acted(page, psid, at)
+        return message
+
+    def react(
+        self, page: Page, psid: str, mid: str, emoji: str | None, at: Milliseconds
+    ) -> Message:
+        """The person reacts to a message, or takes it back with None.
+
+        Raises:
+            NotInWorldError: there is no such message in this thread.
+        """
+        found = self.message(mid)
+        if found is None or found[0] is not page or found[1] != psid:
+            raise NotInWorldError("mid", mid)
+        found[2].reaction = emoji
+        self._acted(page, psid, at)
+        return found[2]
+
+    def read(self, page: Page, psid: str, at: Milliseconds) -> Thread:
+        """The person has seen everything there is; what is read has been delivered."""
+        thread = self.thread(page, psid)
+        thread.read_watermark = max(thread.read_watermark, at)
+        thread.delivered_watermark = max(thread.delivered_watermark, at)
+        return thread
+
+    # What the Page does
+
+    def accept(self, page: Page, send: Send, app_id: str, now: Milliseconds) -> Message:
+        """Put an accepted send into the thread; the typing dots end with it."""
+        message = Message(
+            self.ids.mid(),
+            "page",
+            now,
+            text=send.text,
+            attachments=send.attachments,
+            quick_replies=send.quick_replies,
+            reply_to=send.reply_to,
+            messaging_type=send.messaging_type,
+            tag=send.tag,
+            metadata=send.metadata,
+            app_id=app_id,
+        )
+        self._add(page, send.person.psid, message).typing_until = 0
+        return message
+
+    def act(self, page: Page, send: Send, now: Milliseconds) -> Thread:
+        """Carry out a sender action."""
+        thread = self.thread(page, send.person.psid)
+        if send.action == "mark_seen":
+            thread.seen_at = now
+        else:
+            thread.typing_until = now + TYPING_FADES_MS if send.action == "typing_on" else 0
+        return thread
+
+    def write_in_inbox(self, page: Page, psid: str, text: str, now: Milliseconds) -> Message:
+        """Somebody answers in the Page's own inbox, and so has seen the thread."""
+        message = Message(self.ids.mid(), "page", now, text=text, app_id=INBOX_APP_ID)
+        thread = self._add(page, psid, message)
+        thread.typing_until = 0
+        thread.seen_at = now
+        return message
+
+    def deliver(self, page: Page, psid: str, message: Message) -> Thread:
+        """The person's device has got a message of the Page."""
+        thread = self.thread(page, psid)
+        thread.delivered_watermark = max(thread.delivered_watermark, message.at)
+        return thread
+
+    def _add(self, page: Page, psid: str, message: Message) -> Thread:
+        thread = self.thread(page, psid)
+        self._mids[message.mid] = (page, psid, len(thread.messages))
+        thread.messages.append(message)
+        return thread
+
+    def _acted(self, page: Page, psid: str, at: Milliseconds) -> None:
+        thread = page.threads[psid]
+        thread.last_user_action_at = max(thread.last_user_action_at or 0, at)
+
+
+def _found(thing: T | None, field: str, value: str) -> T:
+    if thing is None:
+        raise NotInWorldError(field, value)
+    return thing
+
+
+def fresh_world() -> World:
+    """What a first start finds: a connected Page and two people who have not written yet."""
+    world = World()
+    page = world.add_page("Corner Bakery")
+    world.add_person(page, "Mia", "Torres", has_role=True)
+    world.add_person(page, "Jonas", "Weber")
+    return world

@@ -1,0 +1,104 @@
+"""Tiny components: a Python child that listens, notes when it is stopped, or misbehaves.
+
+`python -m tests.unit.local.tiny FOLDER PORT...` supervises a stack of them, as `run` does.
+"""
+
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from deploy.local import probes
+from deploy.local.child import Component
+from deploy.local.plan import Options, Plan
+from deploy.local.state import StateFolder
+from deploy.local.supervising import supervise
+
+CHILD = """
+import os, signal, socket, sys, time
+name, port, mode, notes = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4]
+print(name, mode, flush=True)
+if mode.startswith("exit"):
+    print("cannot go on", flush=True)
+    sys.exit(int(mode.removeprefix("exit")))
+def stop(*_):
+    if mode == "stubborn":
+        return
+    with open(notes, "a") as file:
+        file.write(name + "\\n")
+    os._exit(0)
+signal.signal(signal.SIGTERM, stop)
+if mode != "deaf":
+    server = socket.create_server(("127.0.0.1", port))
+while True:
+    time.sleep(60)
+"""
+
+
+def free_ports(count: int) -> list[int]:
+    """Loopback ports that nobody listens on at this moment."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [int(each.getsockname()[1]) for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def component(
+    name: str,
+    port: int,
+    notes: Path,
+    mode: str = "serve",
+    stage: int = 0,
+    start_within_s: float = 20.0,
+    stop_within_s: float = 20.0,
+) -> Component:
+    """A child that listens on its port; in `notes` it writes its name when it is stopped.
+
+    Args:
+        mode: serve; stubborn (ignores SIGTERM); deaf (never listens); exit<status> (at once).
+    """
+    return Component(
+        name=name,
+        command=(sys.executable, "-I", "-S", "-c", CHILD, name, str(port), mode, str(notes)),
+        environment={},
+        port=port,
+        ready=partial(probes.listens, port),
+        stage=stage,
+        start_within_s=start_within_s,
+        stop_within_s=stop_within_s,
+        folder=notes.parent,
+    )
+
+
+def plan_of(*components: Component) -> Plan:
+    """A plan of nothing but these: no topics, no seed."""
+    options = Options(names=(), given=(), offset=0)
+    infrastructure = tuple(each for each in components if each.stage == 0)
+    services = tuple(each for each in components if each.stage > 0)
+    return Plan(options, infrastructure, services, {}, first_start=True)
+
+
+def is_free(port: int) -> bool:
+    """Whether nobody listens there: whoever did is gone."""
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def main(folder: Path, ports: Sequence[int]) -> None:
+    notes = folder / "notes"
+    components = [
+        component(f"tiny{number}", port, notes, stage=number) for number, port in enumerate(ports)
+    ]
+
+    def planner(*_: object) -> Plan:
+        return plan_of(*components)
+
+    write: Callable[[str], None] = partial(print, flush=True)
+    supervise(Options(names=(), given=(), offset=0), StateFolder(folder), write, planner)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), [int(port) for port in sys.argv[2:]])

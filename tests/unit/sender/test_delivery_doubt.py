@@ -1,0 +1,228 @@
+"""Answers that never came: found by reading, sent once more, or held."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from libs.common.events import MessageHeld
+from services.sender.domain.claims import Claim
+from tests.unit.sender.stories import THREE_IDS, THREE_PARTS, delivered, play, seconds_between_posts
+from tests.unit.sender.world import (
+    LOST,
+    NOT_TAKEN_500,
+    PAGE,
+    STARTED_AT,
+    TAKEN_500,
+    TAKEN_LATE,
+    TAKEN_UNSEEN,
+    UNSURE,
+    AwayError,
+    Conversation,
+    Reply,
+    World,
+    clock,
+    send_text,
+)
+
+
+def test_a_takeover_during_an_inquiry_is_respected() -> None:
+    async def story(world: World) -> None:
+        world.meta.script = [LOST]
+        sending = asyncio.create_task(world.deliver(send_text()))
+        await asyncio.sleep(15)
+        world.conversation.mode, world.conversation.epoch = "human", 1
+        await sending
+
+    world = play(story)
+
+    assert len(world.meta.posts) == 1
+    assert world.store.deliveries["c1:0"].reason == "superseded_by_human"
+
+
+@pytest.mark.parametrize("reply", [TAKEN_UNSEEN, TAKEN_500, TAKEN_LATE])
+def test_what_meta_took_without_saying_so_is_found_and_not_sent_again(reply: Reply) -> None:
+    world = delivered(reply, text=THREE_PARTS)
+
+    assert world.accepted() == THREE_IDS
+    first = world.store.deliveries["c1:0"]
+    assert (first.state, first.mid, first.rule) == ("sent", "m_1", "found_by_read_back")
+    assert world.outcomes() == [(send_id, "message.sent") for send_id in THREE_IDS]
+
+
+@pytest.mark.parametrize("reply", [LOST, NOT_TAKEN_500, UNSURE])
+def test_what_meta_did_not_take_is_sent_once_more_after_two_readings(reply: Reply) -> None:
+    world = delivered(reply, text=THREE_PARTS)
+
+    assert world.accepted() == THREE_IDS
+    assert seconds_between_posts(world)[0] >= 12.0 + 5.0  # the claim's life, then the gap
+    assert world.meta.reads >= 2
+    assert world.store.deliveries["c1:0"].attempts == 2
+
+
+def test_what_appears_between_two_readings_is_not_sent_again() -> None:
+    async def story(world: World) -> None:
+        world.meta.script = [TAKEN_UNSEEN]
+        world.meta.shows_after_s = 14.0  # missing in the first reading that counts
+        await world.deliver(send_text())
+
+    assert play(story).accepted() == ["c1:0"]
+
+
+def test_a_message_that_shows_only_after_the_second_attempt_is_still_recognised() -> None:
+    async def story(world: World) -> None:
+        world.meta.script = [TAKEN_UNSEEN, LOST]
+        world.meta.shows_after_s = 25.0
+        await world.deliver(send_text())
+
+    world = play(story)
+
+    assert len(world.meta.posts) == 2
+    assert world.accepted() == ["c1:0"]
+    assert world.store.deliveries["c1:0"].mid == "m_1"
+
+
+def test_an_inquiry_that_breaks_off_is_taken_up_again_not_skipped() -> None:
+    async def story(world: World) -> None:
+        world.meta.script = [TAKEN_UNSEEN]
+        delivering = asyncio.create_task(world.deliver(send_text()))
+        await asyncio.sleep(5)
+        world.store.away = True
+        with pytest.raises(AwayError):
+            await delivering
+        world.store.away = False
+        await world.deliver(send_text())
+
+    assert play(story).accepted() == ["c1:0"]
+
+
+def test_without_evidence_the_part_is_held_and_the_conversation_goes_on() -> None:
+    async def story(world: World) -> None:
+        world.meta.script, world.meta.readable = [TAKEN_UNSEEN], False
+        await world.deliver(send_text())
+        assert (clock() - STARTED_AT).total_seconds() >= 120
+        world.meta.readable = True
+        await world.deliver(send_text("next", "c2"), offset=2)
+
+    world = play(story)
+
+    assert world.accepted() == ["c1:0", "c2:0"]
+    assert world.outcomes() == [("c1:0", "message.held"), ("c2:0", "message.sent")]
+
+
+def test_a_meta_that_never_says_yes_is_asked_five_times_and_the_part_is_held() -> None:
+    world = delivered(*[NOT_TAKEN_500] * 50)
+
+    assert len(world.meta.posts) == 5
+    (event,) = world.publisher.outcomes()
+    assert isinstance(event, MessageHeld)
+    assert event.reason == "unanswered"
+
+
+def test_equal_texts_are_told_apart_by_what_is_recorded() -> None:
+    async def story(world: World) -> None:
+        await world.deliver(send_text("yes", "c1"), offset=1)
+        world.meta.script = [LOST]
+        await world.deliver(send_text("yes", "c2"), offset=2)
+        world.meta.script = [TAKEN_UNSEEN]
+        await world.deliver(send_text("yes", "c3"), offset=3)
+
+    world = play(story)
+
+    assert world.accepted() == ["c1:0", "c2:0", "c3:0"]
+    mids = {item.send_id: item.mid for item in world.meta.accepted}
+    assert {key: item.mid for key, item in world.store.deliveries.items()} == mids
+
+
+def test_others_go_on_while_one_person_is_in_doubt() -> None:
+    async def story(world: World) -> None:
+        world.store.conversations[f"{PAGE}:201"] = Conversation()
+        world.meta.script = [LOST]
+        first = asyncio.create_task(world.deliver(send_text(command_id="c1")))
+        await asyncio.sleep(0.1)
+        await world.deliver(send_text(command_id="c2", psid="201"))
+        assert (clock() - STARTED_AT).total_seconds() < 1
+        await first
+
+    assert play(story).accepted() == ["c2:0", "c1:0"]
+
+
+def test_a_humans_tag_is_kept_when_the_message_is_found_by_reading() -> None:
+    async def story(world: World) -> None:
+        world.conversation.last_user_message_at = STARTED_AT - timedelta(days=2)
+        world.meta.script = [TAKEN_UNSEEN]
+        await world.deliver(send_text(origin="human"))
+
+    world = play(story)
+
+    found = world.store.deliveries["c1:0"]
+    assert (found.messaging_type, found.tag) == ("MESSAGE_TAG", "HUMAN_AGENT")
+
+
+def test_a_claim_that_took_too_long_is_made_anew_before_anything_is_posted() -> None:
+    async def story(world: World) -> None:
+        world.store.claim_delay_s = 5.0
+
+        def faster(_claim: Claim) -> None:
+            world.store.claim_delay_s = 0.0
+
+        world.store.before_claim = faster
+        await world.deliver(send_text())
+
+    world = play(story)
+
+    ((_, posted_at),) = world.meta.posts
+    assert world.conversation.sending is not None
+    assert posted_at + timedelta(seconds=10) <= world.conversation.sending.deadline_at
+    assert world.accepted() == ["c1:0"]
+    assert len(world.meta.posts) == 1
+    assert world.meta.reads == 0
+
+
+def test_a_result_is_not_lost_while_the_database_is_away() -> None:
+    async def story(world: World) -> None:
+        world.store.before_claim = lambda _claim: _go_away(world)
+        with pytest.raises(AwayError):
+            await world.deliver(send_text())
+        world.store.away = False
+        await world.deliver(send_text())
+
+    def _go_away(world: World) -> None:
+        world.store.away = True
+        world.store.before_claim = lambda _claim: None
+
+    world = play(story)
+
+    assert world.accepted() == ["c1:0"]
+    assert world.meta.reads == 0  # it was remembered
+    assert world.outcomes() == [("c1:0", "message.sent")]
+
+
+def test_an_outcome_is_told_again_until_the_log_has_it() -> None:
+    async def story(world: World) -> None:
+        world.publisher.away = True
+        with pytest.raises(AwayError):
+            await world.deliver(send_text())
+        world.publisher.away = False
+        await world.deliver(send_text())
+
+    world = play(story)
+
+    assert world.accepted() == ["c1:0"]
+    assert world.outcomes() == [("c1:0", "message.sent")]
+
+
+def test_two_senders_that_believe_to_own_a_command_send_it_once() -> None:
+    async def story(world: World) -> None:
+        world.meta.otherwise = Reply(after_s=1.0)
+        zombie = world.courier
+        first = asyncio.create_task(world.deliver(send_text(THREE_PARTS)))
+        await asyncio.sleep(0.5)
+        world.start()
+        assert world.courier is not zombie
+        await asyncio.gather(first, world.deliver(send_text(THREE_PARTS)))
+
+    world = play(story)
+
+    assert world.accepted() == THREE_IDS
+    assert len(world.outcomes()) == 3

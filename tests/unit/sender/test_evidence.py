@@ -1,0 +1,112 @@
+"""Whether the thread shows the part in doubt."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.sender.domain.evidence import Absent, Evidence, Found, Seen, Unclear, judge
+
+SINCE = datetime(2026, 3, 1, 12, tzinfo=UTC)
+COVERS = 20
+
+
+def seen(text: str = "hello", *, mid: str = "m", at_s: float = 1.0, from_page: bool = True) -> Seen:
+    return Seen(mid, from_page, text, SINCE + timedelta(seconds=at_s))
+
+
+def judged(*thread: Seen, recorded: tuple[str, ...] = (), held_alike: int = 0) -> Evidence:
+    return judge(
+        thread, "hello", SINCE, recorded_mids=recorded, held_alike=held_alike, covers=COVERS
+    )
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        seen(),
+        seen("  hello\n"),
+        seen(at_s=-5),  # Meta's clock, or its whole seconds
+        seen(at_s=3600),
+    ],
+)
+def test_the_pages_message_of_that_text_and_time_is_it(message: Seen) -> None:
+    assert judged(seen("other", mid="x"), message) == Found("m")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        seen("hello!"),
+        seen(from_page=False),
+        seen(at_s=-6),
+    ],
+)
+def test_another_text_another_sender_or_an_older_message_is_not_it(message: Seen) -> None:
+    assert judged(message) == Absent()
+
+
+def test_an_empty_thread_is_a_healthy_reading() -> None:
+    assert judged() == Absent()
+
+
+def test_a_message_that_belongs_to_another_delivery_is_not_it() -> None:
+    assert judged(seen(mid="m1"), recorded=("m1",)) == Absent()
+    assert judged(seen(mid="m1"), seen(mid="m2", at_s=2), recorded=("m1",)) == Found("m2")
+
+
+def test_a_held_part_of_the_same_text_makes_one_message_ambiguous() -> None:
+    assert judged(seen(mid="m1"), held_alike=1) == Unclear()
+
+
+def test_of_two_messages_and_one_held_part_the_later_one_is_ours() -> None:
+    thread = [seen(mid="m2", at_s=9), seen(mid="m1")]
+    assert judged(*thread, held_alike=1) == Found("m2")
+
+
+def test_a_full_reading_that_does_not_reach_back_proves_nothing() -> None:
+    busy = [seen("other", mid=str(number), at_s=number) for number in range(COVERS)]
+    assert judged(*busy) == Unclear()
+    assert judged(*busy[1:], seen("old", at_s=-60)) == Absent()
+    assert judged(*busy[1:]) == Absent()
+
+
+def test_composed_and_decomposed_letters_are_the_same_text() -> None:
+    thread = [seen("cafe\u0301")]
+    found = judge(thread, "caf\u00e9", SINCE, recorded_mids=(), held_alike=0, covers=COVERS)
+    assert found == Found("m")
+
+
+messages = st.lists(
+    st.builds(
+        seen,
+        st.sampled_from(["hello", "other"]),
+        mid=st.uuids().map(str),
+        at_s=st.floats(-100, 100),
+        from_page=st.booleans(),
+    ),
+    max_size=COVERS - 1,
+)
+
+
+@given(messages, st.integers(0, 3), st.randoms())
+def test_what_is_found_is_ours_and_the_order_of_reading_does_not_matter(
+    thread: list[Seen], held_alike: int, random: st.DataObject
+) -> None:
+    recorded = tuple(message.mid for message in thread[::2])
+    evidence = judged(*thread, recorded=recorded, held_alike=held_alike)
+    random.shuffle(thread)  # type: ignore[attr-defined]
+    assert judged(*thread, recorded=recorded, held_alike=held_alike) == evidence
+    if isinstance(evidence, Found):
+        (message,) = [message for message in thread if message.mid == evidence.mid]
+        assert message.from_page
+        assert message.text == "hello"
+        assert message.mid not in recorded
+        assert message.created_at >= SINCE - timedelta(seconds=5)
+
+
+@given(messages, st.floats(0, 100))
+def test_a_message_that_is_there_is_never_called_absent(thread: list[Seen], at_s: float) -> None:
+    ours = seen(mid="ours", at_s=at_s)
+    assert judged(*thread, ours) != Absent()

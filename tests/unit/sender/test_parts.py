@@ -1,0 +1,53 @@
+import pytest
+
+from services.sender.domain.parts import plan_parts, send_id
+from services.sender.domain.splitting import text_length
+
+LONG = "\n\n".join(
+    f"## Section {number}\n\n**Bread** no. {number} is *baked* daily. " + "It is good. " * 30
+    for number in range(15)
+)
+
+
+def test_a_part_is_named_after_its_command() -> None:
+    assert send_id("abc", 0) == "abc:0"
+    assert send_id("abc", 12) == "abc:12"
+
+
+def test_the_assistants_markdown_is_rendered() -> None:
+    assert plan_parts("**Hi** [menu](https://a.b)", origin="assistant", limit=2000) == [
+        "Hi menu: https://a.b"
+    ]
+
+
+def test_a_humans_text_goes_as_typed() -> None:
+    typed = "**Hi**\n- 2*3*4\n# 1"
+    assert plan_parts(typed, origin="human", limit=2000) == [typed]
+
+
+def test_a_humans_text_is_split_over_the_limit() -> None:
+    parts = plan_parts("*a* " * 30, origin="human", limit=50)
+    assert parts == [("*a* " * count).strip() for count in (12, 12, 6)]
+
+
+def test_a_long_answer_becomes_clean_parts_that_begin_with_their_heading() -> None:
+    parts = plan_parts(LONG, origin="assistant", limit=1900)
+    assert len(LONG) > 6_000
+    assert all(part.startswith("Section ") for part in parts)
+    assert all(text_length(part) <= 1900 and not set(part) & set("*#") for part in parts)
+    assert "\n\n".join(parts).count("Section ") == 15
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("", []), (" \n ", []), ("```\n```", ["```\n```"]), ("---", ["———"]), ("#", ["#"])],
+)
+def test_what_renders_to_nothing_goes_as_written_and_nothing_stays_nothing(
+    text: str, expected: list[str]
+) -> None:
+    assert plan_parts(text, origin="assistant", limit=2000) == expected
+
+
+def test_the_limit_is_counted_in_the_unit() -> None:
+    assert len(plan_parts("😀" * 50, origin="human", limit=50)) == 2
+    assert len(plan_parts("😀" * 50, origin="human", limit=50, unit="codepoints")) == 1

@@ -1,0 +1,355 @@
+"""Everything around the sender, in memory: Meta, the database, the log, and crashes on demand."""
+
+import asyncio
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from libs.common.channels import Channel
+from libs.common.errors import TransientError
+from libs.common.events import MessageFailed, MessageHeld, MessageSent, Record, SendText
+from services.sender.delivery import Courier
+from services.sender.desk import Desk
+from services.sender.domain.claims import After, Claim, Exactly, Expected, Sending
+from services.sender.domain.deliveries import Delivery
+from services.sender.domain.evidence import Seen
+from services.sender.domain.outcome import MetaError, classify
+from services.sender.domain.window import Send
+from services.sender.draining import Drain
+from services.sender.meta import Answer, ThreadUnreadableError
+from services.sender.pages import Pages
+from services.sender.part import Source
+from services.sender.settings import SendingSettings
+from services.sender.store import Fence, Snapshot
+
+PAGE, PSID = "100", "200"
+CONVERSATION = f"{PAGE}:{PSID}"
+STARTED_AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
+CHANNEL = Channel(
+    id=PAGE, workspace_id="w", assistant_id="a", page_name="Bakery", token="encrypted"
+)
+
+
+class CrashError(Exception):
+    """The process ends here."""
+
+
+class AwayError(TransientError):
+    """Something does not answer."""
+
+
+def clock() -> datetime:
+    """The wall clock, going with the virtual loop's."""
+    return STARTED_AT + timedelta(seconds=asyncio.get_running_loop().time() - 1000)
+
+
+@dataclass
+class Points:
+    """Counts the moments at which a process can end, and ends it at the wanted ones."""
+
+    crash_at: frozenset[int] = frozenset()
+    passed: list[str] = field(default_factory=list)
+
+    async def reach(self, name: str) -> None:
+        self.passed.append(name)
+        await asyncio.sleep(0)
+        if len(self.passed) - 1 in self.crash_at:
+            raise CrashError(name)
+
+
+@dataclass
+class Conversation:
+    """One document of `conversations`, as far as the sender looks at it."""
+
+    last_user_message_at: datetime | None = STARTED_AT
+    mode: Literal["ai", "human"] = "ai"
+    epoch: int = 0
+    sending: Sending | None = None
+
+
+class FakeStore:
+    """The same promises as `DeliveryStore`; tests/integration proves them on a database."""
+
+    def __init__(self, points: Points) -> None:
+        self.points = points
+        self.conversations = {CONVERSATION: Conversation()}
+        self.deliveries: dict[str, Delivery] = {}
+        self.round_trips = 0
+        self.away = False
+        self.claim_delay_s = 0.0
+        self.before_claim: Callable[[Claim], None] = lambda _claim: None
+
+    async def claim(
+        self, conversation: str, claim: Claim, fence: Fence | None, expected: Expected
+    ) -> Snapshot | None:
+        await self._arrive("claim")
+        await asyncio.sleep(self.claim_delay_s)
+        self.before_claim(claim)
+        document = self.conversations.get(conversation)
+        if document is None or not _passes(document, fence):
+            return None
+        if not _is_as_expected(document.sending, expected, claim.command_id):
+            return None
+        recent = document.sending.recent if document.sending else ()
+        if claim.command_id not in recent:
+            recent = (*recent, claim.command_id)[-50:]
+        document.sending = Sending(**claim.model_dump(), recent=recent)
+        await self.points.reach("claimed")
+        return replace(_snapshot(document), sending=None)
+
+    async def conversation(self, conversation: str) -> Snapshot | None:
+        await self._arrive("read conversation")
+        document = self.conversations.get(conversation)
+        return None if document is None else _snapshot(document)
+
+    async def delivery(self, send_id: str) -> Delivery | None:
+        await self._arrive("read delivery")
+        return self.deliveries.get(send_id)
+
+    async def finish(self, delivery: Delivery) -> Delivery:
+        await self._arrive("finish")
+        recorded = self.deliveries.setdefault(delivery.send_id, delivery)
+        await self.points.reach("finished")
+        return recorded
+
+    async def recorded_mids(self, _conversation: str, mids: Iterable[str]) -> Collection[str]:
+        await self._arrive("read mids")
+        known = {delivery.mid for delivery in self.deliveries.values()}
+        return {mid for mid in mids if mid in known}
+
+    async def held_texts(self, _conversation: str, since: datetime) -> list[str]:
+        await self._arrive("read held")
+        held = [item for item in self.deliveries.values() if item.state == "held"]
+        return [item.text for item in held if item.at >= since]
+
+    async def _arrive(self, what: str) -> None:
+        await self.points.reach(what)
+        if self.away:
+            raise AwayError("database")
+        self.round_trips += 1
+
+
+def _passes(document: Conversation, fence: Fence | None) -> bool:
+    return fence is None or (document.mode != "human" and document.epoch == fence.epoch)
+
+
+def _is_as_expected(sending: Sending | None, expected: Expected, command_id: str) -> bool:
+    if isinstance(expected, Exactly):
+        return (sending.claim_id if sending else None) == expected.claim_id
+    if isinstance(expected, After):
+        return sending is not None and sending.send_id == expected.send_id
+    return sending is None or (
+        sending.partition == expected.partition
+        and sending.offset < expected.offset
+        and command_id not in sending.recent
+    )
+
+
+def _snapshot(document: Conversation) -> Snapshot:
+    return Snapshot(document.last_user_message_at, document.mode, document.epoch, document.sending)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """How Meta meets one post: whether it takes it, when, and what the caller gets to see."""
+
+    accepted: bool = True
+    after_s: float = 0.05
+    error: tuple[int, int | None] | None = None
+    message: str = ""
+    status: int | None = 200
+    retry_after_s: float | None = None
+    arrived: bool = True
+
+
+OK = Reply()
+LOST = Reply(accepted=False, status=None)  # never got there, as a timeout
+TAKEN_UNSEEN = Reply(status=None)  # taken; the answer got lost
+TAKEN_LATE = Reply(after_s=11.0, status=None)  # after the caller's deadline, before the claim's
+TAKEN_500 = Reply(status=502)
+NOT_TAKEN_500 = Reply(accepted=False, status=502)
+UNSURE = Reply(accepted=False, status=500, error=(2, None))
+LIMITED = Reply(accepted=False, status=400, error=(613, None), retry_after_s=7.0)
+LIMITED_FOR_PERSON = Reply(accepted=False, status=400, error=(613, 2018338))
+TOKEN_DEAD = Reply(accepted=False, status=400, error=(190, 460))
+BLOCKED = Reply(accepted=False, status=400, error=(551, 1545041))
+UNREACHABLE = Reply(accepted=False, status=None, arrived=False)
+TOO_LONG = Reply(
+    accepted=False,
+    status=400,
+    error=(100, None),
+    message="(#100) Length of param message[text] must be less than or equal to 300",
+)
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """One message in the person's thread: the truth."""
+
+    mid: str
+    send_id: str
+    text: str
+    at: datetime
+    tag: str | None = None
+    psid: str = PSID
+
+
+class FakeMeta:
+    """Takes messages as scripted, and shows the thread as it is."""
+
+    def __init__(self, points: Points) -> None:
+        self.points = points
+        self.script: list[Reply] = []
+        self.otherwise = OK
+        self.posts: list[tuple[str, datetime]] = []
+        self.accepted: list[Accepted] = []
+        self.readable = True
+        self.shows_after_s = 0.0
+        self.reads = 0
+        self.actions: list[str] = []
+        self.act_error: Exception | None = None
+        self.max_length = 10_000
+
+    async def send(
+        self, channel: Channel, psid: str, text: str, send_id: str, decision: Send
+    ) -> Answer:
+        await self.points.reach("post")
+        self.posts.append((send_id, clock()))
+        reply = self.script.pop(0) if self.script else self.otherwise
+        if len(text) > self.max_length:
+            reply = TOO_LONG
+        mid = f"m_{len(self.posts)}"
+        if reply.accepted and reply.status is None:
+            loop = asyncio.get_running_loop()
+            loop.call_later(reply.after_s, self._accept, mid, send_id, text, decision.tag, psid)
+            await asyncio.sleep(10)
+        else:
+            await asyncio.sleep(reply.after_s)
+            if reply.accepted:
+                self._accept(mid, send_id, text, decision.tag, psid)
+        await self.points.reach("answered")
+        taken = reply.accepted and reply.status == 200
+        return Answer(
+            classify(
+                status=reply.status,
+                mid=mid if taken else None,
+                error=MetaError(*reply.error, reply.message) if reply.error else None,
+                retry_after_s=reply.retry_after_s,
+                may_have_arrived=reply.arrived,
+            ),
+            "trace" if reply.error else None,
+        )
+
+    def _accept(self, mid: str, send_id: str, text: str, tag: str | None, psid: str) -> None:
+        self.accepted.append(Accepted(mid, send_id, text, clock(), tag, psid))
+
+    async def thread(self, channel: Channel, psid: str) -> Sequence[Seen]:
+        await self.points.reach("read thread")
+        self.reads += 1
+        if not self.readable:
+            raise ThreadUnreadableError("no")
+        shown = timedelta(seconds=self.shows_after_s)
+        return [
+            Seen(item.mid, True, item.text, item.at.replace(microsecond=0))
+            for item in self.accepted[-20:]
+            if item.psid == psid and item.at + shown <= clock()
+        ]
+
+    async def act(self, channel: Channel, psid: str, action: str) -> None:
+        if self.act_error is not None:
+            raise self.act_error
+        self.actions.append(action)
+
+
+class FakePublisher:
+    """The log."""
+
+    def __init__(self, points: Points) -> None:
+        self.points = points
+        self.records: list[Record] = []
+        self.away = False
+
+    async def publish(self, *records: Record) -> None:
+        await self.points.reach("publish")
+        if self.away:
+            raise AwayError("kafka")
+        self.records.extend(records)
+        await self.points.reach("published")
+
+    def outcomes(self) -> list[MessageSent | MessageFailed | MessageHeld]:
+        """Each outcome once, in the order first told: readers drop copies by event id."""
+        kinds = (MessageSent, MessageFailed, MessageHeld)
+        told = {record.event_id: record for record in self.records if isinstance(record, kinds)}
+        return list(told.values())
+
+
+class FakeChannels:
+    """The directory."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, Channel] = {PAGE: CHANNEL}
+
+    async def channel(self, page_id: str) -> Channel | None:
+        return self.known.get(page_id)
+
+
+class World:
+    """What outlives a process, and a process (`desk`) that can be started anew."""
+
+    def __init__(self) -> None:
+        self.points = Points()
+        self.store = FakeStore(self.points)
+        self.meta = FakeMeta(self.points)
+        self.publisher = FakePublisher(self.points)
+        self.channels = FakeChannels()
+        self.start()
+
+    def start(self, crash_at: Iterable[int] = ()) -> None:
+        """A new process: nothing in memory. It ends at the given moments."""
+        self.points.crash_at, self.points.passed = frozenset(crash_at), []
+        self.drain = Drain()
+        self.pages = Pages(300, self.drain)
+        self.desk = Desk(
+            self.store,
+            self.channels,
+            self.meta,
+            self.publisher,
+            self.pages,
+            self.drain,
+            SendingSettings(),
+            clock,
+        )
+        self.courier = Courier(self.desk)
+
+    @property
+    def conversation(self) -> Conversation:
+        return self.store.conversations[CONVERSATION]
+
+    async def deliver(self, command: SendText, offset: int = 1, partition: int = 0) -> None:
+        await self.courier.deliver(command, Source(partition, offset))
+
+    def accepted(self) -> list[str]:
+        return [item.send_id for item in self.meta.accepted]
+
+    def outcomes(self) -> list[tuple[str, str]]:
+        """(send_id, type) of each outcome told."""
+        return [(event.send_id, event.type) for event in self.publisher.outcomes()]
+
+
+def send_text(text: str = "hello", command_id: str = "c1", **fields: object) -> SendText:
+    values: dict[str, Any] = {
+        "event_id": command_id,
+        "page_id": PAGE,
+        "psid": PSID,
+        "occurred_at": STARTED_AT,
+        "origin": "assistant",
+        "epoch": 0,
+        **fields,
+    }
+    return SendText(text=text, **values)
+
+
+def in_parts(*texts: str) -> str:
+    """A text that a channel with a limit of 60 sends in these parts."""
+    return "\n\n".join(texts)
