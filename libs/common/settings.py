@@ -27,7 +27,14 @@ class KafkaSettings(SettingsGroup):
     )
     publish_timeout_s: float = Field(3.0, gt=0, le=60, description="then publishing has failed")
     session_timeout_s: float = Field(30.0, ge=6, le=300)
-    instance_id: str = Field("", description="static group membership, e.g. the pod's name")
+    instance_id: str = Field(
+        "", description="static group membership: a restarted process goes on at once"
+    )
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    ssl_ca_file: str = Field("", description="PEM file; empty: the system's certificates")
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
+    sasl_username: str = ""
+    sasl_password: SecretStr = SecretStr("")
 
 
 class MongoSettings(SettingsGroup):

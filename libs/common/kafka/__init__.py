@@ -1,0 +1,37 @@
+"""Kafka: a publisher that never waits in vain, and the keyed consumer."""
+
+from libs.common.kafka.batch import KeyBatch
+from libs.common.kafka.broadcast import BroadcastReader
+from libs.common.kafka.consumer import KeyedConsumer, Times
+from libs.common.kafka.dead_letters import dead_letter
+from libs.common.kafka.engine import Limits
+from libs.common.kafka.errors import (
+    ConsumerBrakeError,
+    ConsumerStuckError,
+    KafkaUnavailableError,
+    PublishError,
+    UnpublishableError,
+)
+from libs.common.kafka.handling import Patience
+from libs.common.kafka.publisher import KafkaPublisher, Message, Publisher, open_publisher
+from libs.common.kafka.records import ConsumedRecord
+
+__all__ = [
+    "BroadcastReader",
+    "ConsumedRecord",
+    "ConsumerBrakeError",
+    "ConsumerStuckError",
+    "KafkaPublisher",
+    "KafkaUnavailableError",
+    "KeyBatch",
+    "KeyedConsumer",
+    "Limits",
+    "Message",
+    "Patience",
+    "PublishError",
+    "Publisher",
+    "Times",
+    "UnpublishableError",
+    "dead_letter",
+    "open_publisher",
+]

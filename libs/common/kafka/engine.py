@@ -248,6 +248,12 @@ class KeyedEngine:
         }
         return self._backpressure.paused(self._queues.buffered_bytes, spans)
 
+    def finished_up_to(self) -> dict[int, int | None]:
+        """For each partition the offset before which everything is finished; None: unknown yet."""
+        return {
+            number: partition.tracker.committable for number, partition in self._partitions.items()
+        }
+
     @property
     def assigned(self) -> frozenset[int]:
         return frozenset(self._partitions)
