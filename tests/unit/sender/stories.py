@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from tests.unit.sender.virtual_time import run_virtually
+from tests.virtual_time import run_virtually
 from tests.unit.sender.world import (
     CHANNEL,
     PAGE,

@@ -17,7 +17,7 @@ from libs.common.events import (
     headers_of,
 )
 from services.sender.consumer import CommandHandler, order_key, wants
-from tests.unit.sender.virtual_time import run_virtually
+from tests.virtual_time import run_virtually
 from tests.unit.sender.world import (
     CHANNEL,
     CONVERSATION,

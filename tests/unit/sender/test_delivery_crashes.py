@@ -12,7 +12,7 @@ from libs.common.errors import TransientError
 from libs.common.events import SendText
 from services.sender.domain.claims import Claim
 from services.sender.part import MAX_ATTEMPTS
-from tests.unit.sender.virtual_time import run_virtually
+from tests.virtual_time import run_virtually
 from tests.unit.sender.world import (
     BLOCKED,
     CHANNEL,

@@ -7,7 +7,7 @@ import pytest
 
 from services.sender.draining import Drain, DrainingError
 from services.sender.pages import Page
-from tests.unit.sender.virtual_time import run_virtually
+from tests.virtual_time import run_virtually
 
 Story = Callable[[Page, Drain], Awaitable[None]]
 
