@@ -16,10 +16,13 @@ from simulator.state import SIMULATOR
 
 STATIC = Path(__file__).parent / "static"
 PING_S = 15.0
+RECONNECT_AFTER_MS = 1000
+SHOWN_MESSAGES = 300  # a longer thread would make the browser slow
 _BROWSED = ("/static/", "/avatars/", "/media/")
 _SAFE = {
     "Content-Security-Policy": (
-        "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'"
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+        "img-src 'self' data:; form-action 'none'; frame-ancestors 'none'; base-uri 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -49,15 +52,16 @@ async def show_page(_request: web.Request) -> web.StreamResponse:
 
 
 async def stream_thread(request: web.Request) -> web.StreamResponse:
-    """Server-sent events: `thread`, the whole of it, then each `message`, `state`, `reaction`."""
+    """Server-sent events: `thread`, its newest part, then each `message`, `state`, `reaction`."""
     simulator = request.app[SIMULATOR]
     where = topic_of(request)
     page = simulator.world.page(request.match_info["page"])
     with simulator.hub.listening(where) as updates:
         async with sse_response(request, ping_interval=PING_S) as stream:
             thread = simulator.world.thread(page, request.match_info["psid"])
+            whole = shown.thread(thread, simulator.now(), newest=SHOWN_MESSAGES)
             with suppress(ConnectionError):
-                await stream.send(json.dumps(shown.thread(thread, simulator.now())), event="thread")
+                await stream.send(json.dumps(whole), event="thread", retry=RECONNECT_AFTER_MS)
                 await _forward(updates, stream)
     return stream
 

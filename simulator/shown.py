@@ -33,15 +33,18 @@ def message(said: Message) -> dict[str, Any]:
     return shown
 
 
-def thread(talk: Thread, now: Milliseconds) -> dict[str, Any]:
+def thread(talk: Thread, now: Milliseconds, *, newest: int | None = None) -> dict[str, Any]:
     """A thread, oldest message first: the truth that tests compare with.
 
     `typing` is the Page's dots; `seen` whether the Page has marked the person's last message as
     seen; `read` whether the person has seen the Page's last message. Moments are in milliseconds.
+    `omitted` counts the older messages that are not among the `newest` ones.
     """
     last = {said.who: said.at for said in talk.messages}
+    kept = talk.messages if newest is None else talk.messages[-newest:]
     return {
-        "messages": [message(said) for said in talk.messages],
+        "messages": [message(said) for said in kept],
+        "omitted": len(talk.messages) - len(kept),
         "typing": talk.typing_until > now,
         "typing_fades_in_ms": max(0, talk.typing_until - now),
         "seen": "person" in last and talk.seen_at >= last["person"],

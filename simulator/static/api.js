@@ -3,7 +3,9 @@
 const BASE = "/simulator/api";
 
 async function call(method, path, body, headers = { "Content-Type": "application/json" }) {
-  const response = await fetch(BASE + path, { method, headers, body });
+  const response = await fetch(BASE + path, { method, headers, body }).catch(() => {
+    throw new Error("The simulator cannot be reached. Try again in a moment.");
+  });
   const answer = await response.json().catch(() => ({}));
   if (!response.ok) throw new Error(answer.error || `The simulator answered ${response.status}`);
   return answer;

@@ -96,7 +96,7 @@ function listen() {
   source = stream;
   const on = (name, handle) => stream.addEventListener(name, (event) => handle(JSON.parse(event.data)));
   on("thread", (whole) => {
-    document.body.classList.remove("offline");
+    connected(true);
     thread.show(whole, `/avatars/${page.id}.svg`);
     $("start").hidden = whole.messages.length > 0;
     if (!whole.read && thread.messages.some((message) => message.from === "page")) readSoon();
@@ -111,9 +111,14 @@ function listen() {
   on("reported", ({ mid }) => thread.update({ mid, reported: true }));
   on("reaction", ({ mid, emoji }) => thread.update({ mid, reaction: emoji }));
   stream.onerror = () => {
-    document.body.classList.add("offline");
+    connected(false);
     if (stream.readyState === EventSource.CLOSED) setTimeout(() => recover(stream), RETRY_MS);
   };
+}
+
+function connected(yes) {
+  document.body.classList.toggle("offline", !yes);
+  $("lost").textContent = yes ? "" : "Connection lost, reconnecting…";
 }
 
 // Browsers give up on a stream that is refused: the simulator is down, or its world was reset.

@@ -6,6 +6,8 @@ const INBOX_APP_ID = "263902037430900";
 const GROUP_MS = 5 * 60_000;
 const TIME_LINE_MS = 20 * 60_000;
 const NEAR_BOTTOM_PX = 120;
+const BEGINNING = "This is the beginning of the conversation. The Page's assistant answers within seconds.";
+const EARLIER = "Earlier messages are not shown here.";
 
 // Who wrote a message of the Page, if it was not the app's assistant.
 function author(message) {
@@ -53,18 +55,19 @@ export class Thread {
     $("chips").replaceChildren();
     $("typing").hidden = true;
     $("newer").hidden = true;
-    $("intro").hidden = false;
   }
 
   // The whole thread, also after a lost connection: what is there already stays.
   show(thread, pageFace) {
     this.pageFace = pageFace;
-    const known = this.messages.every((message, i) => thread.messages[i]?.mid === message.mid);
+    const lastMid = this.messages.at(-1)?.mid;
+    const known = thread.messages.findIndex((message) => message.mid === lastMid) + 1;
     if (!known) this.clear();
+    $("intro-text").textContent = thread.omitted ? EARLIER : BEGINNING;
     const first = this.messages.length === 0;
     const log = $("log");
     if (first) log.setAttribute("aria-live", "off"); // history is not news
-    thread.messages.slice(this.messages.length).forEach((message) => this.add(message, !first));
+    thread.messages.slice(known).forEach((message) => this.add(message, !first));
     thread.messages.forEach((message) => this.update(message));
     this.state(thread);
     if (first) {
@@ -175,9 +178,7 @@ export class Thread {
   showStatus() {
     this.status?.remove();
     const last = this.messages.at(-1);
-    if (!last) return;
-    $("intro").hidden = false;
-    if (last.from !== "person") return;
+    if (last?.from !== "person") return;
     const words = this.seenAt >= last.at ? "Seen" : last.reported ? "Delivered" : "Sent";
     this.status = el("p", { class: `status ${words.toLowerCase()}` }, words);
     this.rows.get(last.mid).after(this.status);

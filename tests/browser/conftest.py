@@ -1,0 +1,66 @@
+"""A real browser on a running simulator; every test ends with a look at what went wrong in it."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, BrowserContext, Page, expect
+
+from tests.browser.chromium import NoBrowserError, chromium_path, open_browser
+from tests.browser.site import Site, running_site
+
+expect.set_options(timeout=10_000)
+
+
+@pytest.fixture(scope="session")
+async def chromium() -> AsyncIterator[Browser]:
+    try:
+        chromium_path()
+    except NoBrowserError as error:
+        pytest.fail(str(error), pytrace=False)
+    async with open_browser() as browser:
+        yield browser
+
+
+@pytest.fixture
+async def site(tmp_path: Path) -> AsyncIterator[Site]:
+    async with running_site(tmp_path) as site:
+        yield site
+
+
+@pytest.fixture
+async def context(chromium: Browser) -> AsyncIterator[BrowserContext]:
+    context = await chromium.new_context(locale="en-GB", reduced_motion="reduce")
+    context.set_default_timeout(10_000)
+    yield context
+    await context.close()
+
+
+@pytest.fixture
+def complaints() -> list[str]:
+    """What the browser's console says; a test that provokes some takes these out."""
+    return []
+
+
+@pytest.fixture
+async def chat(context: BrowserContext, site: Site, complaints: list[str]) -> AsyncIterator[Page]:
+    """The chat page, open; at the end it has loaded nothing from elsewhere and not complained."""
+    elsewhere: list[str] = []
+    page = await context.new_page()
+    page.on("console", lambda message: complaints.append(f"{message.type}: {message.text}"))
+    page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
+    page.on("request", lambda request: _note_foreign(request.url, site.url, elsewhere))
+    await page.goto(site.url)
+    yield page
+    assert complaints == []
+    assert elsewhere == []
+
+
+def forgive(complaints: list[str], provoked: str) -> None:
+    """Take out what a test has provoked on purpose."""
+    complaints[:] = [each for each in complaints if provoked not in each]
+
+
+def _note_foreign(url: str, home: str, elsewhere: list[str]) -> None:
+    if not url.startswith((f"{home}/", "data:")):
+        elsewhere.append(url)

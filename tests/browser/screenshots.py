@@ -1,0 +1,120 @@
+"""`make screenshots`: pictures of the chat page for the docs, from the running system.
+
+Somebody new writes to the first Page and whoever answers there answers: the pictures show what the
+system really says.
+"""
+
+import asyncio
+import json
+import os
+import re
+import sys
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Error as BrowserError
+
+from tests.browser.chromium import NoBrowserError, open_browser
+
+IMAGES = Path(__file__).parents[2] / "docs" / "images"
+ANSWER_WITHIN_MS = 60_000
+ANOTHER_PART_WITHIN_MS = 1500
+SIMULATOR_PORT = 8090
+DESK = {"width": 1280, "height": 800}
+PHONE = {"width": 390, "height": 844}
+QUESTIONS = (
+    "Hi! When are you open on Saturday?",
+    "Do you have gluten-free bread?",
+)
+
+
+def simulator_url() -> str:
+    return f"http://127.0.0.1:{SIMULATOR_PORT + int(os.environ.get('PORT_OFFSET') or 0)}"
+
+
+async def take_pictures(url: str, images: Path) -> list[Path]:
+    """Write a short conversation through the page, then show it as it looks at last."""
+    images.mkdir(parents=True, exist_ok=True)
+    async with open_browser() as browser:
+        address = await _converse(browser, url)
+        return [
+            await _picture(browser, address, DESK, "light", images / "chat-light.png"),
+            await _picture(browser, address, DESK, "dark", images / "chat-dark.png"),
+            await _picture(browser, address, PHONE, "light", images / "chat-phone.png"),
+        ]
+
+
+async def _converse(browser: Browser, url: str) -> str:
+    """The address of a conversation in which every question has been answered."""
+    page_id = (await asyncio.to_thread(_call, f"{url}/simulator/api/pages"))["pages"][0]["id"]
+    person = {"first_name": "Lena", "last_name": "Moreau"}
+    made = await asyncio.to_thread(_call, f"{url}/simulator/api/pages/{page_id}/people", person)
+    address = f"{url}/#page={page_id}&person={made['psid']}"
+    chat = await browser.new_page()
+    await chat.goto(address)
+    await chat.get_by_role("button", name="Get Started", exact=True).click()
+    await _answered(chat)
+    for question in QUESTIONS:
+        await chat.get_by_role("textbox", name="Message", exact=True).fill(question)
+        await chat.keyboard.press("Enter")
+        await expect(chat.locator(".mine .bubble").last).to_have_text(question)
+        await _answered(chat)
+    await chat.close()
+    return address
+
+
+async def _answered(chat: Page) -> None:
+    last = chat.locator("#log .row").last
+    await expect(last).to_have_class(re.compile(r"\btheirs\b"), timeout=ANSWER_WITHIN_MS)
+    rows = chat.locator("#log .row")
+    while True:  # an answer may have several parts: until none has come for a while
+        count = await rows.count()
+        try:
+            await expect(rows).not_to_have_count(count, timeout=ANOTHER_PART_WITHIN_MS)
+        except AssertionError:
+            break
+    await expect(chat.locator("#typing")).to_be_hidden(timeout=ANSWER_WITHIN_MS)
+
+
+async def _picture(
+    browser: Browser, address: str, size: dict[str, int], scheme: str, path: Path
+) -> Path:
+    context = await browser.new_context(
+        viewport={"width": size["width"], "height": size["height"]},
+        color_scheme="dark" if scheme == "dark" else "light",
+        device_scale_factor=2,
+        locale="en-GB",
+        reduced_motion="reduce",
+    )
+    chat = await context.new_page()
+    await chat.goto(address)
+    await expect(chat.locator("#log .row").last).to_be_in_viewport()
+    await chat.screenshot(path=path)
+    await context.close()
+    return path
+
+
+def _call(url: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The simulator's control API."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})  # noqa: S310
+    with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310 - 127.0.0.1
+        answer: dict[str, Any] = json.load(response)
+    return answer
+
+
+def main() -> None:
+    url = simulator_url()
+    try:
+        for path in asyncio.run(take_pictures(url, IMAGES)):
+            print(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+    except OSError as error:
+        sys.exit(f"{url}: {error} (is the system running? make up)")
+    except (NoBrowserError, BrowserError, AssertionError) as error:
+        sys.exit(f"no pictures: {error}")
+
+
+if __name__ == "__main__":
+    main()
