@@ -6,6 +6,7 @@ first, so that no request meets a closed producer; then the resources in reverse
 """
 
 import asyncio
+import gc
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -136,6 +137,7 @@ async def _run_resources(
 ) -> None:
     async with AsyncExitStack() as stack:
         if await _open(service, lifetime, stack):
+            _spare_collector()
             log.info("started", host=http.host, port=http.port)
             await lifetime.wait()
             log.info("stopping")
@@ -148,6 +150,17 @@ async def _run_resources(
         except TimeoutError:
             log.error("stop_timed_out", timeout_s=STOP_WITHIN_S)
     log.info("stopped")
+
+
+def _spare_collector() -> None:
+    """What is there by now stays until the end: the garbage collector need not look at it again.
+
+    Nearly everything that a request leaves behind is freed by its reference count, so looking for
+    cycles that often (700 new objects) is a tenth of the gateway's CPU, and finds next to nothing.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 async def _open(service: Service, lifetime: Lifetime, stack: AsyncExitStack) -> bool:

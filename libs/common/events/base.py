@@ -51,11 +51,11 @@ def conversation_id(page_id: str, psid: str) -> str:
 
 def derived_id(*parts: object) -> str:
     """An id that is the same whenever it is made from the same parts (26 characters of base 32)."""
-    digest = hashlib.sha256("\x1f".join(str(part) for part in parts).encode()).digest()
-    return _base32(digest)[:26]
+    digest = hashlib.sha256("\x1f".join(map(str, parts)).encode()).digest()
+    number = int.from_bytes(digest[:17], "big") >> 6  # the first 130 bits
+    return "".join([_PAIRS[number >> shift & 0x3FF] for shift in _SHIFTS])
 
 
-def _base32(digest: bytes) -> str:
-    alphabet = "abcdefghijklmnopqrstuvwxyz234567"
-    number = int.from_bytes(digest[:17], "big")
-    return "".join(alphabet[number >> shift & 31] for shift in range(131, -1, -5))
+_ALPHABET = "abcdefghijklmnopqrstuvwxyz234567"
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]  # ten bits at a time
+_SHIFTS = range(120, -1, -10)
