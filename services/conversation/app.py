@@ -5,18 +5,21 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 from libs.common.channels import ChannelDirectory
-from libs.common.kafka import BroadcastReader, KeyedConsumer, open_publisher
+from libs.common.kafka import BroadcastReader, KafkaPublisher, KeyedConsumer, open_publisher
 from libs.common.mongo import open_database, ping
 from libs.common.service import Lifetime, Service
 from libs.common.topics import CHANNELS, EVENTS
 from libs.common.web import Late, Readiness, base_app, json_errors, require_service_token
-from services.conversation.assistants.factory import create_assistant
-from services.conversation.consumer import MessageHandler, wants
+from services.conversation import consumer, history
+from services.conversation.assistants.factory import assistant_maker
+from services.conversation.consumer import MessageHandler
 from services.conversation.handlers import STORE, add_routes
+from services.conversation.history import HistoryKeeper
 from services.conversation.settings import Settings
 from services.conversation.store import ConversationStore
 
 NAME = "conversation"
+HISTORY_GROUP = "conversation-history"
 
 
 def create_service(settings: Settings) -> Service:
@@ -24,6 +27,7 @@ def create_service(settings: Settings) -> Service:
     app = base_app(readiness, json_errors, require_service_token(settings.internal.service_token))
     app[STORE] = Late("the database")
     add_routes(app)
+    make_assistant = assistant_maker(settings.assistant)  # imports for seconds: before a loop runs
 
     @asynccontextmanager
     async def resources(lifetime: Lifetime) -> AsyncIterator[None]:
@@ -42,23 +46,49 @@ def create_service(settings: Settings) -> Service:
             publisher = await stack.enter_async_context(
                 open_publisher(settings.kafka, client_id=NAME)
             )
-            handler = MessageHandler(
-                store, channels, create_assistant(settings.assistant), publisher, settings
+            assistant = make_assistant()
+            stack.push_async_callback(assistant.aclose)
+            keeper = _history(settings, store, publisher)
+            answers = _answers(
+                settings, MessageHandler(store, channels, assistant, publisher, settings), publisher
             )
-            consumer = KeyedConsumer(
-                settings.kafka,
-                topic=EVENTS,
-                group=NAME,
-                handler=handler.handle,
-                publisher=publisher,
-                service=NAME,
-                wants=wants,
-                max_keys_in_flight=settings.max_turns_in_flight,
-            )
-            await stack.enter_async_context(lifetime.running(consumer, "events"))
+            # the quick one first: it ends last, and leaves the other nearly all the time there is
+            await stack.enter_async_context(lifetime.running(keeper, "history"))
+            await stack.enter_async_context(lifetime.running(answers, "answers"))
             readiness.add("mongodb", partial(ping, database))
             readiness.add("kafka", publisher.ready)
-            readiness.add("partitions", consumer.is_ready)
+            readiness.add("partitions", answers.is_ready)
+            readiness.add("history_partitions", keeper.is_ready)
             yield
 
     return Service(NAME, app, readiness, resources)
+
+
+def _history(
+    settings: Settings, store: ConversationStore, publisher: KafkaPublisher
+) -> KeyedConsumer:
+    return KeyedConsumer(
+        settings.kafka,
+        topic=EVENTS,
+        group=HISTORY_GROUP,
+        handler=HistoryKeeper(store, settings.app.facebook_app_id).handle,
+        publisher=publisher,
+        service=NAME,
+        wants=history.wants,
+        key_of=history.whole_partition,
+    )
+
+
+def _answers(
+    settings: Settings, handler: MessageHandler, publisher: KafkaPublisher
+) -> KeyedConsumer:
+    return KeyedConsumer(
+        settings.kafka,
+        topic=EVENTS,
+        group=NAME,
+        handler=handler.handle,
+        publisher=publisher,
+        service=NAME,
+        wants=consumer.wants,
+        max_keys_in_flight=settings.max_turns_in_flight,
+    )

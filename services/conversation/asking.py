@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from typing import NamedTuple
 
 import structlog
 from prometheus_client import Counter, Histogram
@@ -35,30 +36,50 @@ async def ask(
 ) -> Answer:
     """An answer in any case: the model's, or the fallback text with the reason for it."""
     started = time.monotonic()
-    reason, tried = "deadline", 0
-    try:
-        async with asyncio.timeout(deadline_s):
-            for tried in range(1, attempts + 1):
-                try:
-                    return _answer(prompt, await _call(assistant, prompt))
-                except AssistantUnavailableError as error:
-                    reason = error.code
-                    if tried < attempts:
-                        await asyncio.sleep(_backoff_s(tried, error.retry_after_s))
-                except AssistantRefusedError as error:
-                    reason = error.code
-                    break
-    except TimeoutError:
-        reason = "deadline"
-    log.warning("model_gave_no_answer", reason=reason, attempts=tried)
+    outcome = await _try(assistant, prompt, attempts, started + deadline_s)
+    if isinstance(outcome, Reply):
+        return _answer(prompt, outcome)
+    log.warning("model_gave_no_answer", reason=outcome.reason, attempts=outcome.attempts)
     return Answer(
         kind="fallback",
         text=fallback,
         model="none",
         duration_s=time.monotonic() - started,
-        failure=reason,
-        failed_attempts=tried,
+        failure=outcome.reason,
+        failed_attempts=outcome.attempts,
     )
+
+
+class _Failure(NamedTuple):
+    reason: str
+    attempts: int
+
+
+async def _try(
+    assistant: Assistant, prompt: Prompt, attempts: int, until: float
+) -> Reply | _Failure:
+    """Attempts with pauses between them, for as long as there is time for another one."""
+    reason = "deadline"
+    for attempt in range(1, attempts + 1):
+        retry_after_s: float | None = None
+        try:
+            async with asyncio.timeout(until - time.monotonic()) as deadline:
+                return await _call(assistant, prompt)
+        except AssistantUnavailableError as error:
+            reason, retry_after_s = error.code, error.retry_after_s
+        except AssistantRefusedError as error:
+            return _Failure(error.code, attempt)
+        except Exception as error:
+            if deadline.expired():
+                return _Failure("deadline", attempt)
+            # not in the contract: a fault of ours, for which no person shall go unanswered
+            log.error("assistant_failed", error=type(error).__name__)
+            return _Failure("assistant_failed", attempt)
+        pause_s = _backoff_s(attempt, retry_after_s)
+        if attempt == attempts or time.monotonic() + pause_s >= until:
+            return _Failure(reason, attempt)
+        await asyncio.sleep(pause_s)
+    return _Failure(reason, attempts)
 
 
 async def _call(assistant: Assistant, prompt: Prompt) -> Reply:
@@ -69,6 +90,9 @@ async def _call(assistant: Assistant, prompt: Prompt) -> Reply:
         raise
     except asyncio.CancelledError:
         MODEL_CALLS.labels("cancelled").inc()
+        raise
+    except Exception:
+        MODEL_CALLS.labels("failed").inc()
         raise
     MODEL_CALLS.labels("ok").inc()
     MODEL_SECONDS.observe(reply.duration_s)

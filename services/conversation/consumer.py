@@ -1,55 +1,45 @@
-"""Events of one conversation in, an answer out: the turn."""
+"""Events of one conversation in, an answer out: the turn.
+
+Two round trips to the database and one wait for Kafka a turn: load, save with the answer, publish.
+Nothing is written before the answer stands, and nothing after the command is on the log; a crash
+between the two is mended when the log hands out the same events again.
+"""
 
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 from prometheus_client import Counter, Histogram
 
 from libs.common.channels import Assistant as AssistantProfile
-from libs.common.channels import Channel, ChannelDirectory
-from libs.common.events import (
-    AnyRecord,
-    MessageDelivered,
-    MessageRead,
-    SendAction,
-    SenderAction,
-    TakeoverEnded,
-    TakeoverStarted,
-    decode,
-    derived_id,
-)
+from libs.common.channels import Channel
+from libs.common.events import SendAction, SenderAction, TakeoverStarted, derived_id
 from libs.common.kafka import KeyBatch, Publisher
-from libs.common.mongo import UpdateOne
 from services.conversation.asking import ask
 from services.conversation.assistants.base import Assistant, Prompt, PromptLine
 from services.conversation.domain import archive, receive, turns
 from services.conversation.domain.outbox import records_of
 from services.conversation.domain.prompt import instructions
-from services.conversation.domain.state import State, Turn
+from services.conversation.domain.receive import Arrival
+from services.conversation.domain.state import Position, State, Turn
+from services.conversation.history import arrival_of
 from services.conversation.settings import Settings
-from services.conversation.store import Stored
+from services.conversation.store import ConversationChangedError, Stored
 
 WANTED = frozenset(
     {
         b"message.received",
+        b"message.edited",
         b"postback.received",
         b"message.echoed",
-        b"message.edited",
-        b"message.delivered",
-        b"message.read",
         b"reaction.received",
         b"referral.received",
         b"standby.received",
         b"message.sent",
-        b"message.failed",
-        b"message.held",
         b"takeover.started",
-        b"takeover.ended",
     }
 )
 MAX_RESTARTS = 2
@@ -72,21 +62,19 @@ class Store(Protocol):
 
     async def save(self, stored: Stored, state: State) -> Stored: ...
 
-    def mark_published(self, stored: Stored, command_id: str) -> Stored: ...
+    async def sources(self, message_ids: Sequence[str]) -> dict[str, str]: ...
 
-    def forget(self, conversation: str) -> None: ...
 
-    async def archive(self, writes: list[UpdateOne]) -> None: ...
+class Channels(Protocol):
+    """What the handler needs of `ChannelDirectory`."""
 
-    async def archived(self, message_ids: Sequence[str]) -> set[str]: ...
+    async def channel(self, page_id: str) -> Channel | None: ...
 
-    async def note_receipt(
-        self, conversation: str, *, delivered_ms: int = 0, read_ms: int = 0
-    ) -> None: ...
+    async def assistant(self, assistant_id: str) -> AssistantProfile | None: ...
 
 
 def wants(headers: Mapping[str, bytes]) -> bool:
-    """Of the events topic, what this service has a use for."""
+    """Of the events topic, what matters for an answer."""
     return headers.get("type") in WANTED and headers.get("version", b"").startswith(b"1.")
 
 
@@ -96,7 +84,7 @@ class MessageHandler:
     def __init__(
         self,
         store: Store,
-        channels: ChannelDirectory,
+        channels: Channels,
         assistant: Assistant,
         publisher: Publisher,
         settings: Settings,
@@ -117,76 +105,88 @@ class MessageHandler:
 
 
 class _Exchange:
-    """One run of the handler: the batch as it grows, and the conversation as it is stored.
-
-    Order matters: the state is saved first, then the archive is written, then the offsets may be
-    committed. So an event that has left the state's memory is in the archive, always.
-    """
+    """One run of the handler: the batch as it grows, and what becomes of the conversation."""
 
     def __init__(self, handler: MessageHandler, batch: KeyBatch, conversation: str) -> None:
         self._handler = handler
-        self._store = handler.store
         self._settings = handler.settings
         self._batch = batch
         self._conversation = conversation
         self._page_id, _, self._psid = conversation.partition(":")
-        self._decoded: list[AnyRecord] = []
-        self._late: list[AnyRecord] = []  # came while the model was writing
-        self._archived = 0
+        self._taken = 0
+        self._typing_again_at = 0.0
         self._started = time.monotonic()
 
     async def run(self) -> None:
-        events = self._decode_new()
-        if any(isinstance(event, TakeoverStarted | TakeoverEnded) for event in events):
-            self._store.forget(self._conversation)  # what memory says of the takeover is old
-        if any(receive.changes_state(event) for event in events):
-            await self._converse(events)
-        await self._note_receipts()
-        await self._archive()
+        arrivals = self._arrivals()
+        if not any(receive.changes_state(arrival.event) for arrival in arrivals):
+            return
+        channel = await self._handler.channels.channel(self._page_id)
+        stored = await self._handler.store.load(self._conversation)
+        if (turn := turns.to_publish_again(stored.state, arrivals)) is not None:
+            await self._publish(turn)  # we crashed, or Kafka was away, after it was stored
+        rules = self._rules(channel, stored)
+        state = await self._receive(stored.state, arrivals, rules)
+        if channel is not None and turns.needed(state) != "nothing":
+            await self._take_turn(stored, state, channel, rules)
+        elif state != stored.state:
+            await self._handler.store.save(stored, state)
 
-    def _decode_new(self) -> list[AnyRecord]:
+    def _arrivals(self) -> list[Arrival]:
         """The events of the batch that have not been looked at yet."""
-        new = [decode(record.value) for record in self._batch.records[len(self._decoded) :]]
-        self._decoded.extend(new)
+        new = [arrival_of(record) for record in self._batch.records[self._taken :]]
+        self._taken += len(new)
         return new
 
-    async def _converse(self, events: list[AnyRecord]) -> None:
-        channel = await self._handler.channels.channel(self._page_id)
-        stored = await self._store.load(self._conversation)
-        rules = self._rules(channel, stored)
-        stored = await self._publish_again(stored, events)
-        state = await self._receive(stored, stored.state, events, rules)
-        if state.pending and not rules.answers:
-            state = turns.drop_pending(state)
-            self._show("typing_off")
-        if channel is None or turns.needed(state) == "nothing":
-            if state != stored.state:
-                await self._store.save(stored, state)
-            return
-        await self._answer(stored, state, channel, rules)
+    async def _take_turn(
+        self, stored: Stored, state: State, channel: Channel, rules: receive.Rules
+    ) -> None:
+        """Show that we are at it, answer, and never leave typing on when no answer goes out."""
+        self._show("mark_seen", "typing_on")
+        is_sent = False
+        try:
+            is_sent = await self._answer(stored, state, channel, rules)
+        finally:
+            if not is_sent:
+                self._show("typing_off")
 
     async def _answer(
         self, stored: Stored, state: State, channel: Channel, rules: receive.Rules
-    ) -> None:
-        """Save what came, ask, save the answer, publish it. New text while asking starts over."""
-        self._show("mark_seen", "typing_on")
-        state = await self._gather_burst(stored, state, channel, rules)
-        restarts_left = MAX_RESTARTS
-        while True:
-            stored = await self._store.save(stored, state)
-            await self._archive()
-            answer = await self._ask(stored, channel, rules, may_restart=restarts_left > 0)
-            state = await self._receive(stored, stored.state, self._late, rules)
-            if answer is not None:
-                break
-            restarts_left -= 1
+    ) -> bool:
+        """Ask, save the answer with what it answers, publish it. False: nothing is to be said."""
+        state, answer = await self._find_answer(stored, state, channel, rules)
+        if answer is None:
+            await self._handler.store.save(stored, state)
+            return False
         now = self._handler.clock()
         state, turn = turns.finish(state, self._conversation, answer, stored.takeover, now)
         # the fence: this fails if a takeover has begun since the turn did
-        stored = await self._store.save(stored, state)
-        await self._publish(stored, turn)
+        await self._handler.store.save(stored, state)
+        is_sent = await self._publish(turn)
         TURNS.labels(answer.kind).inc()
         ANSWER_SECONDS.observe(time.monotonic() - self._started)
+        return is_sent
+
+    async def _find_answer(
+        self, stored: Stored, state: State, channel: Channel, rules: receive.Rules
+    ) -> tuple[State, turns.Answer | None]:
+        """The answer, and the state it answers. New text while asking starts over, twice at most.
+
+        No answer: the person took back what they wrote.
+        """
+        for restarts_left in range(MAX_RESTARTS, -1, -1):
+            state = await self._gather_burst(stored, state, channel, rules)
+            need = turns.needed(state)
+            if need == "nothing":
+                break
+            if need == "text_only":
+                return state, turns.Answer(need, channel.settings.text_only_reply, model="none")
+            state, answer = await self._ask(
+                stored, state, channel, rules, may_restart=restarts_left > 0
+            )
+            if answer is not None:
+                return state, answer
+        return state, None
 
     async def _gather_burst(
         self, stored: Stored, state: State, channel: Channel, rules: receive.Rules
@@ -196,26 +196,47 @@ class _Exchange:
         while (left := until - time.monotonic()) > 0:
             if not await self._batch.wait_for_more(min(channel.settings.quiet_window_s, left)):
                 break
-            self._batch.take_more()
-            state = await self._receive(stored, state, self._decode_new(), rules)
+            state = await self._take_more(stored, state, rules)
         return state
 
+    async def _take_more(self, stored: Stored, state: State, rules: receive.Rules) -> State:
+        """Fold in what has come meanwhile.
+
+        Raises:
+            ConversationChangedError: a human has taken over; the next attempt finds that stored.
+        """
+        self._batch.take_more()
+        arrivals = self._arrivals()
+        for arrival in arrivals:
+            event = arrival.event
+            if isinstance(event, TakeoverStarted) and event.epoch > stored.takeover.epoch:
+                raise ConversationChangedError("a human has taken over")
+        return await self._receive(state, arrivals, rules)
+
     async def _receive(
-        self, stored: Stored, state: State, events: Sequence[AnyRecord], rules: receive.Rules
+        self, state: State, arrivals: Sequence[Arrival], rules: receive.Rules
     ) -> State:
         """Fold events into the state, without late copies of those it has forgotten."""
-        relevant = [event for event in events if receive.changes_state(event)]
+        relevant = [arrival for arrival in arrivals if receive.changes_state(arrival.event)]
         doubtful = {
-            event.event_id: kept_as
-            for event in relevant
-            if not receive.is_known(state, event.event_id)
-            and receive.may_be_late_copy(state, event.occurred_at)
-            and (kept_as := archive.message_id(event)) is not None
+            arrival.position: kept_as
+            for arrival in relevant
+            if receive.has_to_be_looked_up(state, arrival)
+            and (kept_as := archive.copied_id(arrival.event)) is not None
         }
         if doubtful:
-            known = await self._store.archived(list(doubtful.values()))
-            relevant = [event for event in relevant if doubtful.get(event.event_id) not in known]
+            copies = await self._copies(doubtful)
+            relevant = [arrival for arrival in relevant if arrival.position not in copies]
         return receive.receive(state, relevant, rules)
+
+    async def _copies(self, doubtful: Mapping[Position, str]) -> set[Position]:
+        """The records whose message another record has brought into the archive before them."""
+        sources = await self._handler.store.sources(list(set(doubtful.values())))
+        return {
+            position
+            for position, kept_as in doubtful.items()
+            if kept_as in sources and sources[kept_as] != archive.source_of(position)
+        }
 
     def _rules(self, channel: Channel | None, stored: Stored) -> receive.Rules:
         return receive.Rules(
@@ -231,79 +252,64 @@ class _Exchange:
         )
 
     async def _ask(
-        self, stored: Stored, channel: Channel, rules: receive.Rules, *, may_restart: bool
-    ) -> turns.Answer | None:
+        self,
+        stored: Stored,
+        state: State,
+        channel: Channel,
+        rules: receive.Rules,
+        *,
+        may_restart: bool,
+    ) -> tuple[State, turns.Answer | None]:
         """The answer to what waits; None if the person wrote more and it has to be asked anew."""
-        self._late = []
-        need = turns.needed(stored.state)
-        if need == "text_only":
-            return turns.Answer("text_only", channel.settings.text_only_reply, model="none")
+        fallback = channel.settings.fallback_text
         profile = await self._handler.channels.assistant(channel.assistant_id)
         if profile is None:
             log.error("assistant_missing", channel=channel.id)
-            return turns.Answer(
-                "fallback", channel.settings.fallback_text, model="none", failure="no_assistant"
-            )
+            return state, turns.Answer("fallback", fallback, model="none", failure="no_assistant")
         asking = asyncio.create_task(
             ask(
                 self._handler.assistant,
-                self._prompt(stored.state, channel, profile, welcome=need == "welcome"),
-                fallback=channel.settings.fallback_text,
+                self._prompt(state, channel, profile),
+                fallback=fallback,
                 attempts=self._settings.model_attempts,
                 deadline_s=self._settings.turn_deadline_s,
             ),
             name="asking",
         )
         try:
-            return await self._wait_for(asking, stored, rules, may_restart=may_restart)
+            asked = state.pending
+            while not asking.done():
+                if await self._more_came(asking, listen=may_restart):
+                    state = await self._take_more(stored, state, rules)
+                    if state.pending != asked:
+                        return state, None
+            return state, asking.result()
         finally:
-            asking.cancel()
-            with suppress(asyncio.CancelledError):
-                await asking
+            await _end(asking)
 
-    async def _wait_for(
-        self,
-        asking: "asyncio.Task[turns.Answer]",
-        stored: Stored,
-        rules: receive.Rules,
-        *,
-        may_restart: bool,
-    ) -> turns.Answer | None:
-        """Keep typing while the model writes, and listen for what the person adds."""
-        typing_at = time.monotonic() + TYPING_EVERY_S
-        while not asking.done():
-            more = (
-                asyncio.create_task(self._batch.wait_for_more(TYPING_EVERY_S))
-                if may_restart
-                else None
-            )
-            waits: set[asyncio.Task[turns.Answer] | asyncio.Task[bool]] = {asking}
+    async def _more_came(self, asking: "asyncio.Task[turns.Answer]", *, listen: bool) -> bool:
+        """Keep typing until the answer is there, or the person has sent something first.
+
+        Without `listen`, what the person sends stays where it is, for a turn of its own.
+        """
+        tasks: set[asyncio.Task[Any]] = {asking}
+        more = None
+        if listen:
+            more = asyncio.create_task(self._batch.wait_for_more(TYPING_EVERY_S), name="listening")
+            tasks.add(more)
+        try:
+            while not any(task.done() for task in tasks):
+                left = max(0.0, self._typing_again_at - time.monotonic())
+                await asyncio.wait(tasks, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+                if time.monotonic() >= self._typing_again_at and not asking.done():
+                    self._show("typing_on")
+            return more is not None and not asking.done() and more.result()
+        finally:
             if more is not None:
-                waits.add(more)
-            try:
-                await asyncio.wait(
-                    waits,
-                    timeout=max(0.0, typing_at - time.monotonic()),
-                    return_when=asyncio.FIRST_COMPLETED,
-                )
-                came = more is not None and more.done() and more.result()
-            finally:
-                if more is not None:
-                    more.cancel()
-            if came and not asking.done():
-                self._batch.take_more()
-                self._late.extend(self._decode_new())
-                folded = await self._receive(stored, stored.state, self._late, rules)
-                if len(folded.pending) > len(stored.state.pending):
-                    return None
-            if time.monotonic() >= typing_at:
-                self._show("typing_on")
-                typing_at = time.monotonic() + TYPING_EVERY_S
-        return asking.result()
+                await _end(more)
 
-    def _prompt(
-        self, state: State, channel: Channel, profile: AssistantProfile, *, welcome: bool
-    ) -> Prompt:
+    def _prompt(self, state: State, channel: Channel, profile: AssistantProfile) -> Prompt:
+        welcome = turns.needed(state) == "welcome"
         lines = turns.earlier_lines(state, self._settings.history_tokens)
         return Prompt(
             kind="welcome" if welcome else "answer",
@@ -315,26 +321,20 @@ class _Exchange:
             model=profile.model,
         )
 
-    async def _publish_again(self, stored: Stored, events: Sequence[AnyRecord]) -> Stored:
-        """After a crash between storing an answer and publishing it: publish it now."""
-        seen = [
-            receive.short_id(event.event_id)
-            for event in events
-            if receive.is_known(stored.state, event.event_id)
-        ]
-        turn = turns.to_publish_again(stored.state, seen)
-        if turn is None or stored.published == turn.command_id:
-            return stored
-        return await self._publish(stored, turn)
+    async def _publish(self, turn: Turn) -> bool:
+        """The command and the fact of the turn, together: one wait for Kafka.
 
-    async def _publish(self, stored: Stored, turn: Turn) -> Stored:
-        """The command and the fact of the turn, together: one wait for Kafka."""
-        await self._handler.publisher.publish(*records_of(turn, self._page_id, self._psid))
-        return self._store.mark_published(stored, turn.command_id)
+        False: the channel has no text for this case, so nothing is sent.
+        """
+        records = records_of(turn, self._page_id, self._psid)
+        if records:
+            await self._handler.publisher.publish(*records)
+        return bool(turn.text)
 
     def _show(self, *actions: SenderAction) -> None:
         """Seen and typing: worth a try, never worth waiting for."""
         now = self._handler.clock()
+        self._typing_again_at = time.monotonic() + TYPING_EVERY_S
         self._handler.publisher.publish_soon(
             SendAction(
                 event_id=derived_id("action", self._conversation, now.isoformat(), *actions),
@@ -345,25 +345,14 @@ class _Exchange:
             )
         )
 
-    async def _note_receipts(self) -> None:
-        delivered = [e.watermark_ms for e in self._decoded if isinstance(e, MessageDelivered)]
-        read = [e.watermark_ms for e in self._decoded if isinstance(e, MessageRead)]
-        if delivered or read:
-            await self._store.note_receipt(
-                self._conversation,
-                delivered_ms=max(delivered, default=0),
-                read_ms=max(read, default=0),
-            )
 
-    async def _archive(self) -> None:
-        """Keep what the batch brought since the last time. Doing it twice changes nothing."""
-        new, self._archived = self._decoded[self._archived :], len(self._decoded)
-        entries = [archive.entry_of(event, self._settings.app.facebook_app_id) for event in new]
-        writes = [_write(entry) for entry in entries if entry is not None]
-        if writes:
-            await self._store.archive(writes)
+async def _end(task: "asyncio.Task[Any]") -> None:
+    """Cancel a task and wait for it, whatever it ends with.
 
-
-def _write(entry: archive.Entry) -> UpdateOne:
-    operator = "$setOnInsert" if entry.insert else "$set"
-    return UpdateOne({"_id": entry.message_id}, {operator: entry.fields}, upsert=entry.upsert)
+    Unlike `await task` with its CancelledError suppressed, this lets a cancellation of our own
+    through.
+    """
+    task.cancel()
+    await asyncio.wait({task})
+    if not task.cancelled():
+        task.exception()  # looked at, so that nobody is told it was not

@@ -1,18 +1,22 @@
 """The internal HTTP API: conversations and their messages, for the console.
 
-Paged by `before` (an ISO 8601 moment of the previous page's last entry) and `limit` (1 to 200).
+Lists are paged: `limit` (1 to 200) entries, and `next`, to be given back as `cursor` for those that
+follow; null at the end.
 """
 
-from datetime import datetime
+import base64
+import binascii
+import json
+from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import web
-from pydantic import AwareDatetime, BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from libs.common.mongo import Document
 from libs.common.web import Late, problem
 from services.conversation.domain.archive import status_of
-from services.conversation.store import ConversationStore
+from services.conversation.store import After, ConversationStore
 
 STORE: web.AppKey[Late[ConversationStore]] = web.AppKey("store", Late)
 
@@ -20,8 +24,13 @@ STORE: web.AppKey[Late[ConversationStore]] = web.AppKey("store", Late)
 class PageQuery(BaseModel):
     """Which stretch of a list is asked for."""
 
-    before: AwareDatetime | None = None
+    cursor: After | None = None
     limit: int = Field(50, ge=1, le=200)
+
+    @field_validator("cursor", mode="before")
+    @classmethod
+    def _opened(cls, value: object) -> object:
+        return _from_cursor(value) if isinstance(value, str) else value
 
 
 def add_routes(app: web.Application) -> None:
@@ -30,17 +39,20 @@ def add_routes(app: web.Application) -> None:
 
 
 async def list_conversations(request: web.Request) -> web.Response:
-    """GET: `{conversations: [{id, psid, mode, inbound_count, last_activity_at, …}]}`."""
+    """GET: `{conversations: [{id, psid, mode, inbound_count, last_activity_at, …}], next}`."""
     query = _query(request)
     if isinstance(query, web.Response):
         return query
     store = request.app[STORE].get()
-    found = await store.conversations(request.match_info["page_id"], query.before, query.limit)
-    return web.json_response({"conversations": [_conversation(document) for document in found]})
+    found = await store.conversations(request.match_info["page_id"], query.cursor, query.limit)
+    shown = [_conversation(document) for document in found]
+    return web.json_response(
+        {"conversations": shown, "next": _next(found, "last_activity_at", query.limit)}
+    )
 
 
 async def list_messages(request: web.Request) -> web.Response:
-    """GET: `{messages: [{id, direction, origin, text, status, at, …}]}`, the newest first."""
+    """GET: `{messages: [{id, direction, origin, text, status, at, …}], next}`, the newest first."""
     query = _query(request)
     if isinstance(query, web.Response):
         return query
@@ -48,8 +60,9 @@ async def list_messages(request: web.Request) -> web.Response:
     conversation = await store.conversation(request.match_info["conversation"])
     if conversation is None:
         return problem(404, "not_found", "there is no such conversation")
-    messages = await store.messages(conversation["_id"], query.before, query.limit)
-    return web.json_response({"messages": [_message(item, conversation) for item in messages]})
+    found = await store.messages(conversation["_id"], query.cursor, query.limit)
+    shown = [_message(document, conversation) for document in found]
+    return web.json_response({"messages": shown, "next": _next(found, "at", query.limit)})
 
 
 def _query(request: web.Request) -> PageQuery | web.Response:
@@ -60,22 +73,46 @@ def _query(request: web.Request) -> PageQuery | web.Response:
         return problem(422, "invalid_query", first["msg"], field=str(first["loc"][0]))
 
 
+def _next(found: list[Document], moment: str, limit: int) -> str | None:
+    """The cursor of the last entry shown, if there may be more behind it."""
+    if len(found) < limit or found[-1].get(moment) is None:
+        return None
+    text = f"{found[-1][moment].isoformat()}|{found[-1]['_id']}"
+    return base64.urlsafe_b64encode(text.encode()).decode()
+
+
+def _from_cursor(cursor: str) -> After:
+    try:
+        moment, _, last_id = base64.urlsafe_b64decode(cursor).decode().partition("|")
+        return After(datetime.fromisoformat(moment).astimezone(UTC), last_id)
+    except (binascii.Error, ValueError, OverflowError):
+        raise ValueError("take it from `next` as it is") from None
+
+
 def _conversation(document: Document) -> Document:
     takeover = document.get("takeover") or {}
-    names = ("page_id", "psid", "inbound_count", "last_user_message_at", "last_activity_at")
+    names = ("page_id", "psid", "last_user_message_at", "last_activity_at")
     return {
         "id": document["_id"],
         "mode": takeover.get("mode", "ai"),
+        "inbound_count": document.get("inbound_count", 0),
         **{name: _plain(document.get(name)) for name in names},
     }
 
 
 def _message(document: Document, conversation: Document) -> Document:
-    shown = {name: _plain(value) for name, value in document.items() if name != "_id"}
-    status = status_of(
-        document, conversation.get("delivered_ms", 0), conversation.get("read_ms", 0)
-    )
-    return {"id": document["_id"], **shown, "status": status}
+    hidden = ("_id", "source", "meta_at")
+    shown = {name: _plain(value) for name, value in document.items() if name not in hidden}
+    if "attachments" in shown:
+        shown["attachments"] = [_attachment(item) for item in shown["attachments"]]
+    return {"id": document["_id"], **shown, "status": status_of(document, conversation)}
+
+
+def _attachment(attachment: Document) -> Document:
+    shown = dict(attachment)
+    if (payload := shown.pop("payload_json", None)) is not None:
+        shown["payload"] = json.loads(payload)
+    return shown
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - whatever the database holds

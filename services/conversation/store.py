@@ -1,7 +1,6 @@
 """MongoDB: `conversations` (our part of each document), `messages`, and what the console reads."""
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -17,11 +16,13 @@ from libs.common.mongo import (
     UpdateOne,
     mongo_errors,
 )
+from services.conversation.domain.archive import DELIVERED_MIDS, Activity, Entry
 from services.conversation.domain.state import State, Takeover
 
-CACHED_CONVERSATIONS = 20_000
 EMPTY = State()
 ASSISTANT_HAS_IT = Takeover()
+
+_NOT_SHOWN = {"state": 0, "sending": 0}
 
 
 class ConversationChangedError(TransientError):
@@ -32,23 +33,28 @@ class ConversationChangedError(TransientError):
 
 @dataclass(frozen=True)
 class Stored:
-    """A conversation as the database has it.
-
-    `published` is the command known to be on the log; only this process's memory has it.
-    """
+    """A conversation as the database has it."""
 
     conversation: str
     version: int = 0
     state: State = EMPTY
     takeover: Takeover = ASSISTANT_HAS_IT
-    published: str | None = None
+
+
+@dataclass(frozen=True)
+class After:
+    """Where a page of a list begins: behind this entry."""
+
+    at: datetime
+    id: str
 
 
 class ConversationStore:
-    """One document a conversation, changed by compare-and-set on `version` and takeover epoch.
+    """One document a conversation; its `state` is changed by compare-and-set.
 
     A write whose expectation fails is refused by the unique `_id`: the upsert's filter does not
-    match, so MongoDB tries to insert, and the document is there already.
+    match, so MongoDB tries to insert, and the document is there already. Nothing is remembered
+    from one call to the next: other replicas and the takeover service write, too.
     """
 
     def __init__(self, database: Database) -> None:
@@ -57,115 +63,88 @@ class ConversationStore:
         self._reader = GroupReader(self._conversations, {"version": 1, "state": 1, "takeover": 1})
         self._writer = BulkWriter(self._conversations)
         self._archive = BulkWriter(self._messages)
-        self._cache: OrderedDict[str, Stored] = OrderedDict()
 
     async def ensure_indexes(self) -> None:
         with mongo_errors():
-            await self._messages.create_index([("conversation", 1), ("at", 1), ("_id", 1)])
-            await self._conversations.create_index([("page_id", 1), ("last_activity_at", -1)])
+            await self._messages.create_index([("conversation", 1), ("at", -1), ("_id", -1)])
+            await self._conversations.create_index(
+                [("page_id", 1), ("last_activity_at", -1), ("_id", -1)]
+            )
 
     async def load(self, conversation: str) -> Stored:
-        """From memory where it is known; a stale one is found out by the next `save`."""
-        known = self._cache.get(conversation)
-        if known is not None:
-            self._cache.move_to_end(conversation)
-            return known
         document = await self._reader.read(conversation)
-        stored = _stored(conversation, document)
-        self._remember(stored)
-        return stored
+        return _stored(conversation, document)
 
     async def save(self, stored: Stored, state: State) -> Stored:
         """Write the state, if the conversation is still as `stored` has it.
 
         Raises:
-            ConversationChangedError: it is not; nothing was written, and the next `load` is fresh.
+            ConversationChangedError: it is not; nothing was written.
         """
-        page_id, _, psid = stored.conversation.partition(":")
-        expected = {
-            "_id": stored.conversation,
-            "version": stored.version,
-            "takeover.epoch": stored.takeover.epoch,
-        }
-        change = {
-            "$set": {
-                "page_id": page_id,
-                "psid": psid,
-                "last_user_message_at": state.last_user_message_at,
-                "last_activity_at": state.last_activity_at,
-                "inbound_count": state.inbound_count,
-                "state": state.model_dump(),
-            },
-            "$inc": {"version": 1},
-        }
+        write = UpdateOne(_unchanged(stored), _saving(stored.conversation, state), upsert=True)
         try:
-            await self._writer.write(UpdateOne(expected, change, upsert=True))
-        except BaseException as error:
-            self.forget(stored.conversation)  # whatever happened, memory is no longer sure
-            if isinstance(error, DuplicateKeyError):
-                raise ConversationChangedError("written by somebody else meanwhile") from None
-            raise
-        saved = replace(stored, version=stored.version + 1, state=state)
-        self._remember(saved)
-        return saved
+            await self._write_state(write, is_first=stored.version == 0)
+        except DuplicateKeyError:
+            raise ConversationChangedError("written by somebody else meanwhile") from None
+        return replace(stored, version=stored.version + 1, state=state)
 
-    def mark_published(self, stored: Stored, command_id: str) -> Stored:
-        """Note, in memory only, that the command is on the log."""
-        marked = replace(stored, published=command_id)
-        self._remember(marked)
-        return marked
+    async def _write_state(self, write: UpdateOne, *, is_first: bool) -> None:
+        try:
+            await self._writer.write(write)
+        except DuplicateKeyError:
+            if not is_first:
+                raise
+            # the archive may have made the document between the server's look and its insert
+            await self._writer.write(write)
 
-    def forget(self, conversation: str) -> None:
-        self._cache.pop(conversation, None)
-
-    def _remember(self, stored: Stored) -> None:
-        self._cache[stored.conversation] = stored
-        self._cache.move_to_end(stored.conversation)
-        while len(self._cache) > CACHED_CONVERSATIONS:
-            self._cache.popitem(last=False)
-
-    async def archive(self, writes: Iterable[UpdateOne]) -> None:
+    async def keep(self, entries: Iterable[Entry]) -> None:
         """Keep messages for the thread view. Writing one twice changes nothing."""
-        await asyncio.gather(*[self._archive.enqueue(write) for write in writes])
+        await _all(self._archive, [_entry_write(entry) for entry in entries])
 
-    async def archived(self, message_ids: Sequence[str]) -> set[str]:
-        """Which of these messages are in the archive."""
+    async def note_activity(self, activities: Iterable[Activity]) -> None:
+        """Move conversations' moments and watermarks forward, and make those that are new."""
+        await _all(self._writer, [_activity_write(activity) for activity in activities])
+
+    async def sources(self, message_ids: Sequence[str]) -> dict[str, str]:
+        """Of these messages, those in the archive, with the record that brought each there."""
         with mongo_errors():
-            cursor = self._messages.find({"_id": {"$in": list(message_ids)}}, {"_id": 1})
-            return {document["_id"] for document in await cursor.to_list(None)}
+            cursor = self._messages.find({"_id": {"$in": list(message_ids)}}, {"source": 1})
+            return {
+                document["_id"]: document.get("source", "")
+                for document in await cursor.to_list(None)
+            }
 
-    async def note_receipt(
-        self, conversation: str, *, delivered_ms: int = 0, read_ms: int = 0
-    ) -> None:
-        """Move the conversation's watermarks forward; what is read has been delivered."""
-        latest = {"delivered_ms": max(delivered_ms, read_ms), "read_ms": read_ms}
-        await self._writer.write(UpdateOne({"_id": conversation}, {"$max": latest}))
-
-    async def conversations(
-        self, page_id: str, before: datetime | None, limit: int
-    ) -> list[Document]:
+    async def conversations(self, page_id: str, after: After | None, limit: int) -> list[Document]:
         """A page's conversations, the most recently active first."""
-        query: dict[str, Any] = {"page_id": page_id}
-        if before is not None:
-            query["last_activity_at"] = {"$lt": before}
+        query = {"page_id": page_id, **_behind("last_activity_at", after)}
         with mongo_errors():
-            cursor = self._conversations.find(query, {"state": 0, "sending": 0})
-            return await cursor.sort("last_activity_at", -1).limit(limit).to_list(limit)
+            cursor = self._conversations.find(query, _NOT_SHOWN)
+            order = [("last_activity_at", -1), ("_id", -1)]
+            return await cursor.sort(order).limit(limit).to_list(limit)
 
     async def conversation(self, conversation: str) -> Document | None:
         with mongo_errors():
-            return await self._conversations.find_one({"_id": conversation}, {"sending": 0})
+            return await self._conversations.find_one({"_id": conversation}, _NOT_SHOWN)
 
-    async def messages(
-        self, conversation: str, before: datetime | None, limit: int
-    ) -> list[Document]:
+    async def messages(self, conversation: str, after: After | None, limit: int) -> list[Document]:
         """A conversation's messages, the newest first."""
-        query: dict[str, Any] = {"conversation": conversation}
-        if before is not None:
-            query["at"] = {"$lt": before}
+        query = {"conversation": conversation, **_behind("at", after)}
         with mongo_errors():
             cursor = self._messages.find(query)
             return await cursor.sort([("at", -1), ("_id", -1)]).limit(limit).to_list(limit)
+
+
+async def _all(writer: BulkWriter, writes: Sequence[UpdateOne]) -> None:
+    """Write all, together.
+
+    Raises:
+        ConversationChangedError: somebody made one of the documents at the same moment; the same
+            again will pass.
+    """
+    try:
+        await asyncio.gather(*[writer.enqueue(write) for write in writes])
+    except DuplicateKeyError:
+        raise ConversationChangedError("made by somebody else at the same moment") from None
 
 
 def _stored(conversation: str, document: Document | None) -> Stored:
@@ -173,7 +152,82 @@ def _stored(conversation: str, document: Document | None) -> Stored:
         return Stored(conversation)
     return Stored(
         conversation,
-        version=document.get("version", 0),
+        version=document.get("version") or 0,
         state=State.model_validate(document.get("state") or {}),
         takeover=Takeover.model_validate(document.get("takeover") or {}),
     )
+
+
+def _unchanged(stored: Stored) -> Document:
+    """The fence: nobody has written the state, and the conversation is in the same hands.
+
+    Null matches a missing field: others may have made the document before we first save.
+    """
+    epoch, version = stored.takeover.epoch, stored.version
+    return {
+        "_id": stored.conversation,
+        "version": version or {"$in": [0, None]},
+        "takeover.epoch": epoch or {"$in": [0, None]},
+        "takeover.mode": "human" if stored.takeover.mode == "human" else {"$ne": "human"},
+    }
+
+
+def _saving(conversation: str, state: State) -> Document:
+    page_id, _, psid = conversation.partition(":")
+    moments = {
+        "last_user_message_at": state.last_user_message_at,
+        "last_activity_at": state.last_activity_at,
+    }
+    change: Document = {
+        "$set": {
+            "page_id": page_id,
+            "psid": psid,
+            "inbound_count": state.inbound_count,
+            "state": state.model_dump(),
+        },
+        "$inc": {"version": 1},
+    }
+    return change | _moving({name: at for name, at in moments.items() if at is not None})
+
+
+def _moving(forward: Document) -> Document:
+    return {"$max": forward} if forward else {}
+
+
+def _entry_write(entry: Entry) -> UpdateOne:
+    operators = {"$set": entry.fields, "$setOnInsert": entry.once}
+    return UpdateOne(
+        {"_id": entry.message_id},
+        {name: fields for name, fields in operators.items() if fields},
+        upsert=entry.upsert,
+    )
+
+
+def _activity_write(activity: Activity) -> UpdateOne:
+    """Receipts make no conversation: there is nothing in it that they could be about."""
+    forward = {
+        "last_activity_at": activity.last_activity_at,
+        "last_user_message_at": activity.last_user_message_at,
+        "delivered_ms": activity.delivered_ms,
+        "read_ms": activity.read_ms,
+    }
+    change: Document = {
+        "$set": {"page_id": activity.page_id, "psid": activity.psid},
+        **_moving({name: value for name, value in forward.items() if value}),
+    }
+    if activity.delivered_mids:
+        latest = {"$each": list(activity.delivered_mids), "$slice": -DELIVERED_MIDS}
+        change["$push"] = {"delivered_mids": latest}
+    return UpdateOne(
+        {"_id": f"{activity.page_id}:{activity.psid}"},
+        change,
+        upsert=activity.last_activity_at is not None,
+    )
+
+
+def _behind(moment: str, after: After | None) -> dict[str, Any]:
+    """Entries of the same moment are told apart by their id, so that no page skips one."""
+    if after is None:
+        return {}
+    same = {moment: after.at, "_id": {"$lt": after.id}}
+    return {"$or": [{moment: {"$lt": after.at}}, same]}

@@ -1,5 +1,7 @@
 """Makes the assistant that the settings ask for."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from services.conversation.assistants.base import Assistant
@@ -17,17 +19,18 @@ class ClosableAssistant(Assistant, Protocol):
         ...
 
 
-def create_assistant(settings: AssistantSettings) -> ClosableAssistant:
-    """Either the offline one, or one that asks a model.
+def assistant_maker(settings: AssistantSettings) -> Callable[[], ClosableAssistant]:
+    """Makes either the offline one, or one that asks a model.
 
-    The second takes seconds to import and tens of megabytes, so only those who use it pay. They
-    had better call this before a loop runs.
+    The second takes seconds to import and tens of megabytes, so only those who use it pay: now,
+    and not when one is made, since a loop runs by then.
     """
     if settings.provider == "offline":
-        return OfflineAssistant()
+        return OfflineAssistant
     from services.conversation.assistants.llm import LanguageModelAssistant
 
-    return LanguageModelAssistant(
+    return partial(
+        LanguageModelAssistant,
         provider=settings.provider,
         model=settings.model or SIMULATED_MODEL,
         api_key=settings.api_key.get_secret_value() if settings.api_key else None,

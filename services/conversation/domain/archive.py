@@ -1,35 +1,62 @@
 """Events as the thread view keeps them: one document a message. Pure."""
 
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from libs.common.events import (
     AnyRecord,
+    Attachment,
+    ConversationRecord,
+    MessageDelivered,
     MessageEchoed,
     MessageEdited,
     MessageFailed,
     MessageHeld,
+    MessageRead,
     MessageReceived,
     MessageSent,
     PostbackReceived,
+    ReactionReceived,
+    ReferralReceived,
     StandbyReceived,
 )
+from services.conversation.domain.receive import Arrival
+from services.conversation.domain.state import Position
 
 Fields = dict[str, Any]
+
+DELIVERED_MIDS = 50
+_MOST_MS = 2**53  # what every reader of JSON can count to; later moments are no moments
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What to do with the document `message_id`.
+    """What to do with the document `message_id`, so that doing it twice changes nothing.
 
-    `insert` entries only ever create it (a second delivery changes nothing); the others set fields,
-    and create it where `upsert` says so.
+    `once` is written only if the document is made by this; `fields` always. Without `upsert`, a
+    document that is not there stays away.
     """
 
     message_id: str
-    fields: Fields
-    insert: bool = False
+    fields: Fields = field(default_factory=dict)
+    once: Fields = field(default_factory=dict)
     upsert: bool = True
+
+
+@dataclass(frozen=True)
+class Activity:
+    """What some events of one conversation say of it; every part only ever moves forward."""
+
+    page_id: str
+    psid: str
+    last_activity_at: datetime | None = None
+    last_user_message_at: datetime | None = None
+    delivered_ms: int = 0
+    read_ms: int = 0
+    delivered_mids: tuple[str, ...] = ()
 
 
 def message_id(event: AnyRecord) -> str | None:
@@ -42,29 +69,43 @@ def message_id(event: AnyRecord) -> str | None:
     return None
 
 
-def entry_of(event: AnyRecord, own_app_id: str) -> Entry | None:
-    """The archive's entry for an event, or None where it is not a message.
+def copied_id(event: AnyRecord) -> str | None:
+    """The document that tells whether this event is a copy of one that came long ago.
 
-    Our own echoes are left out: `message.sent` tells the same and more.
+    Edits and ends of a message have none of their own: applying them again does no harm.
     """
     match event:
+        case MessageEdited() | MessageReceived(is_deleted=True):
+            return None
+    return message_id(event)
+
+
+def source_of(position: Position) -> str:
+    """Which record made a document: a copy stands elsewhere on the log."""
+    return f"{position.partition}:{position.offset}"
+
+
+def entry_of(arrival: Arrival, own_app_id: str) -> Entry | None:
+    """The archive's entry for an event, or None where it is not a message."""
+    event = arrival.event
+    match event:
+        case MessageReceived(is_deleted=True):
+            taken_back: Fields = {"is_deleted": True, "text": None, "attachments": []}
+            return Entry(str(message_id(event)), taken_back, upsert=False)
         case MessageReceived():
             fields = _inbound(event, "message", event.text)
-            attachments = [item.model_dump(exclude_none=True) for item in event.attachments]
-            return _new(event, fields | {"attachments": attachments})
+            return _new(arrival, fields | _attachments(event))
         case PostbackReceived():
-            fields = _inbound(event, "postback", event.title or event.payload)
-            return _new(event, fields | {"payload": event.payload})
+            more = {"payload": event.payload}
+            return _new(arrival, _inbound(event, "postback", event.title or event.payload) | more)
         case StandbyReceived() if event.text:
-            return _new(event, _inbound(event, "standby", event.text))
+            said = _elsewhere(event, "other_app") if event.is_echo else None
+            return _new(arrival, said or _inbound(event, "standby", event.text))
         case MessageEchoed() if event.app_id != own_app_id:
-            fields = _common(event, event.text) | {
-                "direction": "out",
-                "origin": "human_facebook",
-                "status": "sent",
-                "mid": event.mid,
-            }
-            return _new(event, fields)
+            fields = _elsewhere(event, "human_facebook")
+            return _new(arrival, fields | _attachments(event))
+        case MessageEchoed() if event.send_id:
+            return _own_echo(event)
         case MessageEdited():
             changed = {"text": event.text, "edits": event.edit_number}
             return Entry(str(message_id(event)), changed, upsert=False)
@@ -73,21 +114,108 @@ def entry_of(event: AnyRecord, own_app_id: str) -> Entry | None:
     return None
 
 
-def _new(event: AnyRecord, fields: Fields) -> Entry:
-    return Entry(str(message_id(event)), fields, insert=True)
+def activity_of(events: Iterable[AnyRecord]) -> Activity | None:
+    """What events of one conversation, in their order, say of it; None: nothing."""
+    activity: Activity | None = None
+    for event in events:
+        if isinstance(event, ConversationRecord) and (news := _news(event)) is not None:
+            activity = news if activity is None else _merged(activity, news)
+    return activity
 
 
-def _common(event: Any, text: str | None) -> Fields:  # noqa: ANN401 - any conversation record
+def _news(event: ConversationRecord) -> Activity | None:
+    page_id, psid, at = event.page_id, event.psid, event.occurred_at
+    match event:
+        case MessageReceived(is_deleted=False) | PostbackReceived() | ReferralReceived():
+            return Activity(page_id, psid, at, at)
+        case ReactionReceived(action="react"):
+            return Activity(page_id, psid, at, at)
+        case MessageEchoed() | StandbyReceived() | MessageSent():
+            return Activity(page_id, psid, at)
+        case MessageDelivered():
+            watermark = _moment_ms(event.watermark_ms)
+            return Activity(page_id, psid, delivered_ms=watermark, delivered_mids=event.mids)
+        case MessageRead():  # what is read has been delivered
+            watermark = _moment_ms(event.watermark_ms)
+            return Activity(page_id, psid, delivered_ms=watermark, read_ms=watermark)
+    return None
+
+
+def _moment_ms(value: int) -> int:
+    return value if 0 <= value <= _MOST_MS else 0
+
+
+def _merged(first: Activity, second: Activity) -> Activity:
+    mids = dict.fromkeys((*first.delivered_mids, *second.delivered_mids))
+    return Activity(
+        first.page_id,
+        first.psid,
+        _latest(first.last_activity_at, second.last_activity_at),
+        _latest(first.last_user_message_at, second.last_user_message_at),
+        max(first.delivered_ms, second.delivered_ms),
+        max(first.read_ms, second.read_ms),
+        tuple(mids)[-DELIVERED_MIDS:],
+    )
+
+
+def _latest(first: datetime | None, second: datetime | None) -> datetime | None:
+    return max(filter(None, (first, second)), default=None)
+
+
+def _new(arrival: Arrival, fields: Fields) -> Entry:
+    once = fields | {"source": source_of(arrival.position)}
+    return Entry(str(message_id(arrival.event)), once=once)
+
+
+def _common(event: ConversationRecord, text: str | None) -> Fields:
     return {"conversation": event.conversation_id, "at": event.occurred_at, "text": text}
 
 
-def _inbound(event: Any, kind: str, text: str | None) -> Fields:  # noqa: ANN401
+def _inbound(
+    event: MessageReceived | PostbackReceived | StandbyReceived, kind: str, text: str | None
+) -> Fields:
     return _common(event, text) | {
         "direction": "in",
         "origin": "person",
         "kind": kind,
         "mid": event.mid,
     }
+
+
+def _elsewhere(event: MessageEchoed | StandbyReceived, origin: str) -> Fields:
+    """Written to the person, and not by us."""
+    return _common(event, event.text) | {
+        "direction": "out",
+        "origin": origin,
+        "status": "sent",
+        "mid": event.mid,
+    }
+
+
+def _attachments(event: MessageReceived | MessageEchoed) -> Fields:
+    return {"attachments": [_attachment(item) for item in event.attachments]}
+
+
+def _attachment(attachment: Attachment) -> Fields:
+    """Meta's own payload as JSON text: its keys and numbers are none that we could vouch for."""
+    fields = attachment.model_dump(exclude_none=True, exclude={"payload"})
+    if attachment.payload is not None:
+        fields["payload_json"] = json.dumps(attachment.payload)
+    return fields
+
+
+def _own_echo(event: MessageEchoed) -> Entry:
+    """Meta's word that it has our message, and its own time for it, which receipts refer to.
+
+    It may come before `message.sent`, which tells the rest.
+    """
+    once = _common(event, event.text) | {
+        "direction": "out",
+        "origin": "assistant",
+        "status": "sent",
+    }
+    facts = {"mid": event.mid, "meta_at": event.occurred_at}
+    return Entry(f"{event.page_id}:{event.send_id}", facts, once)
 
 
 def _part(event: MessageSent | MessageFailed | MessageHeld) -> Fields:
@@ -113,12 +241,21 @@ def _part(event: MessageSent | MessageFailed | MessageHeld) -> Fields:
             return fields | {"reason": event.reason, "explanation": event.explanation}
 
 
-def status_of(message: Fields, delivered_ms: int, read_ms: int) -> str:
-    """The status shown with an outbound message: receipts are watermarks, not marks on messages."""
+def status_of(message: Fields, conversation: Fields) -> str:
+    """The status shown with a message. Receipts are watermarks of the conversation.
+
+    They compare with Meta's own time of the message, known from its echo; ours is later by as long
+    as Meta's answer took, so without an echo a delivery counts by the message's id as well.
+    """
     status = str(message.get("status", "received"))
     if status != "sent":
         return status
-    at_ms = int(message["at"].timestamp() * 1000)
-    if at_ms <= read_ms:
+    at_ms = int((message.get("meta_at") or message["at"]).timestamp() * 1000)
+    if at_ms <= conversation.get("read_ms", 0):
         return "read"
-    return "delivered" if at_ms <= delivered_ms else "sent"
+    delivered = at_ms <= conversation.get("delivered_ms", 0)
+    return "delivered" if delivered or _names(conversation, message.get("mid")) else "sent"
+
+
+def _names(conversation: Fields, mid: object) -> bool:
+    return mid is not None and mid in conversation.get("delivered_mids", ())

@@ -14,16 +14,16 @@ Mode = Literal["ai", "human"]
 class Line(Model):
     """One message as the assistant remembers it."""
 
+    message: str
     role: Role
     text: str
     at: datetime
-    event_id: str
 
 
 class Pending(Model):
     """Something the person sent that has no answer yet."""
 
-    event_id: str
+    message: str
     kind: PendingKind
     text: str = ""
 
@@ -36,7 +36,7 @@ class Turn(Model):
     kind: TurnKind
     text: str
     epoch: int
-    answered_event_ids: tuple[str, ...]
+    answered: tuple[str, ...]
     messages_answered: int
     answered_at: datetime
     model: str
@@ -47,12 +47,19 @@ class Turn(Model):
     failed_attempts: int = 0
 
 
+class Position(Model):
+    """A place on the log."""
+
+    partition: int
+    offset: int
+
+
 class State(Model):
     """The conversation service's own part of a `conversations` document.
 
     `recent` holds the ids of events already taken in, oldest first. Of what has fallen out of it,
-    `recent_since` is the latest event time: an event that is no newer may be a late copy, and
-    whether it is one is then asked of the archive.
+    `recent_since` is the latest event time: an event that is no newer may be a late copy.
+    `position` is where the latest event that was taken in stands on the log.
     """
 
     session_id: str = ""
@@ -64,6 +71,7 @@ class State(Model):
     pending: tuple[Pending, ...] = ()
     recent: tuple[str, ...] = ()
     recent_since: datetime | None = None
+    position: Position | None = None
     turn: Turn | None = None
 
 

@@ -6,11 +6,19 @@ from datetime import datetime
 from typing import Literal
 
 from libs.common.events import derived_id
-from services.conversation.domain.receive import HISTORY_LINES, LINE_CHARACTERS
+from services.conversation.domain.receive import (
+    HISTORY_LINES,
+    LINE_CHARACTERS,
+    Arrival,
+    is_known,
+    is_later_copy,
+    message_ref,
+)
 from services.conversation.domain.state import Line, State, Takeover, Turn, TurnKind
 
 Need = Literal["nothing", "welcome", "text_only", "answer"]
 
+QUESTION_CHARACTERS = 12_000  # several messages as long as Messenger lets people write them
 BYTES_PER_TOKEN = 3.5
 """A cautious average over languages: only a budget depends on it, never a limit of a provider."""
 
@@ -40,19 +48,29 @@ def needed(state: State) -> Need:
 
 
 def question(state: State) -> str:
-    """The waiting messages as one question; a tapped Get Started is no part of it."""
-    return "\n".join(
-        waiting.text for waiting in state.pending if waiting.kind != "get_started" and waiting.text
-    )
+    """The waiting messages as one question, the newest of them if they are very long.
+
+    A tapped Get Started is no part of it.
+    """
+    texts: list[str] = []
+    left = QUESTION_CHARACTERS
+    for waiting in reversed(state.pending):
+        if waiting.kind == "get_started" or not waiting.text:
+            continue
+        left -= len(waiting.text) + 1
+        if left < 0:
+            break
+        texts.append(waiting.text)
+    return "\n".join(reversed(texts))
 
 
 def earlier_lines(state: State, budget_tokens: int) -> tuple[Line, ...]:
     """The session's newest lines that fit the budget, without those that wait for an answer."""
-    waiting = {pending.event_id for pending in state.pending}
+    waiting = {pending.message for pending in state.pending}
     lines: list[Line] = []
     left = budget_tokens * BYTES_PER_TOKEN
     for line in reversed(state.history):
-        if line.event_id in waiting:
+        if line.message in waiting:
             continue
         left -= len(line.text.encode()) + 8
         if left < 0:
@@ -63,7 +81,7 @@ def earlier_lines(state: State, budget_tokens: int) -> tuple[Line, ...]:
 
 def turn_id(conversation: str, state: State) -> str:
     """The same for the same waiting messages: a repeated turn makes the same ids."""
-    return derived_id("turn", conversation, state.pending[0].event_id)
+    return derived_id("turn", conversation, state.pending[0].message)
 
 
 def finish(
@@ -71,15 +89,16 @@ def finish(
 ) -> tuple[State, Turn]:
     """The state in which the answer stands and nothing waits any more, and its turn."""
     this_turn = turn_id(conversation, state)
+    answered_at = _storable(now)
     turn = Turn(
         turn_id=this_turn,
         command_id=derived_id("reply", this_turn),
         kind=answer.kind,
         text=answer.text,
         epoch=takeover.epoch,
-        answered_event_ids=tuple(waiting.event_id for waiting in state.pending),
+        answered=tuple(waiting.message for waiting in state.pending),
         messages_answered=len(state.pending),
-        answered_at=now,
+        answered_at=answered_at,
         model=answer.model,
         duration_s=answer.duration_s,
         input_tokens=answer.input_tokens,
@@ -87,25 +106,31 @@ def finish(
         failure=answer.failure,
         failed_attempts=answer.failed_attempts,
     )
-    line = Line(
-        role="assistant", text=answer.text[:LINE_CHARACTERS], at=now, event_id=turn.command_id
-    )
-    history = (*state.history, line)[-HISTORY_LINES:]
+    history = state.history
+    if answer.text:
+        text = answer.text[:LINE_CHARACTERS]
+        line = Line(message=turn.command_id, role="assistant", text=text, at=answered_at)
+        history = (*history, line)[-HISTORY_LINES:]
     return state.model_copy(update={"pending": (), "turn": turn, "history": history}), turn
 
 
-def drop_pending(state: State) -> State:
-    """Nobody will answer what waits: a human has the conversation, or the channel is off."""
-    return state.model_copy(update={"pending": ()}) if state.pending else state
+def _storable(moment: datetime) -> datetime:
+    """As the database keeps it, in milliseconds: a repeated command is the same to the byte."""
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
-def to_publish_again(state: State, redelivered: Sequence[str]) -> Turn | None:
-    """The stored turn, if events that it answered come again: its command may never have left.
+def to_publish_again(state: State, arrivals: Sequence[Arrival]) -> Turn | None:
+    """The stored turn, if the log hands us again what it answered: its command may not have left.
 
     The offset of an event is committed only after its turn's command is on the log, so a turn that
-    did not get there always sees its events again.
+    did not get there always sees its events again. A copy that stands further on says nothing.
     """
     turn = state.turn
-    if turn is None or not set(turn.answered_event_ids) & set(redelivered):
+    if turn is None:
         return None
-    return turn
+    again = {
+        message_ref(arrival.event)
+        for arrival in arrivals
+        if is_known(state, arrival.event.event_id) and not is_later_copy(state, arrival.position)
+    }
+    return turn if again & set(turn.answered) else None

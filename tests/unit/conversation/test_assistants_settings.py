@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from libs.common.settings import problems
-from services.conversation.assistants.factory import create_assistant
+from services.conversation.assistants.factory import assistant_maker
 from services.conversation.assistants.llm import LanguageModelAssistant
 from services.conversation.assistants.offline import OfflineAssistant
 from services.conversation.assistants.settings import AssistantSettings
@@ -21,13 +21,13 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_without_any_setting_it_is_the_offline_one() -> None:
-    assistant = create_assistant(AssistantSettings())
+    assistant = assistant_maker(AssistantSettings())()
     assert isinstance(assistant, OfflineAssistant)
     await assistant.aclose()
 
 
 async def test_the_address_of_a_simulator_does_not_make_the_offline_one_use_it() -> None:
-    assistant = create_assistant(AssistantSettings(base_url="http://127.0.0.1:1/v1"))
+    assistant = assistant_maker(AssistantSettings(base_url="http://127.0.0.1:1/v1"))()
     assert isinstance(assistant, OfflineAssistant)
     await assistant.aclose()
 
@@ -48,7 +48,7 @@ async def test_a_provider_with_what_it_needs_is_a_model(
         monkeypatch.setenv(name, value)
     settings = AssistantSettings()
     assert KEY not in repr(settings)
-    assistant = create_assistant(settings)
+    assistant = assistant_maker(settings)()
     assert isinstance(assistant, LanguageModelAssistant)
     await assistant.aclose()
 

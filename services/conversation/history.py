@@ -1,0 +1,75 @@
+"""Every event into the archive: the whole conversation, each message with its status.
+
+A consumer of its own, beside the one that answers: a message can be read in the console while the
+model still thinks about it, and hundreds of conversations share a round trip to the database.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from libs.common.events import AnyRecord, ConversationRecord, decode
+from libs.common.kafka import ConsumedRecord, KeyBatch
+from services.conversation.domain import archive
+from services.conversation.domain.receive import Arrival
+from services.conversation.domain.state import Position
+
+WANTED = frozenset(
+    {
+        b"message.received",
+        b"postback.received",
+        b"message.echoed",
+        b"message.edited",
+        b"message.delivered",
+        b"message.read",
+        b"reaction.received",
+        b"referral.received",
+        b"standby.received",
+        b"message.sent",
+        b"message.failed",
+        b"message.held",
+    }
+)
+
+
+class Store(Protocol):
+    """What the archive needs of `ConversationStore`."""
+
+    async def keep(self, entries: Iterable[archive.Entry]) -> None: ...
+
+    async def note_activity(self, activities: Iterable[archive.Activity]) -> None: ...
+
+
+def wants(headers: Mapping[str, bytes]) -> bool:
+    """Of the events topic, what is part of a conversation's history."""
+    return headers.get("type") in WANTED and headers.get("version", b"").startswith(b"1.")
+
+
+def whole_partition(_record: ConsumedRecord) -> bytes:
+    """Archiving is quick: a partition's records are taken together, in their order."""
+    return b""
+
+
+class HistoryKeeper:
+    """Writes what a batch says. Writing it again changes nothing."""
+
+    def __init__(self, store: Store, own_app_id: str) -> None:
+        self._store = store
+        self._own_app_id = own_app_id
+
+    async def handle(self, batch: KeyBatch) -> None:
+        """Return when the batch is in the archive."""
+        arrivals = [arrival_of(record) for record in batch.records]
+        entries = [archive.entry_of(arrival, self._own_app_id) for arrival in arrivals]
+        await self._store.keep([entry for entry in entries if entry is not None])
+        by_conversation: dict[str, list[AnyRecord]] = {}
+        for arrival in arrivals:
+            if isinstance(arrival.event, ConversationRecord):
+                key = arrival.event.conversation_id
+                by_conversation.setdefault(key, []).append(arrival.event)
+        news = [archive.activity_of(events) for events in by_conversation.values()]
+        await self._store.note_activity([activity for activity in news if activity is not None])
+
+
+def arrival_of(record: ConsumedRecord) -> Arrival:
+    """Raises: UndecodableRecordError."""
+    return Arrival(decode(record.value), Position(partition=record.partition, offset=record.offset))
