@@ -7,18 +7,19 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from simulator import shown
+from simulator.calls import FILE_NAME as CALLS_FILE_NAME
 from simulator.calls import CallLog
 from simulator.completions import SimulatedModel
 from simulator.faults import Faults
 from simulator.live import Hub
 from simulator.settings import Settings
 from simulator.signing import wire_body
-from simulator.store import FILE_NAME, Saver, load_world
+from simulator.store import FILE_NAME, Store, load_world
 from simulator.webhooks import Webhook, WebhookSender
 from simulator.world import notifications
-from simulator.world.model import Message, Milliseconds, Page, Thread
+from simulator.world.model import Change, Message, Milliseconds, Page, Person, Thread
 from simulator.world.sending import Send, is_reachable
-from simulator.world.world import Said, World
+from simulator.world.world import Said, World, page_change, person_change, thread_change
 
 
 def now_ms() -> Milliseconds:
@@ -37,36 +38,47 @@ class Simulator:
     ) -> None:
         self.app_id = settings.facebook_app_id
         self.app_secret = settings.facebook_app_secret.get_secret_value()
+        self.verify_token = settings.webhook_verify_token.get_secret_value()
         listening_at = f"http://{settings.http.host}:{settings.http.port}"
         self.base_url = settings.simulator_url or listening_at
         self.now = clock
         path = settings.state_dir / FILE_NAME
         self.media_dir = settings.state_dir / "simulator-media"
         self.world = world or load_world(path)
-        self.calls, self.faults, self.model, self.hub = CallLog(), Faults(), SimulatedModel(), Hub()
+        self.calls = CallLog(settings.state_dir / CALLS_FILE_NAME)
+        self.faults, self.model, self.hub = Faults(), SimulatedModel(), Hub()
         self.webhooks = WebhookSender(
             settings.webhook_target_url, self.app_secret, on_unsubscribed=self._unsubscribed
         )
-        self._saver = Saver(path, self.world.dump)
-        self._saver.changed()
+        self._store = Store(path, self.world)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Webhooks go out and the world is saved inside the block."""
+        self._store.open()
+        self.calls.open()
         await self.webhooks.open()
-        saving = asyncio.create_task(self._saver.run(), name="save-world")
+        saving = asyncio.create_task(self._store.run(), name="save-world")
         try:
+            self._resume()
             yield
         finally:
             saving.cancel()
             with suppress(asyncio.CancelledError):
                 await saving
             await self.webhooks.close()
-            await self._saver.flush()
+            self.calls.close()
+            self._store.close()
 
-    def changed(self) -> None:
-        """The world changed: save it soon."""
-        self._saver.changed()
+    def page_changed(self, page: Page) -> None:
+        """Call it after every change of a Page itself: it is on the disk then."""
+        self._store.keep(page_change(page))
+
+    def person_changed(self, page: Page, person: Person) -> None:
+        self._store.keep(person_change(page, person))
+
+    def _thread_changed(self, page: Page, psid: str, message: Message | None = None) -> None:
+        self._store.keep(thread_change(page, psid, message))
 
     async def reset(self) -> None:
         """An empty world: no Page, no call, no fault, nothing on its way."""
@@ -76,31 +88,32 @@ class Simulator:
         self.faults.clear()
         self.model.clear()
         self.hub.close()
-        self.changed()
+        self._store.keep(Change(reset=True))
 
     # What people do
 
     def person_writes(
         self, page: Page, psid: str, said: Said, at: Milliseconds, *, copies: int = 1
     ) -> Message:
+        self.webhooks.check_room()
         message = self.world.write(page, psid, said, at)
         self._tell_message(page, psid, message)
-        element = notifications.message(page, psid, message)
-        self._notify_of(page, psid, "messages", element, message, copies)
+        self._notify_of(page, psid, message, copies)
         return message
 
     def person_taps(
         self, page: Page, psid: str, title: str, payload: str, *, copies: int = 1
     ) -> Message:
+        self.webhooks.check_room()
         message = self.world.tap(page, psid, title, payload, self.now())
         self._tell_message(page, psid, message)
-        element = notifications.postback(page, psid, message)
-        self._notify_of(page, psid, "messaging_postbacks", element, message, copies)
+        self._notify_of(page, psid, message, copies)
         return message
 
     def person_reads(self, page: Page, psid: str) -> Thread:
         now = self.now()
         thread = self.world.read(page, psid, now)
+        self._thread_changed(page, psid)
         element = notifications.read(page, psid, thread, now)
         self._notify(page, psid, "message_reads", element)
         return thread
@@ -110,6 +123,7 @@ class Simulator:
     ) -> Message:
         now = self.now()
         message = self.world.react(page, psid, mid, emoji, now)
+        self._thread_changed(page, psid, message)
         self.hub.tell(topic(page, psid), "reaction", {"mid": mid, "emoji": emoji})
         element = notifications.reaction(page, psid, mid, kind, emoji, now)
         self._notify(page, psid, "message_reactions", element)
@@ -124,8 +138,8 @@ class Simulator:
 
     def page_acts(self, page: Page, send: Send) -> None:
         thread = self.world.act(page, send, self.now())
+        self._thread_changed(page, send.person.psid)
         self._tell_state(page, send.person.psid, thread)
-        self.changed()
 
     def inbox_writes(self, page: Page, psid: str, text: str) -> Message:
         """Somebody answers in Meta's own inbox: an echo with another app id."""
@@ -149,26 +163,37 @@ class Simulator:
             thread = self.world.read(page, psid, message.at)
             element = notifications.read(page, psid, thread, message.at + after.delay_ms)
             self._notify(page, psid, "message_reads", element, delay_ms=after.delay_ms)
+        self._thread_changed(page, psid, message)
 
     # Who hears of it
 
-    def _notify_of(
-        self,
-        page: Page,
-        psid: str,
-        field: str,
-        element: dict[str, Any],
-        message: Message,
-        copies: int,
-    ) -> None:
-        """Notify of a person's message and mark it once the app has taken it."""
+    def _resume(self) -> None:
+        """What the last run could not hand over any more goes out now."""
+        waiting = [
+            (message.at, page, psid, message)
+            for page in self.world.pages
+            for psid, thread in page.threads.items()
+            for message in thread.messages
+            if message.queued
+        ]
+        for _, page, psid, message in sorted(waiting, key=lambda each: each[0]):
+            self._notify_of(page, psid, message)
 
-        def accepted() -> None:
-            message.reported = True
-            self.hub.tell(topic(page, psid), "reported", {"mid": message.mid})
-            self.changed()
+    def _notify_of(self, page: Page, psid: str, message: Message, copies: int = 1) -> None:
+        """Notify of a person's message or tap and mark it once the app has taken it."""
 
-        self._notify(page, psid, field, element, copies=copies, on_accepted=accepted)
+        def done(accepted: bool) -> None:
+            message.queued, message.reported = False, accepted
+            self._thread_changed(page, psid, message)
+            if accepted:
+                self.hub.tell(topic(page, psid), "reported", {"mid": message.mid})
+
+        if message.postback is None:
+            field, element = "messages", notifications.message(page, psid, message)
+        else:
+            field, element = "messaging_postbacks", notifications.postback(page, psid, message)
+        message.queued = self._notify(page, psid, field, element, copies=copies, on_done=done)
+        self._thread_changed(page, psid, message)
 
     def _notify(
         self,
@@ -179,20 +204,19 @@ class Simulator:
         *,
         delay_ms: int = 0,
         copies: int = 1,
-        on_accepted: Callable[[], None] | None = None,
-    ) -> None:
+        on_done: Callable[[bool], None] | None = None,
+    ) -> bool:
         """A webhook, if the Page is subscribed to the field and the app may know the person."""
-        self.changed()
         if field not in page.subscribed_fields or not is_reachable(page, page.people[psid]):
-            return
+            return False
         body = wire_body(notifications.envelope(page.id, element, self.now() + delay_ms))
-        webhook = Webhook(page.id, body, copies, on_accepted)
-        self.webhooks.send(topic(page, psid), webhook, delay_ms=delay_ms)
+        webhook = Webhook(page.id, body, copies, on_done)
+        return self.webhooks.send(topic(page, psid), webhook, delay_ms=delay_ms)
 
     def _unsubscribed(self, page_id: str) -> None:
         if (page := self.world.find_page(page_id)) is not None:
             self.world.subscribe(page, ())
-            self.changed()
+            self.page_changed(page)
 
     def _tell_message(self, page: Page, psid: str, message: Message) -> None:
         where = topic(page, psid)

@@ -6,6 +6,7 @@ between the retries are not documented.
 """
 
 import asyncio
+import secrets
 import time
 from collections import deque
 from collections.abc import Callable
@@ -18,7 +19,7 @@ import structlog
 from simulator.signing import signature_headers
 
 ANSWER_WITHIN_S = 5.0
-RETRY_PAUSES_S = (0.0, 0.1, 0.3, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)  # then the last one for ever
+RETRY_PAUSES_S = (0.0, 0.1, 0.3, 1.0, 2.0, 4.0, 8.0)  # then the last one for ever
 ALERT_AFTER_S = 15 * 60.0
 UNSUBSCRIBE_AFTER_S = 60 * 60.0
 MAX_PENDING = 200_000
@@ -38,7 +39,7 @@ class Webhook:
     page_id: str
     body: bytes
     copies: int = 1  # more than 1: delivered again although it was answered 200
-    on_accepted: Callable[[], None] | None = None
+    on_done: Callable[[bool], None] | None = None  # told whether the app has taken it
 
 
 def retry_pause_s(failures: int) -> float:
@@ -92,11 +93,12 @@ class WebhookSender:
         self._workers: dict[str, asyncio.Task[None]] = {}
         self._timers: set[asyncio.TimerHandle] = set()
         self._health: dict[str, Health] = {}
-        self.pending = self.posted = self.accepted = 0
+        self._connections = asyncio.Semaphore(MAX_CONNECTIONS)
+        self.pending = self.posted = self.accepted = self.lost = 0
 
     async def open(self) -> None:
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS),
+            connector=aiohttp.TCPConnector(limit=0),  # we count: waiting is no part of the timeout
             timeout=aiohttp.ClientTimeout(total=ANSWER_WITHIN_S),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
@@ -120,18 +122,20 @@ class WebhookSender:
         self._health.clear()
         self.pending = 0
 
-    def send(self, key: str, webhook: Webhook, *, delay_ms: int = 0) -> None:
-        """Queue a webhook behind those of the same key.
-
-        Raises:
-            QueueFullError: too many wait already.
-        """
+    def check_room(self) -> None:
+        """Raises: QueueFullError: too many wait already; better nothing happens then."""
         if self.pending >= MAX_PENDING:
             raise QueueFullError(f"{self.pending} webhooks wait for the app to take them")
+
+    def send(self, key: str, webhook: Webhook, *, delay_ms: int = 0) -> bool:
+        """Queue a webhook behind those of the same key; False: too many wait, it is lost."""
+        if self.pending >= MAX_PENDING:
+            self.lost += 1
+            return False
         self.pending += 1
         if delay_ms == 0:
             self._enqueue(key, webhook)
-            return
+            return True
         loop = asyncio.get_running_loop()
 
         def due() -> None:
@@ -140,6 +144,7 @@ class WebhookSender:
 
         timer = loop.call_later(delay_ms / 1000, due)
         self._timers.add(timer)
+        return True
 
     async def post_raw(self, body: bytes) -> tuple[int, str]:
         """Sign and post any bytes once, as they are: the app's status and answer.
@@ -149,6 +154,19 @@ class WebhookSender:
         """
         async with self._post(body) as response:
             return response.status, await response.text(errors="replace")
+
+    async def verify(self, token: str) -> tuple[bool, int]:
+        """Ask as Meta does when the address is set; whether the challenge came back, and how.
+
+        Raises:
+            aiohttp.ClientError, TimeoutError: the app could not be asked.
+        """
+        challenge = str(secrets.randbelow(2**31))
+        query = {"hub.mode": "subscribe", "hub.verify_token": token, "hub.challenge": challenge}
+        session = self._opened()
+        async with session.get(self._url, params=query, allow_redirects=False) as response:
+            answer = await response.text(errors="replace")
+            return response.status == 200 and answer == challenge, response.status
 
     def _enqueue(self, key: str, webhook: Webhook) -> None:
         self._queues.setdefault(key, deque()).append(webhook)
@@ -162,13 +180,20 @@ class WebhookSender:
             while queue:
                 webhook = queue.popleft()
                 for copy in range(webhook.copies):
-                    if await self._deliver(webhook) and copy == 0 and webhook.on_accepted:
-                        webhook.on_accepted()
+                    accepted = await self._deliver(webhook)
+                    if copy == 0:
+                        self._done(webhook, accepted)
                 self.pending -= 1
         finally:
             # without an await since the last look: nothing can have been added meanwhile
             self._queues.pop(key, None)
             self._workers.pop(key, None)
+
+    def _done(self, webhook: Webhook, accepted: bool) -> None:
+        if not accepted:
+            self.lost += 1
+        if webhook.on_done is not None:
+            webhook.on_done(accepted)
 
     async def _deliver(self, webhook: Webhook) -> bool:
         """False if the Page lost its subscription before the app took the webhook."""
@@ -191,30 +216,38 @@ class WebhookSender:
         return True
 
     async def _was_answered_200(self, body: bytes) -> bool:
-        self.posted += 1
-        try:
-            async with self._post(body) as response:
-                await response.read()
-                return response.status == 200
-        except (aiohttp.ClientError, TimeoutError):
-            return False
+        async with self._connections:
+            self.posted += 1
+            try:
+                async with self._post(body) as response:
+                    await response.read()
+                    return response.status == 200
+            except (aiohttp.ClientError, TimeoutError):
+                return False
 
     def _post(self, body: bytes) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
-        if self._session is None:
-            raise RuntimeError("open() comes first")
         headers = {
             "Content-Type": "application/json",
             "User-Agent": "facebookexternalua",
             **signature_headers(body, self._secret),
         }
-        return self._session.post(self._url, data=body, headers=headers, allow_redirects=False)
+        session = self._opened()
+        return session.post(self._url, data=body, headers=headers, allow_redirects=False)
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            raise RuntimeError("open() comes first")
+        return self._session
 
     def _unsubscribe(self, page_id: str) -> None:
         """Everything that waits for the Page is lost; others go on."""
         log.error("webhooks_disabled", page_id=page_id)
         for queue in self._queues.values():
+            lost = [webhook for webhook in queue if webhook.page_id == page_id]
             kept = [webhook for webhook in queue if webhook.page_id != page_id]
-            self.pending -= len(queue) - len(kept)
+            self.pending -= len(lost)
             queue.clear()
             queue.extend(kept)
+            for webhook in lost:
+                self._done(webhook, accepted=False)
         self._on_unsubscribed(page_id)

@@ -3,6 +3,7 @@
 Errors are 4xx with `{"error": "<field>: <what is wrong>"}`. Moments are milliseconds since 1970.
 """
 
+from heapq import nlargest
 from typing import Any, TypeVar
 
 import aiohttp
@@ -19,6 +20,7 @@ from simulator.world.model import Behaviour, Page
 from simulator.world.world import Said
 
 PREFIX = "/simulator/api"
+LISTED_PEOPLE = 1000
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -44,6 +46,7 @@ def add_routes(app: web.Application) -> None:
             web.put(f"{page}/behaviour", set_behaviour),
             web.get(f"{PREFIX}/calls", list_calls),
             web.get(f"{PREFIX}/webhooks", show_webhooks),
+            web.post(f"{PREFIX}/webhooks/verify", verify_webhook),
             web.get(f"{PREFIX}/faults", list_faults),
             web.post(f"{PREFIX}/faults", add_fault),
             web.delete(f"{PREFIX}/faults", clear_faults),
@@ -63,20 +66,16 @@ async def add_page(request: web.Request) -> web.Response:
     simulator = request.app[SIMULATOR]
     body = await _body(request, bodies.NewPage)
     page = simulator.world.add_page(body.name, subscribed=body.subscribed)
-    simulator.changed()
+    simulator.page_changed(page)
     return web.json_response(shown.page(page))
 
 
 async def list_people(request: web.Request) -> web.Response:
     """The Page's people, those who wrote last first, with the last message of each."""
     _, page = _page(request)
-    people = [
-        shown.person(person, page.threads.get(psid))
-        for psid, person in sorted(
-            page.people.items(), key=lambda item: _last_at(page, item[0]), reverse=True
-        )
-    ]
-    return web.json_response({"people": people})
+    chosen = nlargest(LISTED_PEOPLE, page.people, key=lambda psid: _last_at(page, psid))
+    people = [shown.person(page.people[psid], page.threads.get(psid)) for psid in chosen]
+    return web.json_response({"people": people, "count": len(page.people)})
 
 
 def _last_at(page: Page, psid: str) -> int:
@@ -95,7 +94,7 @@ async def add_person(request: web.Request) -> web.Response:
         has_role=body.has_role,
         profile=body.profile,
     )
-    simulator.changed()
+    simulator.person_changed(page, person)
     return web.json_response(shown.person(person, None))
 
 
@@ -106,7 +105,7 @@ async def change_person(request: web.Request) -> web.Response:
     person = simulator.world.person(page, request.match_info["psid"])
     for name, value in body.model_dump(exclude_none=True).items():
         setattr(person, name, value)
-    simulator.changed()
+    simulator.person_changed(page, person)
     return web.json_response(shown.person(person, page.threads.get(person.psid)))
 
 
@@ -176,7 +175,7 @@ async def set_token(request: web.Request) -> web.Response:
     simulator, page = _page(request)
     body = await _body(request, bodies.TokenChange)
     simulator.world.set_token(page, body.state)
-    simulator.changed()
+    simulator.page_changed(page)
     return web.json_response(shown.page(page))
 
 
@@ -192,7 +191,7 @@ async def set_behaviour(request: web.Request) -> web.Response:
     merged = page.behaviour.model_dump()
     merged |= {name: _merged(merged.get(name), value) for name, value in changes.items()}
     simulator.world.set_behaviour(page, Behaviour.model_validate(merged))
-    simulator.changed()
+    simulator.page_changed(page)
     return web.json_response(page.behaviour.model_dump())
 
 
@@ -211,15 +210,26 @@ async def list_calls(request: web.Request) -> web.Response:
         raise web.HTTPBadRequest(text="since: must be the number of a call")
     calls = request.app[SIMULATOR].calls
     page, psid = request.query.get("page"), request.query.get("psid")
-    chosen = [call.shown() for call in calls.select(page, psid, int(since))]
-    return web.json_response({"calls": chosen, "count": calls.count})
+    chosen = b",".join(calls.select(page, psid, int(since)))
+    body = b'{"calls": [%b], "count": %d}' % (chosen, calls.count)
+    return web.Response(body=body, content_type="application/json")
 
 
 async def show_webhooks(request: web.Request) -> web.Response:
-    """How many webhooks wait, were posted (retries included) and were answered 200."""
+    """How many webhooks wait, were posted (retries included), were answered 200, are lost."""
     webhooks = request.app[SIMULATOR].webhooks
-    counts = {"pending": webhooks.pending, "posted": webhooks.posted, "accepted": webhooks.accepted}
-    return web.json_response(counts)
+    names = ("pending", "posted", "accepted", "lost")
+    return web.json_response({name: getattr(webhooks, name) for name in names})
+
+
+async def verify_webhook(request: web.Request) -> web.Response:
+    """What happens when the webhook's address is set: `verified` if the app answers as it must."""
+    simulator = request.app[SIMULATOR]
+    try:
+        verified, status = await simulator.webhooks.verify(simulator.verify_token)
+    except (TimeoutError, aiohttp.ClientError) as error:
+        raise web.HTTPBadGateway(text=f"webhook: {type(error).__name__}") from error
+    return web.json_response({"verified": verified, "status": status})
 
 
 async def list_faults(request: web.Request) -> web.Response:

@@ -2,7 +2,14 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 
 from simulator.world.model import ProfileState, TokenState
 
@@ -60,14 +67,23 @@ class ReplyTo(_Body):
     mid: str
 
 
+def _payload(given: object) -> object:
+    """The payload alone is understood as well."""
+    return {"payload": given} if isinstance(given, str) else given
+
+
+def _mid(given: object) -> object:
+    return {"mid": given} if isinstance(given, str) else given
+
+
 class PersonMessage(_Body):
     """The person writes. `copies` webhooks with the same bytes go out, one after the other."""
 
     psid: Psid
     text: Text | None = None
     attachments: list[Attachment] | None = Field(None, min_length=1, max_length=30)
-    quick_reply: QuickReplyTap | None = None
-    reply_to: ReplyTo | None = None
+    quick_reply: Annotated[QuickReplyTap | None, BeforeValidator(_payload)] = None
+    reply_to: Annotated[ReplyTo | None, BeforeValidator(_mid)] = None
     timestamp: int | None = Field(None, gt=0, lt=2**53, description="ms; default now")
     copies: int = Field(1, ge=1, le=100)
 

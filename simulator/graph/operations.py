@@ -148,7 +148,7 @@ def subscribe(simulator: Simulator, call: GraphCall) -> Answer:
         if name not in FIELDS:
             raise refusals.invalid(f"Param subscribed_fields has no value {name[:60]!r}")
     simulator.world.subscribe(page, names)
-    simulator.changed()
+    simulator.page_changed(page)
     return Answer({"success": True})
 
 
@@ -156,7 +156,7 @@ def unsubscribe(simulator: Simulator, call: GraphCall) -> Answer:
     """DELETE /{page}/subscribed_apps: works with the app's token too, when the Page's is dead."""
     page = _page_for_app(simulator, call)
     simulator.world.subscribe(page, ())
-    simulator.changed()
+    simulator.page_changed(page)
     return Answer({"success": True})
 
 

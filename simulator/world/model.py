@@ -11,6 +11,7 @@ TokenState = Literal["valid", "expired", "revoked", "password_changed"]
 ProfileState = Literal["open", "hidden", "none"]
 
 TYPING_FADES_MS = 20_000
+KEPT_MESSAGES = 5000  # of each thread; older ones are forgotten
 DETAILED_MESSAGES = 20  # Meta tells details of so many newest messages of a thread
 INBOX_APP_ID = "263902037430900"  # the Page's inbox, Meta's own app
 
@@ -89,6 +90,7 @@ class Message:
     app_id: str | None = None
     reaction: str | None = None  # an emoji
     reported: bool = False  # the app has answered 200 to its webhook
+    queued: bool = False  # its webhook is still on its way
 
 
 @dataclass(slots=True)
@@ -97,6 +99,7 @@ class Thread:
 
     id: str
     messages: list[Message] = field(default_factory=list)  # oldest first
+    forgotten: int = 0  # so many older ones there were
     last_user_action_at: Milliseconds | None = None  # what the messaging window counts from
     typing_until: Milliseconds = 0
     seen_at: Milliseconds = 0  # the Page marked the thread as seen
@@ -119,3 +122,17 @@ class Page:
 @dataclass(slots=True)
 class WorldState:
     pages: dict[str, Page] = field(default_factory=dict)
+    journal: int = 0  # the number of the first journal whose changes are not in here
+
+
+@dataclass(slots=True)
+class Change:
+    """A part of the world as it is now: applied twice, it changes nothing the second time."""
+
+    page: Page | None = None  # without people and threads
+    page_id: str | None = None  # of what follows
+    person: Person | None = None
+    psid: str | None = None  # of what follows
+    thread: Thread | None = None  # without messages
+    message: Message | None = None
+    reset: bool = False  # nothing of what was before is left

@@ -1,6 +1,6 @@
 """The world and what can happen in it. Every method is O(1) in people, threads and messages."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, TypeVar
 
@@ -12,8 +12,10 @@ from simulator.world.model import (
     DEFAULT_FIELDS,
     DETAILED_MESSAGES,
     INBOX_APP_ID,
+    KEPT_MESSAGES,
     TYPING_FADES_MS,
     Behaviour,
+    Change,
     Message,
     Milliseconds,
     Page,
@@ -26,7 +28,16 @@ from simulator.world.model import (
 from simulator.world.sending import Send
 
 T = TypeVar("T")
+FORGOTTEN_AT_ONCE = 500
 _STATE = TypeAdapter(WorldState)
+_THREAD_MARKS = (
+    "last_user_action_at",
+    "typing_until",
+    "seen_at",
+    "delivered_watermark",
+    "read_watermark",
+)
+_PAGE_MARKS = ("name", "access_token", "token_state", "behaviour", "subscribed_fields")
 
 
 class NotInWorldError(Exception):
@@ -60,8 +71,15 @@ class World:
         """Raises: ValidationError: the document is not what `dump` made."""
         return cls(_STATE.validate_json(document))
 
-    def dump(self) -> bytes:
+    def dump(self, journal: int = 0) -> bytes:
+        """All of it; `journal` is the number of the journal with what changes from now on."""
+        self._state.journal = journal
         return _STATE.dump_json(self._state, exclude_defaults=True)
+
+    @property
+    def journal(self) -> int:
+        """Which journal goes on where the loaded document ends."""
+        return self._state.journal
 
     def clear(self) -> None:
         self._state.pages.clear()
@@ -75,7 +93,7 @@ class World:
         for page in self.pages:
             for psid, thread in page.threads.items():
                 self._threads_by_id[thread.id] = (page, psid)
-                for position, message in enumerate(thread.messages):
+                for position, message in enumerate(thread.messages, start=thread.forgotten):
                     self._mids[message.mid] = (page, psid, position)
 
     # What there is
@@ -113,12 +131,14 @@ class World:
         if (place := self._mids.get(mid)) is None:
             return None
         page, psid, position = place
-        return page, psid, page.threads[psid].messages[position]
+        thread = page.threads[psid]
+        return page, psid, thread.messages[position - thread.forgotten]
 
     def is_detailed(self, mid: str) -> bool:
         """Meta tells details of the newest messages of a thread only."""
         page, psid, position = self._mids[mid]
-        return position >= len(page.threads[psid].messages) - DETAILED_MESSAGES
+        thread = page.threads[psid]
+        return position >= thread.forgotten + len(thread.messages) - DETAILED_MESSAGES
 
     def limits(self, page: Page) -> PageLimits:
         return self._limits.setdefault(page.id, PageLimits())
@@ -254,13 +274,69 @@ class World:
 
     def _add(self, page: Page, psid: str, message: Message) -> Thread:
         thread = self.thread(page, psid)
-        self._mids[message.mid] = (page, psid, len(thread.messages))
+        self._mids[message.mid] = (page, psid, thread.forgotten + len(thread.messages))
         thread.messages.append(message)
+        if len(thread.messages) >= KEPT_MESSAGES + FORGOTTEN_AT_ONCE:
+            for old in thread.messages[:FORGOTTEN_AT_ONCE]:
+                del self._mids[old.mid]
+            del thread.messages[:FORGOTTEN_AT_ONCE]
+            thread.forgotten += FORGOTTEN_AT_ONCE
         return thread
 
     def _acted(self, page: Page, psid: str, at: Milliseconds) -> None:
         thread = page.threads[psid]
         thread.last_user_action_at = max(thread.last_user_action_at or 0, at)
+
+    # What a journal tells
+
+    def apply(self, change: Change) -> None:
+        """Make the change once more; what it is about may be gone meanwhile."""
+        if change.reset:
+            self.clear()
+        if change.page is not None:
+            self._apply_page(change.page)
+        page = self.find_page(change.page_id) if change.page_id else None
+        if page is None:
+            return
+        if change.person is not None:
+            page.people[change.person.psid] = change.person
+        if change.psid in page.people and change.thread is not None:
+            self._apply_thread(page, change.psid, change.thread, change.message)
+
+    def _apply_page(self, told: Page) -> None:
+        page = self._state.pages.setdefault(told.id, told)
+        for name in _PAGE_MARKS:
+            setattr(page, name, getattr(told, name))
+        self._tokens[page.access_token] = page
+
+    def _apply_thread(self, page: Page, psid: str, told: Thread, message: Message | None) -> None:
+        if psid not in page.threads:
+            page.threads[psid] = Thread(told.id)
+            self._threads_by_id[told.id] = (page, psid)
+        thread = page.threads[psid]
+        for name in _THREAD_MARKS:
+            setattr(thread, name, getattr(told, name))
+        if message is None:
+            return
+        if message.mid in self._mids:
+            position = self._mids[message.mid][2] - thread.forgotten
+            thread.messages[position] = message
+        else:
+            self._add(page, psid, message)
+
+
+def page_change(page: Page) -> Change:
+    return Change(page=replace(page, people={}, threads={}))
+
+
+def person_change(page: Page, person: Person) -> Change:
+    return Change(page_id=page.id, person=person)
+
+
+def thread_change(page: Page, psid: str, message: Message | None = None) -> Change:
+    """The thread's marks, and one message of it that is new or has changed."""
+    thread = replace(page.threads[psid], messages=[])
+    return Change(page_id=page.id, psid=psid, thread=thread, message=message)
 
 
 def _found(thing: T | None, field: str, value: str) -> T:

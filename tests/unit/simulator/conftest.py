@@ -19,6 +19,7 @@ async def fake_app() -> AsyncIterator[FakeApp]:
     fake = FakeApp()
     app = web.Application()
     app.router.add_post("/webhooks/messenger", fake.handle)
+    app.router.add_get("/webhooks/messenger", fake.verify)
     async with TestServer(app) as server:
         fake.url = str(server.make_url("/webhooks/messenger"))
         yield fake

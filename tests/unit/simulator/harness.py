@@ -33,6 +33,12 @@ class FakeApp:
     received: list[Received] = field(default_factory=list)
     statuses: list[int] = field(default_factory=list)  # of the next answers; then 200
     arrived: asyncio.Condition = field(default_factory=asyncio.Condition)
+    answers_challenge: bool = True
+    asked: dict[str, str] = field(default_factory=dict)  # when the address was verified
+
+    async def verify(self, request: web.Request) -> web.Response:
+        self.asked = dict(request.query)
+        return web.Response(text=self.asked["hub.challenge"] if self.answers_challenge else "no")
 
     async def handle(self, request: web.Request) -> web.Response:
         body = await request.read()
@@ -49,7 +55,7 @@ class FakeApp:
 async def until(is_so: Callable[[], bool]) -> None:
     """Wait for something that tells nobody when it happens."""
     async with asyncio.timeout(DEADLINE_S):
-        while not is_so():  # noqa: ASYNC110
+        while not is_so():
             await asyncio.sleep(0.005)
 
 

@@ -15,6 +15,7 @@ from simulator.webhooks import (
     WebhookSender,
     retry_pause_s,
 )
+from simulator.world.world import Said
 from tests.unit.simulator.harness import APP_ID, DEADLINE_S, SECRET, Facebook, FakeApp, until
 
 
@@ -209,13 +210,14 @@ async def test_after_an_hour_the_page_is_unsubscribed_and_what_waits_is_lost() -
         clock=lambda: next(hours) * UNSUBSCRIBE_AFTER_S,
     )
     await sender.open()
-    accepted: list[str] = []
+    accepted: list[bool] = []
     for _ in range(3):
-        sender.send("1:1", Webhook("1", b"{}", on_accepted=lambda: accepted.append("taken")))
+        sender.send("1:1", Webhook("1", b"{}", on_done=accepted.append))
     await asyncio.wait_for(unsubscribed.wait(), DEADLINE_S)
     await until(lambda: sender.pending == 0)
     assert lost == ["1"]
-    assert accepted == []
+    assert accepted == [False] * 3
+    assert sender.lost == 3
     await sender.close()
 
 
@@ -234,3 +236,46 @@ async def test_raw_bodies_are_signed_and_posted_as_they_are(
     async with facebook.client.post(path, data=body) as response:
         assert await response.json() == {"status": 418, "body": "OK"}
     assert fake_app.received[0].body == body
+
+
+async def test_a_full_queue_refuses_people_and_loses_receipts(
+    facebook: Facebook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await facebook.says("hello")
+    await facebook.until_quiet()
+    monkeypatch.setattr("simulator.webhooks.MAX_PENDING", 0)
+    body = {"psid": facebook.psid, "text": "no room"}
+    path = f"/simulator/api/pages/{facebook.page}/messages"
+    assert (await facebook.ask("POST", path, body))[0] == 503
+    assert (await facebook.send("hi"))[0] == 200  # the send itself is not in doubt
+    assert [said["text"] for said in (await facebook.thread())["messages"]] == ["hello", "hi"]
+    assert (await facebook.control("GET", "/webhooks"))["lost"] == 2  # echo and receipt
+
+
+@pytest.mark.parametrize(("answer", "verified"), [("challenge", True), ("nonsense", False)])
+async def test_the_webhooks_address_is_verified_as_meta_does(
+    facebook: Facebook, fake_app: FakeApp, answer: str, verified: bool
+) -> None:
+    fake_app.answers_challenge = answer == "challenge"
+    result = await facebook.control("POST", "/webhooks/verify")
+    assert result == {"verified": verified, "status": 200}
+    assert fake_app.asked["hub.mode"] == "subscribe"
+    assert fake_app.asked["hub.verify_token"] == "verify"
+
+
+async def test_two_thousand_conversations_at_once_are_handed_over_quickly(
+    facebook: Facebook, fake_app: FakeApp
+) -> None:
+    simulator = facebook.simulator
+    page = simulator.world.page(facebook.page)
+    people = [simulator.world.add_person(page, "P", str(number)) for number in range(2000)]
+    for person in people:
+        simulator.person_writes(page, person.psid, Said("one"), simulator.now())
+        simulator.person_writes(page, person.psid, Said("two"), simulator.now())
+    await asyncio.wait_for(facebook.until_quiet(), 60)
+    assert len(fake_app.received) == 4000
+    by_person: dict[str, list[str]] = {}
+    for received in fake_app.received:
+        said = element(received.body)
+        by_person.setdefault(said["sender"]["id"], []).append(said["message"]["text"])
+    assert all(texts == ["one", "two"] for texts in by_person.values())
