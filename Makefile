@@ -7,6 +7,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PYTHONPATH := $(CURDIR)
 STACK := $(BIN)/python -m deploy.local
+ONLY ?=
 
 .PHONY: help
 help: ## What can be done here
@@ -29,11 +30,11 @@ setup: .venv/.dev ## The virtual environment with everything for development
 
 .PHONY: run
 run: .venv/.local ## The whole system in the foreground; Ctrl-C stops it
-	@exec $(STACK) run
+	@exec $(STACK) run --with-parent --only "$(ONLY)"
 
 .PHONY: up
 up: .venv/.local ## The whole system in the background; returns when it is ready
-	@$(STACK) up
+	@$(STACK) up --only "$(ONLY)"
 
 .PHONY: down
 down: .venv/.local ## Stop what `make up` started

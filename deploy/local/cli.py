@@ -5,7 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Annotated, Any
 
 import typer
@@ -35,6 +35,9 @@ Only = Annotated[
     str, typer.Option(help=f"Just these, comma separated: {', '.join(NAMES)}.", show_default=False)
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing if it is running already.")]
+WithParent = Annotated[
+    bool, typer.Option("--with-parent", help="Stop as well when the process that starts this ends.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 
 
@@ -51,11 +54,12 @@ def told() -> Iterator[None]:
 
 
 @app.command()
-def run(only: Only = "") -> None:
+def run(only: Only = "", with_parent: WithParent = False) -> None:
     """Run everything in the foreground; Ctrl-C stops it in order."""
     with told():
         folder = StateFolder.from_environment(os.environ)
-        supervise(Options.read(os.environ, only), folder, _say)
+        options = Options.read(os.environ, only)
+        supervise(options, folder, _say, with_parent=with_parent)
 
 
 @app.command()
@@ -146,5 +150,6 @@ def _table(report: dict[str, Any]) -> str:
 
 
 def _say(text: str) -> None:
-    typer.echo(text)
-    sys.stdout.flush()
+    with suppress(OSError):  # nobody reads it any more: no reason to leave a stack half stopped
+        typer.echo(text)
+        sys.stdout.flush()

@@ -14,17 +14,28 @@ from deploy.local.state import StateFolder
 
 BANNER = "Development only: loopback addresses, a stand-in for Facebook, a stand-in for MongoDB."
 
+PARENT_EVERY_S = 0.25
+
 Planner = Callable[[Options, Mapping[str, str], StateFolder, Say], Plan]
 
 
 def supervise(
-    options: Options, folder: StateFolder, write: Say, planner: Planner = make_plan
+    options: Options,
+    folder: StateFolder,
+    write: Say,
+    planner: Planner = make_plan,
+    *,
+    with_parent: bool = False,
 ) -> None:
     """Run the stack until a signal says stop.
+
+    Args:
+        with_parent: stop as well when the process that started us ends, however it does.
 
     Raises:
         StackError: it is running already, a port is busy, or something can't be started.
     """
+    parent = os.getppid() if with_parent else None
     with folder.held():
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # nothing to stop in order yet
         status = Status(folder, options.offset)
@@ -33,7 +44,8 @@ def supervise(
             status.write()
             check_ports(options)
             plan = planner(options, os.environ, folder, progress)
-            asyncio.run(_run(plan, folder, status, progress, write))
+            stack = Stack(plan, folder, status, progress)
+            asyncio.run(_run(stack, write, farewell(plan.options, folder), parent))
         except StackError as error:
             status.set("failed", error=str(error))
             raise
@@ -42,24 +54,34 @@ def supervise(
         status.set("stopped")
 
 
-async def _run(
-    plan: Plan, folder: StateFolder, status: Status, progress: Progress, write: Say
-) -> None:
-    stack = Stack(plan, folder, status, progress)
+async def _run(stack: Stack, write: Say, when_ready: str, parent: int | None) -> None:
     stop = asyncio.Event()
 
     def on_signal() -> None:
         if stop.is_set():
-            write("killing what still runs")
             stack.kill()
+            write("killing what still runs")
         else:
-            write("stopping; once more to kill")
             stop.set()
+            write("stopping; once more to kill")
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, on_signal)
-    await stack.run(stop, lambda: write(farewell(plan.options, folder)))
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # as by nohup
+            loop.add_signal_handler(number, on_signal)
+    watching = asyncio.create_task(_stop_after(parent, stop), name="watch the parent")
+    try:
+        await stack.run(stop, lambda: write(when_ready))
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+
+
+async def _stop_after(parent: int | None, stop: asyncio.Event) -> None:
+    """Set `stop` once the parent is another one than it was: it has ended."""
+    while parent is None or os.getppid() == parent:
+        await asyncio.sleep(PARENT_EVERY_S)
+    stop.set()
 
 
 def farewell(options: Options, folder: StateFolder) -> str:
