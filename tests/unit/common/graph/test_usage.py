@@ -1,0 +1,96 @@
+"""Usage headers: the largest share counts, and nothing in them can raise."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from libs.common.graph import Usage, parse_usage
+from libs.common.graph.answers import parse_retry_after
+
+APP = json.dumps({"call_count": 28, "total_time": 25, "total_cputime": 25})
+NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+
+
+def business(**report: object) -> str:
+    return json.dumps({"1052938400": [{"type": "messenger", **report}]})
+
+
+@pytest.mark.parametrize(
+    ("headers", "usage"),
+    [
+        ({}, None),
+        ({"X-App-Usage": APP}, Usage(28.0)),
+        (
+            {"X-Business-Use-Case-Usage": business(call_count=95, total_time=208)},
+            Usage(208.0),
+        ),
+        (
+            {
+                "X-App-Usage": APP,
+                "X-Business-Use-Case-Usage": business(
+                    call_count=5, estimated_time_to_regain_access=3
+                ),
+            },
+            Usage(28.0, 180.0),
+        ),
+        ({"X-Business-Use-Case-Usage": json.dumps({"1": [], "2": None, "3": [1]})}, None),
+        ({"X-App-Usage": "{}"}, Usage(0.0)),
+        ({"X-App-Usage": '{"call_count": "many", "total_time": true}'}, Usage(0.0)),
+        ({"X-App-Usage": '{"call_count": -3, "total_time": 1e999}'}, Usage(0.0)),
+        ({"X-App-Usage": '{"call_count": NaN, "total_time": 4}'}, Usage(4.0)),
+        ({"X-App-Usage": f'{{"call_count": {"9" * 400}}}'}, Usage(0.0)),
+        ({"X-App-Usage": "[" * 5000}, None),
+        ({"X-App-Usage": '{"call_count": 28'}, None),
+        ({"X-App-Usage": "[28]"}, None),
+        ({"X-App-Usage": ""}, None),
+    ],
+)
+def test_usage(headers: dict[str, str], usage: Usage | None) -> None:
+    assert parse_usage(headers) == usage
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["call_count", "total_time", "estimated_time_to_regain_access", "1"]),
+            inner,
+            max_size=3,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@given(json_values.map(json.dumps) | st.text(), json_values.map(json.dumps) | st.text())
+def test_no_header_can_raise_or_ask_for_nonsense(app: str, by_business: str) -> None:
+    usage = parse_usage({"X-App-Usage": app, "X-Business-Use-Case-Usage": by_business})
+    assert usage is None or (0 <= usage.percent <= 1e6 and 0 <= usage.regain_s <= 6e7)
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        (None, None),
+        ("", None),
+        ("120", 120.0),
+        ("0", None),
+        ("nan", None),
+        ("Wed, 25 Nov 2026 12:01:00 GMT", 60.0),
+        ("Wed, 25 Nov 2026 12:01:00 -0000", 60.0),
+        ("Wed, 25 Nov 2026 11:59:00 GMT", None),
+        ("Wed, 25 Nov 9999 12:00:00 GMT", timedelta(days=7).total_seconds()),
+    ],
+)
+def test_retry_after(header: str | None, seconds: float | None) -> None:
+    assert parse_retry_after(header, NOW) == seconds
+
+
+@given(st.text() | st.text("0123456789:+-,GMTWedNov ", max_size=40))
+def test_no_retry_after_can_raise_or_wait_for_ever(header: str) -> None:
+    seconds = parse_retry_after(header, NOW)
+    assert seconds is None or 0 < seconds <= timedelta(days=7).total_seconds()
