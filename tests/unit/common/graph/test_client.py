@@ -395,7 +395,7 @@ async def test_cancelled_call_stays_cancelled() -> None:
     async with answering(hangs) as (server, graph):
         task = asyncio.create_task(graph.send_message(PAGE, TOKEN, PAYLOAD))
         async with asyncio.timeout(5):
-            while not server.calls:  # noqa: ASYNC110 - the server tells nobody
+            while not server.calls:
                 await asyncio.sleep(0.005)
         before = calls("messages", "cancelled")
         task.cancel()
