@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from deploy.local.errors import StackError
@@ -16,12 +16,16 @@ STOP_WITHIN_S = 90.0  # three stages of at most 25 s, and some
 
 
 def start_detached(
-    folder: StateFolder, command: Sequence[str], say: Say
+    folder: StateFolder,
+    command: Sequence[str],
+    say: Say,
+    environment: Mapping[str, str] = os.environ,
 ) -> subprocess.Popen[bytes]:
     """Start a supervisor and return when everything is ready, passing on its progress lines.
 
     Args:
         command: what runs `supervising.supervise` on this folder.
+        environment: what it gets, besides `STATE_DIR`.
 
     Returns:
         The supervisor's process. It outlives us; who lives on may want to reap it.
@@ -38,7 +42,7 @@ def start_detached(
             stdout=output,
             stderr=output,
             cwd=ROOT,
-            env={**os.environ, "STATE_DIR": str(folder.path), "PYTHONUNBUFFERED": "1"},
+            env={**environment, "STATE_DIR": str(folder.path), "PYTHONUNBUFFERED": "1"},
             start_new_session=True,
         )
     lines = _Lines(folder, say)

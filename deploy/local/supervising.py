@@ -79,9 +79,11 @@ async def _run(stack: Stack, write: Say, when_ready: str, parent: int | None) ->
 
 async def _stop_after(parent: int | None, stop: asyncio.Event) -> None:
     """Set `stop` once the parent is another one than it was: it has ended."""
-    while parent is None or os.getppid() == parent:
+    while parent is not None:
+        if os.getppid() != parent:
+            stop.set()
+            return
         await asyncio.sleep(PARENT_EVERY_S)
-    stop.set()
 
 
 def farewell(options: Options, folder: StateFolder) -> str:

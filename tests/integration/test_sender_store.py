@@ -1,16 +1,12 @@
 """The claim is the fence: what `DeliveryStore` promises, on the real database."""
 
 import asyncio
-import os
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
-from pydantic import SecretStr
 
-from libs.common.mongo import Database, open_database
-from libs.common.settings import MongoSettings
+from libs.common.mongo import Database
 from services.sender.domain.claims import After, Claim, Exactly, Expected, Fresh
 from services.sender.domain.deliveries import Delivery, event_of
 from services.sender.store import RECENT_COMMANDS, DeliveryStore, Fence, Snapshot
@@ -18,18 +14,6 @@ from services.sender.store import RECENT_COMMANDS, DeliveryStore, Fence, Snapsho
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123000, tzinfo=UTC)
 CONVERSATION = "100:200"
 FENCE = Fence(0)
-
-
-@pytest.fixture
-async def database() -> AsyncIterator[Database]:
-    """A database of this test's own, on whatever server the run has."""
-    settings = MongoSettings(
-        uri=SecretStr(os.environ.get("MONGODB_URI", "mongodb://127.0.0.1:27117")),
-        database=f"test-sender-{uuid4().hex[:8]}",
-    )
-    async with open_database(settings, app_name="test") as opened:
-        yield opened
-        await opened.client.drop_database(settings.database)
 
 
 @pytest.fixture
