@@ -1,0 +1,60 @@
+"""`python -m tests.bench.bare`: the least that could stand in for the gateway.
+
+One aiohttp handler with the same promises (signature over the raw bytes, JSON, every event on the
+log before the 200) and nothing else: no types, no deadlines, no metrics, no logs.
+"""
+
+import hashlib
+import hmac
+import json
+import os
+from collections.abc import AsyncIterator
+
+from aiohttp import web
+from aiokafka import AIOKafkaProducer
+
+from libs.common.topics import EVENTS
+from tests.bench.processes import HOST
+from tests.bench.webhooks import PATH, SECRET
+
+PRODUCER: web.AppKey[AIOKafkaProducer] = web.AppKey("producer", AIOKafkaProducer)
+
+
+async def receive(request: web.Request) -> web.Response:
+    body = await request.read()
+    expected = "sha256=" + hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()
+    if not hmac.compare_digest(request.headers.get("X-Hub-Signature-256", ""), expected):
+        raise web.HTTPForbidden
+    for entry in json.loads(body)["entry"]:
+        for event in entry["messaging"]:
+            key = f"{entry['id']}:{event['sender']['id']}".encode()
+            await request.app[PRODUCER].send_and_wait(EVENTS, body, key=key)
+    return web.Response(text="EVENT_RECEIVED")
+
+
+async def ready(_request: web.Request) -> web.Response:
+    return web.Response(text="ready")
+
+
+async def producer(app: web.Application) -> AsyncIterator[None]:
+    async with AIOKafkaProducer(
+        bootstrap_servers=os.environ["KAFKA_BOOTSTRAP_SERVERS"],
+        enable_idempotence=True,
+        acks="all",
+        linger_ms=0,
+    ) as made:
+        app[PRODUCER] = made
+        yield
+
+
+def main() -> None:
+    app = web.Application()
+    app.cleanup_ctx.append(producer)
+    app.router.add_post(PATH, receive)
+    app.router.add_get("/readyz", ready)
+    port = int(os.environ["HTTP_PORT"])
+    web.run_app(app, host=HOST, port=port, access_log=None, print=None)
+
+
+if __name__ == "__main__":
+    main()
