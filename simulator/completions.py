@@ -10,6 +10,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 KEPT_REQUESTS = 50
+KEPT_BYTES = 1 << 20  # of a larger request only its size is kept
 QUOTED_CHARACTERS = 400
 PIECE_CHARACTERS = 24
 
@@ -61,7 +62,7 @@ class SimulatedModel:
             asked = _ChatRequest.model_validate_json(raw)
         except ValidationError as error:
             return _failure(400, f"invalid request: {error.error_count()} problems")
-        self.requests.append(json.loads(raw))
+        self.requests.append(json.loads(raw) if len(raw) <= KEPT_BYTES else {"bytes": len(raw)})
         settings, number = self.settings, self.calls
         await asyncio.sleep(settings.delay_ms / 1000)
         if settings.status is not None:

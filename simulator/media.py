@@ -3,6 +3,7 @@
 import hashlib
 import secrets
 from html import escape
+from pathlib import Path
 
 from aiohttp import web
 
@@ -10,6 +11,7 @@ from simulator.control.api import PREFIX
 from simulator.state import SIMULATOR
 from simulator.world.world import NotInWorldError
 
+KEPT_PICTURES = 500
 _NAME = r"{name:[0-9a-f]{32}\.(?:png|jpg|gif|webp)}"
 _IMAGES = {  # what a file begins with, and what it is called then
     b"\x89PNG\r\n\x1a\n": "png",
@@ -78,7 +80,14 @@ async def upload(request: web.Request) -> web.Response:
     simulator.media_dir.mkdir(parents=True, exist_ok=True)
     name = f"{secrets.token_hex(16)}.{ending}"
     (simulator.media_dir / name).write_bytes(content)
+    _forget_oldest(simulator.media_dir)
     return web.json_response({"url": f"{simulator.base_url}/media/{name}"})
+
+
+def _forget_oldest(directory: Path) -> None:
+    pictures = sorted(directory.iterdir(), key=lambda path: path.stat().st_mtime)
+    for picture in pictures[:-KEPT_PICTURES]:
+        picture.unlink(missing_ok=True)
 
 
 async def show_media(request: web.Request) -> web.StreamResponse:

@@ -44,7 +44,9 @@ export class People {
     const found = this.all.filter((person) => fullName(person).toLocaleLowerCase().includes(wanted));
     const hadFocus = document.activeElement?.dataset?.psid;
     $("people").replaceChildren(...found.slice(0, SHOWN_AT_MOST).map((person) => this.item(person)));
-    $("no-people").hidden = found.length > 0;
+    const more = found.length - SHOWN_AT_MOST;
+    $("no-people").textContent = more > 0 ? `And ${more} more: search by name.` : "Nobody by that name.";
+    $("no-people").hidden = found.length > 0 && more <= 0;
     if (hadFocus) $("people").querySelector(`[data-psid="${hadFocus}"]`)?.focus();
   }
 

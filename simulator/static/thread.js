@@ -194,13 +194,16 @@ export class Thread {
     $("chips").replaceChildren(...chips);
   }
 
-  // Follow new messages until somebody scrolls up. Our own smooth scrolling only goes down.
+  // Follow new messages until somebody scrolls up. Our own smooth scrolling only goes down; a box
+  // that grew or whose pictures arrived moves by itself, and nobody scrolled.
   scrolled() {
     const box = $("scroll");
     const isNear = box.scrollHeight - box.scrollTop - box.clientHeight < NEAR_BOTTOM_PX;
+    const size = `${box.scrollHeight} ${box.clientHeight}`;
     if (isNear) this.follows = true;
-    else if (box.scrollTop < this.scrollTop) this.follows = false;
+    else if (box.scrollTop < this.scrollTop && size === this.size) this.follows = false;
     this.scrollTop = box.scrollTop;
+    this.size = size;
     if (isNear) $("newer").hidden = true;
   }
 

@@ -24,6 +24,7 @@ ANOTHER_PART_WITHIN_MS = 1500
 SIMULATOR_PORT = 8090
 DESK = {"width": 1280, "height": 800}
 PHONE = {"width": 390, "height": 844}
+NAMES = (("Lena", "Moreau"), ("Tariq", "Haddad"), ("Ines", "Silva"), ("Oskar", "Lind"))
 QUESTIONS = (
     "Hi! When are you open on Saturday?",
     "Do you have gluten-free bread?",
@@ -49,8 +50,9 @@ async def take_pictures(url: str, images: Path) -> list[Path]:
 async def _converse(browser: Browser, url: str) -> str:
     """The address of a conversation in which every question has been answered."""
     page_id = (await asyncio.to_thread(_call, f"{url}/simulator/api/pages"))["pages"][0]["id"]
-    person = {"first_name": "Lena", "last_name": "Moreau"}
-    made = await asyncio.to_thread(_call, f"{url}/simulator/api/pages/{page_id}/people", person)
+    people_url = f"{url}/simulator/api/pages/{page_id}/people"
+    there = (await asyncio.to_thread(_call, people_url))["people"]
+    made = await asyncio.to_thread(_call, people_url, _somebody_new(there))
     address = f"{url}/#page={page_id}&person={made['psid']}"
     chat = await browser.new_page()
     await chat.goto(address)
@@ -63,6 +65,13 @@ async def _converse(browser: Browser, url: str) -> str:
         await _answered(chat)
     await chat.close()
     return address
+
+
+def _somebody_new(there: list[dict[str, Any]]) -> dict[str, str]:
+    """A name that is not in the list yet: twice the same person would look odd."""
+    taken = {person["first_name"] for person in there}
+    first, last = next((name for name in NAMES if name[0] not in taken), NAMES[0])
+    return {"first_name": first, "last_name": last}
 
 
 async def _answered(chat: Page) -> None:

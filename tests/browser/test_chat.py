@@ -1,13 +1,17 @@
 """What somebody sees who writes to a Page."""
 
+import base64
 import re
 
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import FilePayload, Locator, Page, expect
 
 from tests.browser.assistant import keep_silent
 from tests.browser.conftest import forgive
 from tests.browser.site import Site
 
+PNG = base64.b64decode(  # one pixel
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="
+)
 HOSTILE = '<img src=x onerror="document.title=\'owned\'"><script>document.title="owned"</script>'
 
 
@@ -248,3 +252,31 @@ async def test_an_empty_world_is_waited_for(chat: Page, site: Site, complaints: 
     await expect(chat.locator("#page-name")).to_have_text("Newcomer", timeout=20_000)
     await expect(bubbles(chat)).to_have_count(0)
     forgive(complaints, "404")  # threads and faces of the world that is gone
+
+
+async def test_who_reads_further_up_is_not_torn_away(chat: Page, site: Site) -> None:
+    site.assistant.on_said = keep_silent
+    await write(chat, "hello")
+    for number in range(1, 31):
+        await site.assistant.says(site.psid, f"line {number}")
+    await expect(bubbles(chat)).to_have_count(31)
+    await expect(bubbles(chat).last).to_be_in_viewport()
+    await chat.get_by_role("group", name="Messages, scrollable").focus()
+    await chat.keyboard.press("Home")
+    await expect(bubbles(chat).first).to_be_in_viewport()
+    await site.assistant.says(site.psid, "news")
+    await expect(bubbles(chat)).to_have_count(32)
+    await expect(bubbles(chat).first).to_be_in_viewport()
+    await chat.get_by_role("button", name="New messages").click()
+    await expect(bubbles(chat).last).to_be_in_viewport()
+
+
+async def test_a_picture_is_shown_before_and_after_sending(chat: Page, site: Site) -> None:
+    site.assistant.on_said = keep_silent
+    picture = FilePayload(name="x.png", mimeType="image/png", buffer=PNG)
+    await chat.locator("#file").set_input_files(picture)
+    await expect(chat.get_by_role("img", name="The picture to send")).to_be_visible()
+    await chat.get_by_role("button", name="Send", exact=True).click()
+    sent = chat.get_by_role("img", name="Picture", exact=True)
+    await expect(sent).to_have_js_property("naturalWidth", 1)
+    await expect(chat.get_by_role("img", name="The picture to send")).to_be_hidden()
