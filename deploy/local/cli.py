@@ -59,7 +59,7 @@ def run(only: Only = "", with_parent: WithParent = False) -> None:
     with told():
         folder = StateFolder.from_environment(os.environ)
         options = Options.read(os.environ, only)
-        supervise(options, folder, _say, with_parent=with_parent)
+        supervise(options, folder, say, with_parent=with_parent)
 
 
 @app.command()
@@ -71,11 +71,11 @@ def up(only: Only = "", quiet: Quiet = False) -> None:
         _wait_for_the_last_to_stop(folder)
         if (supervisor := folder.supervisor()) is None:
             command = [sys.executable, "-m", "deploy.local", "run", "--only", only]
-            start_detached(folder, command, _say)
+            start_detached(folder, command, say)
             return
         wait_until_ready(folder, supervisor)
         if not quiet:
-            _say(f"running already (pid {supervisor})")
+            say(f"running already (pid {supervisor})")
 
 
 @app.command()
@@ -85,10 +85,10 @@ def down() -> None:
         folder = StateFolder.from_environment(os.environ)
         supervisor = folder.supervisor()
         if supervisor is None:
-            _say("not running")
+            say("not running")
             return
         stop_detached(folder, supervisor)
-        _say("stopped")
+        say("stopped")
 
 
 @app.command()
@@ -96,7 +96,7 @@ def status(as_json: AsJson = False) -> None:
     """What is running, where, and whether it answers."""
     folder = StateFolder.from_environment(os.environ)
     report = asyncio.run(_report(folder))
-    _say(json.dumps(report, indent=2) if as_json else _table(report))
+    say(json.dumps(report, indent=2) if as_json else _table(report))
 
 
 @app.command()
@@ -107,7 +107,7 @@ def clean() -> None:
         if (supervisor := folder.supervisor()) is not None:
             stop_detached(folder, supervisor)
         folder.remove()
-        _say(f"removed {folder.path}")
+        say(f"removed {folder.path}")
 
 
 def _wait_for_the_last_to_stop(folder: StateFolder) -> None:
@@ -149,7 +149,8 @@ def _table(report: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """One or more lines for whoever started us."""
     with suppress(OSError):  # nobody reads it any more: no reason to leave a stack half stopped
         typer.echo(text)
         sys.stdout.flush()

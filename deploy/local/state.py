@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DEFAULT_NAME = ".local"
 LOCK_PATIENCE_S = 1.0  # somebody may just be looking whether it is taken
 # What the stack and its tools keep there. In a folder that isn't our own, nothing else is removed.
-KEPT = ("env", "kafka", "mongo", "logs", "stack.json", "stack.lock", "simulator.json", "bench.json")
+KEPT = ("env", "kafka", "mongo", "logs", "stack.json*", "stack.lock", "simulator*", "bench.json")
 
 
 class StateFolder:
@@ -102,8 +102,7 @@ class StateFolder:
         if self.path == ROOT / DEFAULT_NAME:
             shutil.rmtree(self.path, ignore_errors=True)
             return
-        for name in KEPT:
-            entry = self.path / name
+        for entry in [entry for name in KEPT for entry in self.path.glob(name)]:
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry, ignore_errors=True)
             else:

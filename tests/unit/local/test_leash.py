@@ -102,3 +102,30 @@ def test_killed_supervisor_leaves_no_orphan_and_its_folder_free(tmp_path: Path) 
             wait_until(lambda: folder.supervisor() is None, "the folder is free again")
         finally:
             supervisor.kill()
+
+
+def test_supervisor_whose_parent_was_killed_stops_in_order_though_nobody_reads_its_lines(
+    tmp_path: Path,
+) -> None:
+    ports = free_ports(2)
+    folder = StateFolder(tmp_path)
+    command = [sys.executable, "-m", "tests.unit.local.tiny", str(tmp_path), *map(str, ports)]
+    wait = "import subprocess, sys; subprocess.run(sys.argv[1:])"
+    with subprocess.Popen(
+        [sys.executable, "-c", wait, *command, "--with-parent"], cwd=ROOT, stdout=subprocess.PIPE
+    ) as between:
+        try:
+            wait_until(
+                lambda: folder.read_status(folder.supervisor()).get("phase") == "ready", "it runs"
+            )
+            supervisor = folder.supervisor()
+            assert supervisor is not None
+            assert between.stdout is not None
+            between.stdout.close()
+            between.kill()
+            wait_until(lambda: folder.supervisor() is None, "it has ended")
+        finally:
+            between.kill()
+    assert (tmp_path / "notes").read_text().split() == ["tiny1", "tiny0"]
+    assert all(map(is_free, ports))
+    assert folder.read_status(supervisor)["phase"] == "stopped"

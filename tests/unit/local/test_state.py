@@ -62,6 +62,7 @@ def test_folder_of_a_person_keeps_what_we_did_not_put_there(tmp_path: Path) -> N
     folder = StateFolder(tmp_path / "mine")
     folder.make()
     folder.secrets.write_text("A=b\n")
+    (folder.path / "simulator-calls.jsonl").touch()
     (folder.path / "kafka").mkdir()
     (folder.path / "thesis.txt").write_text("years of work")
     folder.remove()

@@ -1,16 +1,18 @@
 """Tiny components: a Python child that listens, notes when it is stopped, or misbehaves.
 
-`python -m tests.unit.local.tiny FOLDER PORT...` supervises a stack of them, as `run` does.
+`python -m tests.unit.local.tiny FOLDER PORT... [--with-parent]` supervises a stack of them, as
+`run` does.
 """
 
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 from deploy.local import probes
 from deploy.local.child import Component
+from deploy.local.cli import say
 from deploy.local.plan import Options, Plan
 from deploy.local.state import StateFolder
 from deploy.local.supervising import supervise
@@ -87,7 +89,7 @@ def is_free(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
-def main(folder: Path, ports: Sequence[int]) -> None:
+def main(folder: Path, ports: Sequence[int], *, with_parent: bool) -> None:
     notes = folder / "notes"
     components = [
         component(f"tiny{number}", port, notes, stage=number) for number, port in enumerate(ports)
@@ -96,9 +98,13 @@ def main(folder: Path, ports: Sequence[int]) -> None:
     def planner(*_: object) -> Plan:
         return plan_of(*components)
 
-    write: Callable[[str], None] = partial(print, flush=True)
-    supervise(Options(names=(), given=(), offset=0), StateFolder(folder), write, planner)
+    options = Options(names=(), given=(), offset=0)
+    supervise(options, StateFolder(folder), say, planner, with_parent=with_parent)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), [int(port) for port in sys.argv[2:]])
+    given = sys.argv[1:]
+    with_parent = given[-1] == "--with-parent"
+    main(
+        Path(given[0]), [int(each) for each in given[1:] if each.isdigit()], with_parent=with_parent
+    )
