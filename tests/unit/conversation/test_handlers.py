@@ -1,0 +1,211 @@
+"""The internal HTTP API over real sockets, on a store in memory."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestClient as Client
+from aiohttp.test_utils import TestServer
+
+from libs.common.mongo import Document
+from libs.common.web import Late, Readiness, base_app, json_errors, require_service_token
+from services.conversation.handlers import STORE, add_routes
+from services.conversation.store import After
+from tests.unit.conversation import factories as make
+from tests.unit.conversation.factories import CONVERSATION, PAGE, PSID
+from tests.unit.conversation.world import TOKEN, settings
+
+CONVERSATIONS = f"/internal/v1/pages/{PAGE}/conversations"
+MESSAGES = f"/internal/v1/conversations/{CONVERSATION}/messages"
+NOON_MS = int(make.NOON.timestamp() * 1000)
+
+
+class Lists:
+    """What the console reads, newest first."""
+
+    def __init__(self) -> None:
+        self.of_conversations: list[Document] = []
+        self.of_messages: list[Document] = []
+        self.receipts: Document = {}
+        self.asked: list[tuple[str, After | None, int]] = []
+
+    async def conversations(self, page_id: str, after: After | None, limit: int) -> list[Document]:
+        self.asked.append((page_id, after, limit))
+        return self._page(self.of_conversations, "last_activity_at", after, limit)
+
+    async def conversation(self, conversation: str) -> Document | None:
+        return {"_id": CONVERSATION, **self.receipts} if conversation == CONVERSATION else None
+
+    async def messages(self, conversation: str, after: After | None, limit: int) -> list[Document]:
+        self.asked.append((conversation, after, limit))
+        return self._page(self.of_messages, "at", after, limit)
+
+    def _page(
+        self, documents: list[Document], moment: str, after: After | None, limit: int
+    ) -> list[Document]:
+        if after is not None:
+            documents = [
+                document
+                for document in documents
+                if (document[moment], document["_id"]) < (after.at, after.id)
+            ]
+        return documents[:limit]
+
+
+@pytest.fixture
+def lists() -> Lists:
+    return Lists()
+
+
+@pytest.fixture
+async def client(lists: Lists) -> AsyncIterator[Client[Any, Any]]:
+    token = require_service_token(settings().internal.service_token)
+    app = base_app(Readiness(), json_errors, token)
+    app[STORE] = Late("the database")
+    app[STORE].set(lists)  # type: ignore[arg-type]
+    add_routes(app)
+    async with Client(TestServer(app)) as client:
+        yield client
+
+
+async def get(client: Client[Any, Any], path: str, **query: Any) -> tuple[int, Any]:  # noqa: ANN401
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    async with client.get(path, params=query, headers=headers) as response:
+        return response.status, await response.json()
+
+
+@pytest.mark.parametrize("path", [CONVERSATIONS, MESSAGES])
+@pytest.mark.parametrize("authorization", [None, "Bearer wrong", TOKEN, f"Basic {TOKEN}"])
+async def test_nobody_reads_without_the_service_token(
+    client: Client[Any, Any], lists: Lists, path: str, authorization: str | None
+) -> None:
+    headers = {"Authorization": authorization} if authorization else {}
+    async with client.get(path, headers=headers) as response:
+        assert response.status == 401
+        assert (await response.json())["error"]["code"] == "unauthorized"
+    assert lists.asked == []
+
+
+async def test_a_conversation_shows_who_has_it_and_when_it_was_active(
+    client: Client[Any, Any], lists: Lists
+) -> None:
+    lists.of_conversations = [
+        {
+            "_id": CONVERSATION,
+            "page_id": PAGE,
+            "psid": PSID,
+            "inbound_count": 3,
+            "last_user_message_at": make.NOON,
+            "last_activity_at": make.at(5),
+            "takeover": {"mode": "human", "epoch": 1},
+            "version": 4,
+        }
+    ]
+    status, body = await get(client, CONVERSATIONS)
+    assert status == 200
+    assert body == {
+        "conversations": [
+            {
+                "id": CONVERSATION,
+                "page_id": PAGE,
+                "psid": PSID,
+                "mode": "human",
+                "inbound_count": 3,
+                "last_user_message_at": "2026-03-01T12:00:00+00:00",
+                "last_activity_at": "2026-03-01T12:00:05+00:00",
+            }
+        ],
+        "next": None,
+    }
+
+
+async def test_a_conversation_that_was_never_answered_has_its_defaults(
+    client: Client[Any, Any], lists: Lists
+) -> None:
+    lists.of_conversations = [{"_id": CONVERSATION, "last_activity_at": make.NOON}]
+    _, body = await get(client, CONVERSATIONS)
+    [shown] = body["conversations"]
+    assert (shown["mode"], shown["inbound_count"]) == ("ai", 0)
+    assert shown["last_user_message_at"] is None
+
+
+async def test_a_message_shows_its_status_by_the_receipts(
+    client: Client[Any, Any], lists: Lists
+) -> None:
+    lists.receipts = {"delivered_ms": NOON_MS}
+    lists.of_messages = [
+        {"_id": "100:b", "at": make.at(1), "status": "sent", "text": "later"},
+        {"_id": "100:a", "at": make.NOON, "status": "sent", "text": "hi", "source": "0:1"},
+        {
+            "_id": "100:m",
+            "at": make.NOON,
+            "text": None,
+            "attachments": [{"type": "image", "payload_json": '{"url": 1}'}],
+        },
+    ]
+    status, body = await get(client, MESSAGES)
+    assert status == 200
+    assert [message["status"] for message in body["messages"]] == ["sent", "delivered", "received"]
+    assert body["messages"][1] == {
+        "id": "100:a",
+        "at": "2026-03-01T12:00:00+00:00",
+        "status": "delivered",
+        "text": "hi",
+    }
+    assert body["messages"][2]["attachments"] == [{"type": "image", "payload": {"url": 1}}]
+
+
+@pytest.mark.parametrize("name", ["conversations", "messages"])
+async def test_pages_leave_nothing_out_even_where_moments_are_equal(
+    client: Client[Any, Any], lists: Lists, name: str
+) -> None:
+    path = CONVERSATIONS if name == "conversations" else MESSAGES
+    ids = [f"100:{letter}" for letter in "gfedcba"]
+    documents = [{"_id": each, "at": make.NOON, "last_activity_at": make.NOON} for each in ids]
+    lists.of_conversations = lists.of_messages = documents
+    seen: list[str] = []
+    query: dict[str, Any] = {"limit": 3}
+    while True:
+        status, body = await get(client, path, **query)
+        assert status == 200
+        seen += [item["id"] for item in body[name]]
+        if body["next"] is None:
+            break
+        query["cursor"] = body["next"]
+    assert seen == ids
+
+
+async def test_an_unknown_conversation_is_not_found(client: Client[Any, Any]) -> None:
+    status, body = await get(client, "/internal/v1/conversations/100:999/messages")
+    assert (status, body["error"]["code"]) == (404, "not_found")
+
+
+@pytest.mark.parametrize("path", [CONVERSATIONS, MESSAGES])
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ({"limit": "0"}, "limit"),
+        ({"limit": "201"}, "limit"),
+        ({"limit": "many"}, "limit"),
+        ({"cursor": "x"}, "cursor"),
+        ({"cursor": "%%%"}, "cursor"),
+        ({"cursor": "ÿÿÿÿ"}, "cursor"),
+        ({"cursor": "eHh4fHk="}, "cursor"),
+        ({"cursor": ""}, "cursor"),
+    ],
+)
+async def test_a_wrong_query_is_refused_by_name(
+    client: Client[Any, Any], lists: Lists, path: str, query: dict[str, str], field: str
+) -> None:
+    status, body = await get(client, path, **query)
+    assert (status, body["error"]["code"], body["error"]["field"]) == (422, "invalid_query", field)
+    assert lists.asked == []
+
+
+async def test_before_the_database_is_reached_there_is_an_answer_all_the_same(
+    client: Client[Any, Any],
+) -> None:
+    assert client.server is not None
+    client.server.app[STORE].clear()  # type: ignore[attr-defined]
+    status, body = await get(client, CONVERSATIONS)
+    assert (status, body["error"]["code"]) == (503, "service_unavailable")
