@@ -4,9 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
-from libs.common.crypto import KeyRing
-
 from libs.common.channels import ChannelDirectory
+from libs.common.crypto import KeyRing
 from libs.common.graph import open_graph
 from libs.common.kafka import BroadcastReader, KafkaPublisher, KeyedConsumer, open_publisher
 from libs.common.mongo import Database, open_database, ping

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from libs.common.crypto import DecryptionError, KeyRing
-
 from libs.common.channels import Channel
+from libs.common.crypto import DecryptionError, KeyRing
 from libs.common.events import SenderAction
 from libs.common.graph import GraphClient, GraphError, NotSentError, OutcomeUnknownError
 from services.sender.domain.evidence import Seen

@@ -6,6 +6,7 @@ Ratios of things measured in turns, and counters. Absolute numbers say as much a
 import argparse
 import asyncio
 import json
+import logging
 import os
 import platform
 import sys
@@ -13,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from libs.common import logging as project_logging
 from tests.bench import counters, gateway, turns
 from tests.bench.backends import Backends, backends
 from tests.bench.figures import Figure, table
@@ -65,6 +67,8 @@ def main() -> int:
     names = options.only.split(",")
     if unknown := set(names) - set(BENCHMARKS):
         parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
+    project_logging.configure("bench", level="warning")
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # a topic just made has no leader yet
     busy = os.getloadavg()[0] / (os.cpu_count() or 1)
     with backends(say) as where:
         figures = asyncio.run(run(names, options.rounds, where))

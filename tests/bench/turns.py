@@ -47,6 +47,7 @@ MODEL_S = 0.2
 IDEAL_S = TURNS_EACH * MODEL_S
 WITHIN_S = 300.0
 MAX_ROUNDS = 3  # they are long
+AT_ONCE = 500
 MOST_TIME = Goal("at most", 1.15)
 
 Handler = Callable[[KeyBatch], Awaitable[None]]
@@ -208,10 +209,11 @@ async def _write(publisher: KafkaPublisher, topic: str, people: int) -> None:
     """Everybody's first message, then everybody's second, and so on."""
     run = uuid4().hex[:8]
     for turn in range(TURNS_EACH):
-        events = [_message(f"2{person:05d}", f"m_{run}_{turn}_{person}") for person in range(people)]
+        mids = [f"m_{run}_{turn}_{person}" for person in range(people)]
+        events = [_message(f"2{person:05d}", mid) for person, mid in enumerate(mids)]
         messages = [message_of(event)._replace(topic=topic) for event in events]
-        for start in range(0, len(messages), 500):
-            await publisher.publish_messages(messages[start : start + 500])
+        for start in range(0, len(messages), AT_ONCE):
+            await publisher.publish_messages(messages[start : start + AT_ONCE])
 
 
 def _message(psid: str, mid: str) -> MessageReceived:

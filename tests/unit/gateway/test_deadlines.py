@@ -118,7 +118,7 @@ def open_connections() -> float:
 
 async def eventually(condition: Callable[[], bool], within_s: float = 5.0) -> None:
     async with asyncio.timeout(within_s):
-        while not condition():  # noqa: ASYNC110 - a counter tells nobody
+        while not condition():
             await asyncio.sleep(0.01)
 
 

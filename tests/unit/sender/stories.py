@@ -4,7 +4,6 @@ import itertools
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from tests.virtual_time import run_virtually
 from tests.unit.sender.world import (
     CHANNEL,
     PAGE,
@@ -12,6 +11,7 @@ from tests.unit.sender.world import (
     World,
     send_text,
 )
+from tests.virtual_time import run_virtually
 
 THREE_PARTS = "\n\n".join(letter * 40 for letter in "abc")
 

@@ -17,7 +17,6 @@ from libs.common.events import (
     headers_of,
 )
 from services.sender.consumer import CommandHandler, order_key, wants
-from tests.virtual_time import run_virtually
 from tests.unit.sender.world import (
     CHANNEL,
     CONVERSATION,
@@ -28,6 +27,7 @@ from tests.unit.sender.world import (
     World,
     send_text,
 )
+from tests.virtual_time import run_virtually
 
 
 @dataclass

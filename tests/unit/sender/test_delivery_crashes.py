@@ -12,7 +12,6 @@ from libs.common.errors import TransientError
 from libs.common.events import SendText
 from services.sender.domain.claims import Claim
 from services.sender.part import MAX_ATTEMPTS
-from tests.virtual_time import run_virtually
 from tests.unit.sender.world import (
     BLOCKED,
     CHANNEL,
@@ -30,6 +29,7 @@ from tests.unit.sender.world import (
     World,
     send_text,
 )
+from tests.virtual_time import run_virtually
 
 TWO_PARTS = "\n\n".join(letter * 40 for letter in "ab")
 TWO_IDS = ["c1:0", "c1:1"]
