@@ -15,7 +15,7 @@ from simulator.live import Listener
 from simulator.state import SIMULATOR
 
 STATIC = Path(__file__).parent / "static"
-PING_S = 15.0
+PING_S = 5.0
 RECONNECT_AFTER_MS = 1000
 SHOWN_MESSAGES = 300  # a longer thread would make the browser slow
 _BROWSED = ("/static/", "/avatars/", "/media/")

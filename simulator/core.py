@@ -82,13 +82,13 @@ class Simulator:
 
     async def reset(self) -> None:
         """An empty world: no Page, no call, no fault, nothing on its way."""
-        await self.webhooks.clear()
         self.world.clear()
+        self._store.keep(Change(reset=True))
         self.calls.clear()
         self.faults.clear()
         self.model.clear()
         self.hub.close()
-        self._store.keep(Change(reset=True))
+        await self.webhooks.clear()
 
     # What people do
 

@@ -87,7 +87,7 @@ class Store:
     def open(self) -> None:
         """Begin a journal behind the document. Raises: OSError: the directory cannot be used."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._number = max(self._numbers(), default=self._number)
+        self._number = max([self._number, *self._numbers()])
         self._write_document(self._begin_journal(), self._number)
 
     def close(self) -> None:

@@ -114,13 +114,12 @@ class WebhookSender:
             timer.cancel()
         self._timers.clear()
         workers = list(self._workers.values())
+        # before the await: what is sent from now on is not ours to forget
+        self._workers, self._queues, self._health = {}, {}, {}
+        self.pending = 0
         for worker in workers:
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
-        self._workers.clear()
-        self._queues.clear()
-        self._health.clear()
-        self.pending = 0
 
     def check_room(self) -> None:
         """Raises: QueueFullError: too many wait already; better nothing happens then."""
@@ -169,25 +168,27 @@ class WebhookSender:
             return response.status == 200 and answer == challenge, response.status
 
     def _enqueue(self, key: str, webhook: Webhook) -> None:
-        self._queues.setdefault(key, deque()).append(webhook)
+        queue = self._queues.setdefault(key, deque())
+        queue.append(webhook)
         if key not in self._workers:
-            self._workers[key] = asyncio.create_task(self._work(key), name="webhooks")
+            self._workers[key] = asyncio.create_task(self._work(key, queue), name="webhooks")
 
-    async def _work(self, key: str) -> None:
+    async def _work(self, key: str, queue: deque[Webhook]) -> None:
         """Deliver what waits under one key, then end."""
-        queue = self._queues[key]
         try:
             while queue:
                 webhook = queue.popleft()
                 for copy in range(webhook.copies):
                     accepted = await self._deliver(webhook)
+                    if self._queues.get(key) is not queue:
+                        return  # cleared meanwhile
                     if copy == 0:
                         self._done(webhook, accepted)
                 self.pending -= 1
         finally:
             # without an await since the last look: nothing can have been added meanwhile
-            self._queues.pop(key, None)
-            self._workers.pop(key, None)
+            if self._queues.get(key) is queue:
+                del self._queues[key], self._workers[key]
 
     def _done(self, webhook: Webhook, accepted: bool) -> None:
         if not accepted:

@@ -142,7 +142,8 @@ async def person_reads(request: web.Request) -> web.Response:
 async def person_reacts(request: web.Request) -> web.Response:
     simulator, page = _page(request)
     body = await _body(request, bodies.PersonReaction)
-    emoji = bodies.REACTIONS[body.reaction] if body.action == "react" else None
+    usual = bodies.REACTIONS[body.reaction]
+    emoji = (body.emoji or usual) if body.action == "react" else None
     simulator.person_reacts(page, body.psid, body.mid, body.reaction, emoji)
     return web.json_response({"mid": body.mid, "emoji": emoji})
 

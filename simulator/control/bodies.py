@@ -109,6 +109,7 @@ class PersonReaction(_Body):
     psid: Psid
     mid: str
     reaction: Literal["smile", "angry", "sad", "wow", "love", "like", "dislike", "other"] = "love"
+    emoji: str | None = Field(None, min_length=1, max_length=32, description="default: its usual")
     action: Literal["react", "unreact"] = "react"
 
 

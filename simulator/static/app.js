@@ -7,6 +7,7 @@ import { Thread } from "./thread.js";
 
 const READ_AFTER_MS = 400;
 const RETRY_MS = 2000;
+const KEEP_STREAM_MS = 10_000;
 const REFRESH_PEOPLE_MS = 15_000;
 const TALLEST_TEXT_PX = 140;
 
@@ -247,8 +248,19 @@ $("new-person").addEventListener("submit", () => {
     open(person.psid, { focus: true });
   });
 });
+// Browsers open six connections to one place: tabs in the background give theirs back.
+let leaving = 0;
 document.addEventListener("visibilitychange", () => {
-  if (document.visibilityState === "visible" && thread.messages.at(-1)?.from === "page") readSoon();
+  clearTimeout(leaving);
+  if (document.visibilityState === "hidden") {
+    leaving = setTimeout(() => {
+      source?.close();
+      source = null;
+    }, KEEP_STREAM_MS);
+    return;
+  }
+  if (!source && psid) listen(); // the whole thread comes first: nothing is missed
+  if (thread.messages.at(-1)?.from === "page") readSoon();
 });
 setInterval(async () => {
   if (!page || document.visibilityState !== "visible") return;

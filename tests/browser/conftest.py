@@ -14,12 +14,18 @@ expect.set_options(timeout=10_000)
 
 @pytest.fixture(scope="session")
 async def chromium() -> AsyncIterator[Browser]:
+    if missing := _missing():
+        pytest.fail(missing, pytrace=False)
+    async with open_browser() as browser:
+        yield browser
+
+
+def _missing() -> str | None:
     try:
         chromium_path()
     except NoBrowserError as error:
-        pytest.fail(str(error), pytrace=False)
-    async with open_browser() as browser:
-        yield browser
+        return str(error)
+    return None
 
 
 @pytest.fixture

@@ -8,11 +8,16 @@ from playwright.async_api import FilePayload, Locator, Page, expect
 from tests.browser.assistant import keep_silent
 from tests.browser.conftest import forgive
 from tests.browser.site import Site
+from tests.unit.simulator.harness import until
 
 PNG = base64.b64decode(  # one pixel
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8BQDwAEhQGAhKmMIQAAAABJRU5ErkJggg=="
 )
 HOSTILE = '<img src=x onerror="document.title=\'owned\'"><script>document.title="owned"</script>'
+SHOW_OR_HIDE = """state => {
+    Object.defineProperty(document, "visibilityState", {value: state, configurable: true});
+    document.dispatchEvent(new Event("visibilitychange"));
+}"""
 
 
 def bubbles(chat: Page) -> Locator:
@@ -180,6 +185,19 @@ async def test_everything_has_a_name_for_screen_readers(chat: Page) -> None:
         for control in await controls.all():
             await expect(control).to_have_accessible_name(re.compile(r"\S"))
     await expect(chat.get_by_role("heading", level=1)).to_have_count(1)
+
+
+async def test_a_tab_in_the_background_gives_its_connection_back(chat: Page, site: Site) -> None:
+    topic = f"{site.page_id}:{site.psid}"
+    await write(chat, "hello")
+    await expect(bubbles(chat)).to_have_count(2)
+    await chat.clock.install()
+    await chat.evaluate(SHOW_OR_HIDE, "hidden")
+    await chat.clock.run_for(11_000)
+    await until(lambda: not site.simulator.hub.has_listeners(topic), deadline_s=30)
+    await site.assistant.says(site.psid, "unheard")
+    await chat.evaluate(SHOW_OR_HIDE, "visible")
+    await expect(bubbles(chat).last).to_have_text("unheard")
 
 
 async def test_any_page_can_be_written_to(chat: Page, site: Site) -> None:

@@ -52,9 +52,9 @@ class FakeApp:
             await self.arrived.wait_for(lambda: is_there(self))
 
 
-async def until(is_so: Callable[[], bool]) -> None:
+async def until(is_so: Callable[[], bool], deadline_s: float = DEADLINE_S) -> None:
     """Wait for something that tells nobody when it happens."""
-    async with asyncio.timeout(DEADLINE_S):
+    async with asyncio.timeout(deadline_s):
         while not is_so():
             await asyncio.sleep(0.005)
 

@@ -103,7 +103,7 @@ async def test_everything_a_person_does(facebook: Facebook, fake_app: FakeApp) -
     mid = await facebook.says(
         "look", attachments=picture, quick_reply={"payload": "Q"}, timestamp=5
     )
-    react = {"psid": facebook.psid, "mid": mid, "reaction": "wow"}
+    react = {"psid": facebook.psid, "mid": mid, "reaction": "wow", "emoji": "😲"}
     await facebook.control("POST", f"{page}/reactions", react)
     await facebook.control("POST", f"{page}/reads", {"psid": facebook.psid})
     await facebook.until_quiet()
@@ -116,13 +116,20 @@ async def test_everything_a_person_does(facebook: Facebook, fake_app: FakeApp) -
     assert reaction["reaction"] == {
         "reaction": "wow",
         "action": "react",
-        "emoji": "😮",
+        "emoji": "😲",
         "mid": mid,
     }
     assert read["read"]["watermark"] > 0
     tapped, said = (await facebook.thread())["messages"]
     assert tapped["postback"] == "GET_STARTED"
-    assert said["reaction"] == "😮"
+    assert said["reaction"] == "😲"
+
+
+async def test_short_forms_of_taps_and_answers_are_understood(facebook: Facebook) -> None:
+    mid = await facebook.says("one")
+    await facebook.says("two", quick_reply="Q", reply_to=mid)
+    said = (await facebook.thread())["messages"][-1]
+    assert (said["quick_reply"], said["reply_to"]) == ("Q", mid)
 
 
 async def test_calls_can_be_chosen(facebook: Facebook) -> None:

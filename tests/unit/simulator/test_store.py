@@ -4,6 +4,7 @@ import asyncio
 import json
 import shutil
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -50,6 +51,65 @@ async def test_a_killed_simulator_has_forgotten_nothing_it_confirmed(
     assert (left / FILE_NAME).stat().st_mode & 0o777 == 0o600
     assert list(left.glob("*.journal")) == []
     assert load_world(left / FILE_NAME).pages == facebook.simulator.world.pages
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_whatever_happens_the_disk_knows_it(
+    facebook: Facebook, fake_app: FakeApp, settings: Settings, tmp_path: Path, seed: int
+) -> None:
+    """Anything in any order; after each step the disk says what memory says."""
+    random, simulator = Random(seed), facebook.simulator
+    fake_app.statuses = [random.choice((200, 500)) for _ in range(30)]
+    for step in range(40):
+        pages = (await facebook.control("GET", "/pages"))["pages"]
+        page = random.choice(pages) if pages else None
+        if page is None or random.random() < 0.05:
+            page = await facebook.control("POST", "/pages", {"name": f"Page {step}"})
+        here = f"/pages/{page['id']}"
+        people = (await facebook.control("GET", f"{here}/people"))["people"]
+        if not people:
+            name = {"first_name": f"Person {step}"}
+            people = [await facebook.control("POST", f"{here}/people", name)]
+        psid = random.choice(people)["psid"]
+        facebook.page, facebook.token, facebook.psid = page["id"], page["access_token"], psid
+        mid = await facebook.says(f"step {step}")
+        tap = {"psid": psid, "payload": "P", "title": "T"}
+        changed = {"blocked": random.random() < 0.3}
+        act = {
+            "recipient": {"id": psid},
+            "sender_action": random.choice(("typing_on", "mark_seen")),
+        }
+        match random.randrange(10):
+            case 0:
+                await facebook.control("POST", f"{here}/postbacks", tap)
+            case 1:
+                await facebook.control("POST", f"{here}/reads", {"psid": psid})
+            case 2:
+                await facebook.control("POST", f"{here}/reactions", {"psid": psid, "mid": mid})
+            case 3:
+                body = {"psid": psid, "text": "from the inbox"}
+                await facebook.control("POST", f"{here}/inbox-messages", body)
+            case 4:
+                state = random.choice(("valid", "expired"))
+                await facebook.control("PUT", f"{here}/token", {"state": state})
+            case 5:
+                await facebook.behave(read_receipts=True, echoes=False)
+            case 6:
+                await facebook.control("PATCH", f"{here}/people/{psid}", changed)
+            case 7:
+                await facebook.graph("POST", f"/{page['id']}/messages", act)
+            case 8:
+                await facebook.graph("DELETE", f"/{page['id']}/subscribed_apps")
+            case 9 if random.random() < 0.3:
+                await facebook.control("POST", "/reset")
+            case _:
+                await facebook.send("hi")
+        left = tmp_path / f"left{step}"
+        left.mkdir()
+        for file in [*settings.state_dir.glob("*.journal"), settings.state_dir / FILE_NAME]:
+            shutil.copy(file, left)
+        if simulator.world.pages:
+            assert load_world(left / FILE_NAME).pages == simulator.world.pages
 
 
 async def test_what_was_not_handed_over_goes_out_after_the_restart(

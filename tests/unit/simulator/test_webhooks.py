@@ -272,10 +272,27 @@ async def test_two_thousand_conversations_at_once_are_handed_over_quickly(
     for person in people:
         simulator.person_writes(page, person.psid, Said("one"), simulator.now())
         simulator.person_writes(page, person.psid, Said("two"), simulator.now())
-    await asyncio.wait_for(facebook.until_quiet(), 60)
+    await until(lambda: simulator.webhooks.pending == 0, deadline_s=60)
     assert len(fake_app.received) == 4000
     by_person: dict[str, list[str]] = {}
     for received in fake_app.received:
         said = element(received.body)
         by_person.setdefault(said["sender"]["id"], []).append(said["message"]["text"])
     assert all(texts == ["one", "two"] for texts in by_person.values())
+
+
+async def test_what_is_sent_while_the_rest_is_forgotten_is_counted_right(
+    facebook: Facebook, fake_app: FakeApp
+) -> None:
+    simulator = facebook.simulator
+    page = simulator.world.page(facebook.page)
+    fake_app.statuses = [500] * 3
+    simulator.person_writes(page, facebook.psid, Said("forgotten"), simulator.now())
+    await fake_app.wait_for(lambda app: len(app.received) == 2)
+    clearing = asyncio.create_task(simulator.webhooks.clear())
+    await asyncio.sleep(0)
+    simulator.person_writes(page, facebook.psid, Said("kept"), simulator.now())
+    await clearing
+    await facebook.until_quiet()
+    assert element(fake_app.received[-1].body)["message"]["text"] == "kept"
+    assert simulator.webhooks.pending == 0
