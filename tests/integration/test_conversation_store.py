@@ -1,20 +1,15 @@
 """Compare-and-set is the fence: what `ConversationStore` promises, on the real database."""
 
 import asyncio
-import os
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
-from uuid import uuid4
 
 import pytest
 from prometheus_client import REGISTRY
-from pydantic import SecretStr
 
 from libs.common.events import AnyRecord
 from libs.common.kafka import KeyBatch
-from libs.common.mongo import Database, open_database
-from libs.common.settings import MongoSettings
+from libs.common.mongo import Database
 from services.conversation.consumer import MessageHandler
 from services.conversation.domain import archive, receive, turns
 from services.conversation.domain.archive import Activity
@@ -30,18 +25,6 @@ STATE = receive.receive(State(), arrivals(make.message("m1"), make.image("m2")),
 ANSWERED, TURN = turns.finish(
     STATE, CONVERSATION, Answer("answer", "Hello!", model="small"), Takeover(), make.at(5.123456)
 )
-
-
-@pytest.fixture
-async def database() -> AsyncIterator[Database]:
-    """A database of this test's own, on whatever server the run has."""
-    settings = MongoSettings(
-        uri=SecretStr(os.environ.get("MONGODB_URI", "mongodb://127.0.0.1:27117")),
-        database=f"test-conversation-{uuid4().hex[:8]}",
-    )
-    async with open_database(settings, app_name="test") as opened:
-        yield opened
-        await opened.client.drop_database(settings.database)
 
 
 @pytest.fixture
