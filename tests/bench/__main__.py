@@ -10,19 +10,22 @@ import logging
 import os
 import platform
 import sys
+import tempfile
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+from deploy.local.topics import ensure_topics
 from libs.common import logging as project_logging
 from tests.bench import counters, gateway, turns
-from tests.bench.backends import Backends, backends
 from tests.bench.figures import Figure, table
 from tests.bench.processes import ROOT
 from tests.bench.rounds import Say
+from tests.stack import Servers, servers
 
 RESULT = ROOT / ".local" / "bench.json"
-Benchmark = Callable[[Backends, int, Say], Awaitable[list[Figure]]]
+Benchmark = Callable[[Servers, int, Say], Awaitable[list[Figure]]]
 BENCHMARKS: dict[str, Benchmark] = {
     "counters": counters.measure,
     "gateway": gateway.measure,
@@ -36,7 +39,8 @@ def say(text: str) -> None:
     print(f"  {text}", file=sys.stderr, flush=True)
 
 
-async def run(names: list[str], rounds: int, where: Backends) -> list[Figure]:
+async def run(names: list[str], rounds: int, where: Servers) -> list[Figure]:
+    await ensure_topics(where.bootstrap_servers)
     figures: list[Figure] = []
     for name in names:
         say(f"{name} …")
@@ -70,7 +74,8 @@ def main() -> int:
     project_logging.configure("bench", level="warning")
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # a topic just made has no leader yet
     busy = os.getloadavg()[0] / (os.cpu_count() or 1)
-    with backends(say) as where:
+    say("Kafka and the database …")
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder, servers(Path(folder)) as where:
         figures = asyncio.run(run(names, options.rounds, where))
     result = json.dumps(report(figures, options.rounds, busy), indent=2)
     RESULT.parent.mkdir(exist_ok=True)

@@ -20,7 +20,6 @@ from services.sender.pages import Pages
 from services.sender.settings import SendingSettings
 from services.sender.store import DeliveryStore
 from tests.bench import webhooks
-from tests.bench.backends import Backends
 from tests.bench.figures import Figure, Goal
 from tests.bench.gateway import server_environment
 from tests.bench.processes import HOST, free_port, server
@@ -35,6 +34,7 @@ from tests.bench.system import (
     reader,
     round_trips,
 )
+from tests.stack import Servers
 
 MESSAGES = 20
 LONG_REPLY = "\n\n".join(f"Paragraph {number}. " + "word " * 200 for number in range(5))
@@ -97,22 +97,22 @@ def _is_sent(record: ConsumedRecord) -> bool:
     return record.headers["type"] == b"message.sent"
 
 
-async def measure(backends: Backends, _rounds: int, say: Say) -> list[Figure]:
+async def measure(servers: Servers, _rounds: int, say: Say) -> list[Figure]:
     async with AsyncExitStack() as stack:
-        events = await stack.enter_async_context(reader(backends, EVENTS))
-        commands = await stack.enter_async_context(reader(backends, COMMANDS))
-        opened = await stack.enter_async_context(database(backends))
-        kafka = kafka_settings(backends)
+        events = await stack.enter_async_context(reader(servers, EVENTS))
+        commands = await stack.enter_async_context(reader(servers, COMMANDS))
+        opened = await stack.enter_async_context(database(servers))
+        kafka = kafka_settings(servers)
         inner = await stack.enter_async_context(open_publisher(kafka, client_id="bench"))
-        environment = server_environment(backends, free_port())
+        environment = server_environment(servers, free_port())
         await stack.enter_async_context(server("services.gateway", environment))
         port = int(environment["HTTP_PORT"])
 
         gateway = await _through_gateway(port, events)
-        short = await _path(backends, opened, CountingPublisher(inner), events, commands)
+        short = await _path(servers, opened, CountingPublisher(inner), events, commands)
         await _replies(short, port, "warm", 1)
         await _replies(short, port, "short", MESSAGES)
-        long = await _path(backends, opened, CountingPublisher(inner), events, commands, LONG_REPLY)
+        long = await _path(servers, opened, CountingPublisher(inner), events, commands, LONG_REPLY)
         await _replies(long, port, "warm-long", 1)
         await _replies(long, port, "long", MESSAGES)
     say(f"{MESSAGES} messages through everything, twice")
@@ -151,7 +151,7 @@ async def _post(port: int, bodies: list[bytes]) -> None:
 
 
 async def _path(
-    backends: Backends,
+    servers: Servers,
     opened: Database,
     publisher: CountingPublisher,
     events: Reader,
@@ -166,7 +166,7 @@ async def _path(
     drain, sending = Drain(), SendingSettings()
     pages = Pages(sending.text_per_s, drain)
     desk = Desk(deliveries, channels, meta, publisher, pages, drain, sending)
-    settings = conversation_settings(backends)
+    settings = conversation_settings(servers)
     conversation = MessageHandler(store, channels, model, publisher, settings)
     return Path(model, meta, publisher, conversation, CommandHandler(desk), events, commands)
 

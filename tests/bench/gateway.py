@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.bench import webhooks
-from tests.bench.backends import Backends
 from tests.bench.figures import Figure, Goal, ratios
 from tests.bench.processes import cpu_seconds, free_port, output_of, server
 from tests.bench.rounds import Say, interleaved
+from tests.stack import Servers
 
 REQUESTS = 3000
 WARM_UP = 500
@@ -39,18 +39,18 @@ class Run:
     p99_ms: float
 
 
-async def measure(backends: Backends, rounds: int, say: Say) -> list[Figure]:
+async def measure(servers: Servers, rounds: int, say: Say) -> list[Figure]:
     async with AsyncExitStack() as stack:
         modules = {"gateway": "services.gateway", "minimal": "tests.bench.bare"}
-        servers: dict[str, Server] = {}
+        running: dict[str, Server] = {}
         for name, module in modules.items():
-            environment = server_environment(backends, free_port())
+            environment = server_environment(servers, free_port())
             pid = await stack.enter_async_context(server(module, environment))
-            servers[name] = Server(pid, int(environment["HTTP_PORT"]))
-            await _post(servers[name], WARM_UP)
+            running[name] = Server(pid, int(environment["HTTP_PORT"]))
+            await _post(running[name], WARM_UP)
 
         async def run(name: str) -> Run:
-            result = await _run(servers[name])
+            result = await _run(running[name])
             say(f"{name}: {result.per_s:.0f} webhooks/s, {result.cpu_ms:.3f} ms CPU each")
             return result
 
@@ -58,10 +58,10 @@ async def measure(backends: Backends, rounds: int, say: Say) -> list[Figure]:
     return _figures(runs["gateway"], runs["minimal"])
 
 
-def server_environment(backends: Backends, port: int) -> dict[str, str]:
+def server_environment(servers: Servers, port: int) -> dict[str, str]:
     """Both get the same; the minimal one reads two of these."""
     return {
-        "KAFKA_BOOTSTRAP_SERVERS": backends.kafka,
+        "KAFKA_BOOTSTRAP_SERVERS": servers.bootstrap_servers,
         "HTTP_PORT": str(port),
         "FACEBOOK_APP_SECRET": webhooks.SECRET,
         "WEBHOOK_VERIFY_TOKEN": secrets.token_hex(16),

@@ -37,7 +37,7 @@ from services.sender.domain.evidence import Seen
 from services.sender.domain.outcome import Sent
 from services.sender.domain.window import Send
 from services.sender.meta import Answer
-from tests.bench.backends import Backends
+from tests.stack import Servers
 
 PAGE_ID = "100"
 PARTITIONS = 12
@@ -97,17 +97,17 @@ class Channels:
         return ASSISTANT
 
 
-def kafka_settings(backends: Backends) -> KafkaSettings:
-    return KafkaSettings(bootstrap_servers=backends.kafka, publish_timeout_s=30)
+def kafka_settings(servers: Servers) -> KafkaSettings:
+    return KafkaSettings(bootstrap_servers=servers.bootstrap_servers, publish_timeout_s=30)
 
 
-def conversation_settings(backends: Backends) -> Settings:
+def conversation_settings(servers: Servers) -> Settings:
     """Independent of the environment."""
     return Settings(
         http=HttpSettings(port=1),
         runtime=RuntimeSettings(env="test"),
-        kafka=kafka_settings(backends),
-        mongo=MongoSettings(uri=SecretStr(backends.mongo)),
+        kafka=kafka_settings(servers),
+        mongo=MongoSettings(uri=SecretStr(servers.mongodb_uri)),
         internal=InternalSettings(service_token=SecretStr("t" * 16)),
         app=AppSettings(facebook_app_id="1"),
         assistant=AssistantSettings(provider="offline"),
@@ -115,10 +115,10 @@ def conversation_settings(backends: Backends) -> Settings:
 
 
 @asynccontextmanager
-async def database(backends: Backends) -> AsyncIterator[Database]:
+async def database(servers: Servers) -> AsyncIterator[Database]:
     """One of our own that knows the channel, dropped in the end."""
     settings = MongoSettings(
-        uri=SecretStr(backends.mongo), database=f"bench-{uuid4().hex[:8]}", timeout_s=30
+        uri=SecretStr(servers.mongodb_uri), database=f"bench-{uuid4().hex[:8]}", timeout_s=30
     )
     async with open_database(settings, app_name="bench") as opened:
         await opened[CHANNELS_COLLECTION].insert_one(CHANNEL.to_document())
@@ -138,10 +138,10 @@ def round_trips() -> float:
 
 
 @asynccontextmanager
-async def new_topic(backends: Backends) -> AsyncIterator[str]:
+async def new_topic(servers: Servers) -> AsyncIterator[str]:
     """A topic of its own, deleted in the end."""
     name = f"bench-{uuid4().hex[:8]}"
-    admin = AIOKafkaAdminClient(bootstrap_servers=backends.kafka)
+    admin = AIOKafkaAdminClient(bootstrap_servers=servers.bootstrap_servers)
     await admin.start()
     try:
         await admin.create_topics([NewTopic(name, PARTITIONS, 1)])
@@ -175,10 +175,10 @@ class Reader:
 
 
 @asynccontextmanager
-async def reader(backends: Backends, topic: str) -> AsyncIterator[Reader]:
+async def reader(servers: Servers, topic: str) -> AsyncIterator[Reader]:
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(
-            AIOKafkaConsumer(bootstrap_servers=backends.kafka, enable_auto_commit=False)
+            AIOKafkaConsumer(bootstrap_servers=servers.bootstrap_servers, enable_auto_commit=False)
         )
         partitions = [TopicPartition(topic, number) for number in range(PARTITIONS)]
         client.assign(partitions)

@@ -26,7 +26,6 @@ from libs.common.kafka.publisher import message_of
 from services.conversation.consumer import MessageHandler, Store, wants
 from services.conversation.domain.state import State
 from services.conversation.store import ConversationStore, Stored
-from tests.bench.backends import Backends
 from tests.bench.figures import Figure, Goal, ratios
 from tests.bench.rounds import Say, interleaved
 from tests.bench.system import (
@@ -39,6 +38,7 @@ from tests.bench.system import (
     kafka_settings,
     new_topic,
 )
+from tests.stack import Servers
 
 PEOPLE = 2000
 FEW_PEOPLE = 60  # for one at a time: it would take minutes otherwise
@@ -107,8 +107,8 @@ class Finish:
             self.done.set()
 
 
-async def measure(backends: Backends, rounds: int, say: Say) -> list[Figure]:
-    async with open_publisher(kafka_settings(backends), client_id="bench") as publisher:
+async def measure(servers: Servers, rounds: int, say: Say) -> list[Figure]:
+    async with open_publisher(kafka_settings(servers), client_id="bench") as publisher:
         contenders = {
             "consumer alone": _alone,
             "handler, state in memory": _with_memory,
@@ -117,7 +117,7 @@ async def measure(backends: Backends, rounds: int, say: Say) -> list[Figure]:
         }
 
         async def run(name: str) -> Run:
-            result = await contenders[name](backends, publisher)
+            result = await contenders[name](servers, publisher)
             say(f"{name}: {result.seconds:.2f} s, {result.per_s:.0f} turns/s")
             return result
 
@@ -125,36 +125,36 @@ async def measure(backends: Backends, rounds: int, say: Say) -> list[Figure]:
     return _figures(runs)
 
 
-async def _alone(backends: Backends, publisher: KafkaPublisher) -> Run:
-    return await _consume(backends, publisher, _model_alone, PEOPLE)
+async def _alone(servers: Servers, publisher: KafkaPublisher) -> Run:
+    return await _consume(servers, publisher, _model_alone, PEOPLE)
 
 
-async def _with_memory(backends: Backends, publisher: KafkaPublisher) -> Run:
-    return await _consume(backends, publisher, _handler(backends, publisher, MemoryStore()), PEOPLE)
+async def _with_memory(servers: Servers, publisher: KafkaPublisher) -> Run:
+    return await _consume(servers, publisher, _handler(servers, publisher, MemoryStore()), PEOPLE)
 
 
-async def _with_database(backends: Backends, publisher: KafkaPublisher) -> Run:
-    async with database(backends) as opened:
+async def _with_database(servers: Servers, publisher: KafkaPublisher) -> Run:
+    async with database(servers) as opened:
         store = ConversationStore(opened)
         await store.ensure_indexes()
-        return await _consume(backends, publisher, _handler(backends, publisher, store), PEOPLE)
+        return await _consume(servers, publisher, _handler(servers, publisher, store), PEOPLE)
 
 
-async def _one_at_a_time(backends: Backends, publisher: KafkaPublisher) -> Run:
-    return await _consume(backends, publisher, _model_alone, FEW_PEOPLE, by_partition=True)
+async def _one_at_a_time(servers: Servers, publisher: KafkaPublisher) -> Run:
+    return await _consume(servers, publisher, _model_alone, FEW_PEOPLE, by_partition=True)
 
 
 async def _model_alone(_batch: KeyBatch) -> None:
     await asyncio.sleep(MODEL_S)
 
 
-def _handler(backends: Backends, publisher: KafkaPublisher, store: Store) -> Handler:
-    settings = conversation_settings(backends)
+def _handler(servers: Servers, publisher: KafkaPublisher, store: Store) -> Handler:
+    settings = conversation_settings(servers)
     return MessageHandler(store, Channels(), Model(MODEL_S), publisher, settings).handle
 
 
 async def _consume(
-    backends: Backends,
+    servers: Servers,
     publisher: KafkaPublisher,
     handler: Handler,
     people: int,
@@ -163,11 +163,11 @@ async def _consume(
 ) -> Run:
     turns = people * TURNS_EACH
     async with AsyncExitStack() as stack:
-        topic = await stack.enter_async_context(new_topic(backends))
+        topic = await stack.enter_async_context(new_topic(servers))
         await _write(publisher, topic, people)
         finish = Finish(handler, turns)
         consumer = KeyedConsumer(
-            kafka_settings(backends),
+            kafka_settings(servers),
             topic=topic,
             group=topic,
             handler=finish.handle,
