@@ -113,7 +113,11 @@ class CallLog:
             self._in_file = 0
 
     def _remember(self, line: bytes) -> None:
-        call = json.loads(line)
+        try:
+            call = json.loads(line)
+        except ValueError:  # the disk was full once
+            log.error("call_not_readable", bytes=len(line))
+            return
         self._calls.append(_Kept(call["n"], call.get("page"), call.get("psid"), line))
         self.count = call["n"]
 
