@@ -147,7 +147,7 @@ async def _tell(story: Story) -> World:
         limits=Limits(story.max_keys, story.max_batch, story.max_bytes, max_span=20),
     )
     engine.assign(range(PARTITIONS))
-    async with asyncio.timeout(10_000):
+    async with asyncio.timeout(1000):
         rebalancing = asyncio.create_task(_rebalance(world, engine))
         committing = asyncio.create_task(_commit(world, engine))
         while not (world.is_done and rebalancing.done()):
