@@ -66,12 +66,12 @@ async def _open_desk(
 ) -> Desk:
     store = DeliveryStore(database)
     await store.ensure_indexes()
-    graph = await stack.enter_async_context(
-        open_graph(settings.graph, timeout_s=settings.sending.http_timeout_s)
-    )
     channels = ChannelDirectory(database)
     drain = Drain()
     pages = Pages(settings.sending.text_per_s, drain)
+    graph = await stack.enter_async_context(
+        open_graph(settings.graph, timeout_s=settings.sending.http_timeout_s, on_usage=pages.heed)
+    )
 
     def channel_changed(page_id: str) -> None:
         channels.forget(page_id)

@@ -43,7 +43,7 @@ class GraphMeta:
         except NotSentError:
             return Answer(classify(may_have_arrived=False))
         except OutcomeUnknownError as error:
-            return Answer(classify(status=error.http_status))
+            return Answer(classify(status=error.http_status, retry_after_s=error.retry_after_s))
         except GraphError as error:
             return Answer(_judged(error), error.fbtrace_id)
         return Answer(classify(status=200, mid=result.message_id))

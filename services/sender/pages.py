@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from aiolimiter import AsyncLimiter
 from prometheus_client import Counter
 
+from libs.common.graph import Usage
 from services.sender.draining import Drain
 
 BURST_SHARE = 0.1  # of a second's calls may go at once; what is left flows evenly
@@ -16,6 +17,9 @@ FIRST_BACKOFF_S = 1.0
 MAX_BACKOFF_S = 60.0
 PROBE_EVERY_S = 60.0  # with a token that was refused
 TELL_EVERY_S = 60.0
+FULL_PERCENT = 100.0
+PACES = ((90.0, 0.1), (75.0, 0.5), (0.0, 1.0))
+"""From how much of Meta's allowance on, which share of the usual rate."""
 
 PAUSES = Counter(
     "assistant_page_pauses_total", "Times a Page's sending was stopped for a while.", ["cause"]
@@ -26,13 +30,13 @@ class Page:
     """One Page's turn-taking. Times are seconds on the event loop's clock.
 
     In any one second no more than `per_s` calls begin: a burst of a tenth, and the rest evenly.
-    After a refused token, one call at a time finds out whether the next one is taken.
+    The more of its allowance is used by what Meta says, the fewer. After a refused token, one call
+    at a time finds out whether the next one is taken.
     """
 
     def __init__(self, per_s: float, drain: Drain) -> None:
-        burst = max(1.0, per_s * BURST_SHARE)
-        steady = max(per_s - burst, per_s * BURST_SHARE)
-        self._bucket = AsyncLimiter(burst, burst / steady)
+        self._buckets = {pace: _bucket(per_s * pace) for _, pace in PACES}
+        self._pace = 1.0
         self._drain = drain
         self._paused_until = float("-inf")
         self._limited_in_a_row = 0
@@ -41,6 +45,10 @@ class Page:
         self._told_at = float("-inf")
         self._changed = asyncio.Event()
         self.reads = AsyncLimiter(1, READS_PERIOD_S)
+
+    @property
+    def _bucket(self) -> AsyncLimiter:
+        return self._buckets[self._pace]
 
     @property
     def token_is_suspect(self) -> bool:
@@ -82,6 +90,17 @@ class Page:
         pause_s = retry_after_s or backoff_s * random.uniform(0.5, 1.0)
         self._pause(pause_s)
         return pause_s
+
+    def heed(self, usage: Usage) -> None:
+        """Meta says how much of its allowance is used: slow down, or stop, before it refuses.
+
+        To be called only when it says so: no word about usage is not a usage of zero.
+        """
+        self._pace = next(pace for percent, pace in PACES if usage.percent >= percent)
+        if usage.regain_s > 0 or usage.percent >= FULL_PERCENT:
+            if self._wait_s() <= 0:
+                PAUSES.labels("usage").inc()
+            self._pause(usage.regain_s or MAX_BACKOFF_S)
 
     def token_rejected(self) -> bool:
         """Meta refused the token: stop, then probe. True if it is time to tell the others."""
@@ -152,9 +171,18 @@ class Pages:
             page = self._pages[page_id] = Page(self._per_s, self._drain)
         return page
 
+    def heed(self, page_id: str, usage: Usage) -> None:
+        self[page_id].heed(usage)
+
     def reconsider(self, page_id: str) -> None:
         if page_id in self._pages:
             self._pages[page_id].reconsider()
+
+
+def _bucket(per_s: float) -> AsyncLimiter:
+    burst = max(1.0, per_s * BURST_SHARE)
+    steady = max(per_s - burst, per_s * BURST_SHARE)
+    return AsyncLimiter(burst, burst / steady)
 
 
 def _now() -> float:

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
+from libs.common.graph import Usage
 from services.sender.draining import Drain, DrainingError
 from services.sender.pages import Page
 from tests.virtual_time import run_virtually
@@ -170,5 +171,41 @@ def test_whoever_waits_is_let_go_when_the_service_stops() -> None:
         drain.begin()
         with pytest.raises(DrainingError):
             await waiting
+
+    play(story)
+
+
+@pytest.mark.parametrize(("percent", "per_s"), [(0.0, 100), (74.0, 100), (75.0, 50), (90.0, 10)])
+def test_the_more_of_its_allowance_is_used_the_slower_a_page_is(percent: float, per_s: int) -> None:
+    async def story(page: Page, _drain: Drain) -> None:
+        page.heed(Usage(percent))
+        times: list[float] = []
+        await asyncio.gather(*[call(page, times) for _ in range(per_s * 3)])
+        assert times[-1] - times[0] == pytest.approx(3.0, rel=0.15)
+
+    play(story, 100)
+
+
+def test_a_page_is_fast_again_when_meta_says_that_less_is_used() -> None:
+    async def story(page: Page, _drain: Drain) -> None:
+        page.heed(Usage(95.0))
+        page.heed(Usage(20.0))
+        times: list[float] = []
+        await asyncio.gather(*[call(page, times) for _ in range(100)])
+        assert times[-1] - times[0] < 1.1
+
+    play(story, 100)
+
+
+@pytest.mark.parametrize(("usage", "pause_s"), [(Usage(80.0, 300.0), 300.0), (Usage(100.0), 60.0)])
+def test_a_used_up_allowance_stops_the_page_before_meta_refuses(
+    usage: Usage, pause_s: float
+) -> None:
+    async def story(page: Page, _drain: Drain) -> None:
+        began_at, times = now(), list[float]()
+        page.heed(usage)
+        assert not await page.take_now()
+        await call(page, times)
+        assert times[0] - began_at == pytest.approx(pause_s, abs=0.1)
 
     play(story)
