@@ -85,6 +85,7 @@ class ChannelDirectory:
         self._assistants = GroupReader(database[ASSISTANTS_COLLECTION])
         self._clock = clock
         self._cache: dict[tuple[str, str], tuple[float, _Stored | None]] = {}
+        self._changes = 0
 
     async def channel(self, page_id: str) -> Channel | None:
         return await self._get("channel", self._channels, Channel, page_id)
@@ -94,6 +95,7 @@ class ChannelDirectory:
 
     def forget(self, page_id: str) -> None:
         """Drop what is known of a page, and every assistant: they are few and quickly read."""
+        self._changes += 1
         self._cache.pop(("channel", page_id), None)
         for key in [key for key in self._cache if key[0] == "assistant"]:
             del self._cache[key]
@@ -103,8 +105,10 @@ class ChannelDirectory:
         if known is not None and self._clock() < known[0]:
             LOOKUPS.labels("cached").inc()
             return cast("S | None", known[1])  # the kind is part of the key
+        changes = self._changes
         document = await reader.read(wanted)
         value = model.model_validate(document) if document is not None else None
-        self._cache[kind, wanted] = (self._clock() + CACHE_S, value)
+        if changes == self._changes:  # else it may be what was there before the change
+            self._cache[kind, wanted] = (self._clock() + CACHE_S, value)
         LOOKUPS.labels("read").inc()
         return value

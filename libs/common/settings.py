@@ -1,10 +1,13 @@
 """What the services read from the environment: shared groups, and one clear line on a bad value."""
 
+import re
 import sys
 from typing import Any, Literal, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+from libs.common.crypto import KeyRing
 
 T = TypeVar("T", bound=BaseSettings)
 
@@ -81,7 +84,9 @@ class InternalSettings(SettingsGroup):
 class GraphSettings(SettingsGroup):
     """How Meta's Graph API is reached and what signs our calls."""
 
-    graph_api_url: str = Field("https://graph.facebook.com", pattern=r"^https?://[^\s]+$")
+    graph_api_url: str = Field(
+        "https://graph.facebook.com", pattern=r"^https?://[^\s/?#@]+(/[^\s?#@]*)?$"
+    )
     graph_api_version: str = Field("v26.0", pattern=r"^v\d{1,3}\.\d$")
     facebook_app_id: str = Field(pattern=r"^\d{1,32}$")
     facebook_app_secret: SecretStr = Field(min_length=8)
@@ -93,6 +98,12 @@ class CryptoSettings(SettingsGroup):
     encryption_keys: SecretStr = Field(
         min_length=1, description="id:base64 of 32 bytes, comma separated; the first one encrypts"
     )
+
+    @field_validator("encryption_keys")
+    @classmethod
+    def _is_a_key_ring(cls, keys: SecretStr) -> SecretStr:
+        KeyRing.parse(keys.get_secret_value())  # its errors show no key
+        return keys
 
 
 def load(settings: type[T], **values: Any) -> T:  # noqa: ANN401 - whatever the fields take
@@ -106,6 +117,10 @@ def load(settings: type[T], **values: Any) -> T:  # noqa: ANN401 - whatever the 
         for line in problems(settings, error):
             print(line, file=sys.stderr)
         sys.exit(EX_CONFIG)
+    except SettingsError as error:  # a variable that is called like a group, and is not JSON
+        name = re.sub(r'^.*field "(\w+)".*$', r"\1", str(error)).upper()
+        print(f"{name} is wrong: it is the name of a group and must not be set", file=sys.stderr)
+        sys.exit(EX_CONFIG)
 
 
 def problems(settings: type[BaseSettings], error: ValidationError) -> list[str]:
@@ -115,11 +130,16 @@ def problems(settings: type[BaseSettings], error: ValidationError) -> list[str]:
         name = str(item["loc"][0]) if item["loc"] else ""
         owner = _owner(error, settings)
         variable = f"{owner.model_config.get('env_prefix') or ''}{name}".upper()
-        what = "is not set" if item["type"] == "missing" else f"is wrong: {item['msg']}"
+        what = "is not set" if item["type"] == "missing" else f"is wrong: {_words(item['msg'])}"
         field = owner.model_fields.get(name)
         hint = f" ({field.description})" if field and field.description else ""
         lines.append(f"{variable or owner.__name__} {what}{hint}")
     return lines
+
+
+def _words(message: str) -> str:
+    """What pydantic says, without its name for what our own validators say."""
+    return message.removeprefix("Value error, ")
 
 
 def _owner(error: ValidationError, settings: type[BaseSettings]) -> type[BaseSettings]:
