@@ -1,7 +1,8 @@
 """Logs: an event name and facts. What is not on the list of allowed keys is not written.
 
 Message texts, tokens and raw user ids therefore cannot reach a log by accident: a person appears
-as a keyed hash (`person`), and a new key has to be added here on purpose.
+as a keyed hash (`person`), and a new key has to be added here on purpose. Exceptions are shown with
+their stack; their own words only where those cannot quote what people wrote.
 """
 
 import hashlib
@@ -10,10 +11,13 @@ import logging
 import re
 import secrets
 import sys
-from collections.abc import MutableMapping
+import traceback
+from collections.abc import Iterator, MutableMapping
 from typing import Any
 
 import structlog
+
+from libs.common.errors import ProjectError
 
 ALLOWED_KEYS = frozenset(
     """
@@ -26,7 +30,22 @@ ALLOWED_KEYS = frozenset(
     version waited_s
     """.split()  # noqa: SIM905 - a list of eighty strings reads worse
 )
-_SECRET = re.compile(r"EAA[A-Za-z0-9]{6,}|Bearer\s+\S+|[A-Za-z0-9_-]{60,}|[\w.+-]+@[\w-]+\.[\w.]+")
+_SECRET = re.compile(
+    r"EAA[A-Za-z0-9]{6,}|sk-[A-Za-z0-9_-]{16,}|Bearer\s+\S+|[A-Za-z0-9_-]{60,}"
+    r"|(?<=://)[^/\s@]+(?=@)|[\w.+-]+@[\w-]+\.[\w.]+"
+)
+# errors whose words are ours, the system's or about code; others may quote a record or a document
+_QUOTABLE: tuple[type[Exception], ...] = (
+    ProjectError,
+    OSError,
+    AssertionError,
+    AttributeError,
+    ImportError,
+    NameError,
+    RuntimeError,
+    TypeError,
+)
+_LONGEST_CHAIN = 8
 _HASH_KEY = secrets.token_bytes(16)  # replaced by configure(): the same in every service
 
 
@@ -48,7 +67,7 @@ def configure(
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _Name(service),
-        structlog.processors.format_exc_info,
+        tell_exception,
         keep_allowed,
     ]
     renderer: Any = (
@@ -83,6 +102,36 @@ class _Name:
         return event
 
 
+def tell_exception(
+    _logger: object, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """Write out `exc_info`, however it was given, as `exception`."""
+    given = event.pop("exc_info", None)
+    if isinstance(given, tuple):
+        given = given[1]
+    error = given if isinstance(given, BaseException) else sys.exc_info()[1] if given else None
+    if error is not None:
+        event["exception"] = "\n".join(_lines_of(error))
+    return event
+
+
+def _lines_of(error: BaseException, depth: int = 0) -> Iterator[str]:
+    """As Python shows it, without the words of errors that may quote somebody."""
+    if depth > _LONGEST_CHAIN:
+        return
+    before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if before is not None:
+        yield from _lines_of(before, depth + 1)
+        yield "which led to:"
+    yield "Traceback (most recent call last):"
+    yield from "".join(traceback.format_tb(error.__traceback__)).splitlines()
+    words = str(error) if isinstance(error, _QUOTABLE) else "(its text is not shown)"
+    yield f"{type(error).__module__}.{type(error).__qualname__}: {words}"
+    if isinstance(error, BaseExceptionGroup):
+        for each in error.exceptions:
+            yield from (f"  | {line}" for line in _lines_of(each, depth + 1))
+
+
 def keep_allowed(
     _logger: object, _method: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
@@ -102,4 +151,10 @@ def _clean(key: str, value: Any) -> Any:  # noqa: ANN401 - log values are of any
     if key == "conversation" and isinstance(value, str) and ":" in value:
         page, _, psid = value.partition(":")
         return f"{page}:{person_hash(psid)}"
-    return _SECRET.sub("[redacted]", value) if isinstance(value, str) else value
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, dict):
+        return {str(name): _clean("", each) for name, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_clean("", each) for each in value]
+    return _SECRET.sub("[redacted]", str(value))

@@ -1,0 +1,200 @@
+"""Only allowed keys are written, secrets are blotted out, and people appear as hashes."""
+
+import io
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import structlog
+from pydantic import BaseModel, ValidationError
+
+from libs.common.errors import TransientError
+from libs.common.logging import configure, keep_allowed, person_hash, tell_exception
+
+PSID = "7391028401"
+TOKEN = "EAAGm0PX4ZCpsBAKZBtest"
+WRITTEN = "what a person wrote"  # a name, because a stack shows the lines of code
+
+
+@pytest.fixture
+def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
+    """What a configured service writes to standard error."""
+    root = logging.getLogger()
+    handlers, level = root.handlers, root.level
+    written = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", written)
+    configure("parcels", form="json", hash_key=b"a key of the tests")
+    yield written
+    structlog.reset_defaults()
+    root.handlers, root.level = handlers, level
+
+
+def only_line(written: io.StringIO) -> dict[str, Any]:
+    (line,) = written.getvalue().splitlines()
+    return dict(json.loads(line))
+
+
+def kept(**event: object) -> dict[str, Any]:
+    return dict(keep_allowed(None, "info", {"event": "tested", **event}))
+
+
+def test_line_says_who_when_and_what(lines: io.StringIO) -> None:
+    structlog.get_logger().info("parcel_sent", page_id="1052938400", parts=2)
+    line = only_line(lines)
+    assert line.pop("timestamp").endswith("Z")
+    assert line == {
+        "event": "parcel_sent",
+        "level": "info",
+        "service": "parcels",
+        "page_id": "1052938400",
+        "parts": 2,
+    }
+
+
+def test_key_that_is_not_allowed_is_not_written(lines: io.StringIO) -> None:
+    structlog.get_logger().info("parcel_sent", text=WRITTEN, token=TOKEN)
+    assert WRITTEN not in lines.getvalue()
+    assert TOKEN not in lines.getvalue()
+    assert only_line(lines)["event"] == "parcel_sent"
+
+
+def test_person_is_named_by_the_same_hash_everywhere(lines: io.StringIO) -> None:
+    structlog.get_logger().info("heard", psid=PSID, conversation=f"1052938400:{PSID}")
+    line = only_line(lines)
+    assert line["person"] == person_hash(PSID)
+    assert line["conversation"] == f"1052938400:{person_hash(PSID)}"
+    assert PSID not in lines.getvalue()
+
+
+def test_hash_of_a_person_depends_on_the_key(lines: io.StringIO) -> None:
+    before = person_hash(PSID)
+    configure("other", form="json", hash_key=b"a key of the tests")
+    assert person_hash(PSID) == before
+    configure("other", form="json", hash_key=b"another key")
+    assert person_hash(PSID) != before
+    assert lines.getvalue() == ""
+
+
+def test_bound_context_is_treated_alike(lines: io.StringIO) -> None:
+    with structlog.contextvars.bound_contextvars(psid=PSID, text="private", event_id="e-1"):
+        structlog.get_logger().info("heard")
+    line = only_line(lines)
+    assert line["event_id"] == "e-1"
+    assert line["person"] == person_hash(PSID)
+    assert "private" not in lines.getvalue()
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        TOKEN,
+        f"Bearer {'abc' * 4}",
+        "sk-proj-abcdefghijklmnop1234",
+        "x" * 60,
+        "bad6df0b858104754a0ffde2f0c05fe9731f1a5e141ee1bccf316d05f28d5135",
+        "ada@example.org",
+    ],
+)
+@pytest.mark.parametrize("shape", [lambda secret: f"before {secret}, after", lambda s: [1, {2: s}]])
+def test_secrets_are_blotted_out(secret: str, shape: Any) -> None:  # noqa: ANN401
+    shown = json.dumps(kept(error=shape(secret)))
+    assert secret not in shown
+    assert "[redacted]" in shown
+
+
+def test_address_of_a_database_is_shown_without_its_password() -> None:
+    line = kept(reason="no answer from mongodb://me:pass@mongo:27017/x")
+    assert line["reason"] == "no answer from mongodb://[redacted]@mongo:27017/x"
+
+
+def test_objects_are_blotted_out_too() -> None:
+    assert kept(error=TransientError(f"{TOKEN} is wrong"))["error"] == "[redacted] is wrong"
+    assert kept(partitions={3}, part=1, duration_s=0.5, mode=None) == {
+        "event": "tested",
+        "partitions": [3],
+        "part": 1,
+        "duration_s": 0.5,
+        "mode": None,
+    }
+
+
+class Parcel(BaseModel):
+    weight: int
+
+
+def validation_error() -> ValidationError:
+    with pytest.raises(ValidationError) as caught:
+        Parcel.model_validate({"weight": WRITTEN})
+    return caught.value
+
+
+def test_exception_that_may_quote_people_keeps_its_words_to_itself(lines: io.StringIO) -> None:
+    try:
+        raise TransientError("no answer") from validation_error()
+    except TransientError:
+        structlog.get_logger().exception("parcel_failed")
+    shown = only_line(lines)["exception"]
+    assert WRITTEN not in shown
+    assert "ValidationError: (its text is not shown)" in shown
+    assert "which led to:" in shown
+    assert shown.splitlines()[-1] == "libs.common.errors.TransientError: no answer"
+    assert "test_logging.py" in shown
+
+
+def test_exception_may_be_given_in_every_way() -> None:
+    error = RuntimeError("broken")
+    try:
+        raise error
+    except RuntimeError:
+        for given in (True, error, sys.exc_info()):
+            shown = tell_exception(None, "error", {"exc_info": given})["exception"]
+            assert shown.splitlines()[-1] == "builtins.RuntimeError: broken"
+    assert tell_exception(None, "error", {"exc_info": True}) == {}
+    assert tell_exception(None, "error", {"exc_info": None}) == {}
+
+
+def test_group_shows_each_of_its_errors() -> None:
+    group = ExceptionGroup("two", [RuntimeError("one of them"), ValueError("private")])
+    shown = tell_exception(None, "error", {"exc_info": group})["exception"]
+    assert "  | builtins.RuntimeError: one of them" in shown
+    assert "  | builtins.ValueError: (its text is not shown)" in shown
+    assert "private" not in shown
+
+
+def test_error_that_caused_itself_ends() -> None:
+    error, other = RuntimeError("one"), RuntimeError("other")
+    error.__cause__, other.__cause__ = other, error
+    shown = tell_exception(None, "error", {"exc_info": error})["exception"]
+    assert shown.splitlines()[-1] == "builtins.RuntimeError: one"
+
+
+def test_libraries_speak_only_of_trouble_and_by_the_same_rules(lines: io.StringIO) -> None:
+    library = logging.getLogger("somebodys.library")
+    library.info("all is well")
+    try:
+        raise ValueError(WRITTEN)
+    except ValueError:
+        library.exception("refused %s", TOKEN, extra={"text": "private"})
+    line = only_line(lines)
+    assert (line["event"], line["level"], line["service"]) == (
+        "refused [redacted]",
+        "error",
+        "parcels",
+    )
+    assert "builtins.ValueError: (its text is not shown)" in line["exception"]
+    assert WRITTEN not in lines.getvalue()
+
+
+def test_level_is_obeyed_and_a_console_gets_readable_lines(
+    lines: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stderr", lines)  # pytest has put its own there meanwhile
+    configure("parcels", level="warning", form="console")
+    structlog.get_logger().info("quiet")
+    structlog.get_logger().warning("loud", page_id="1")
+    (line,) = lines.getvalue().splitlines()
+    assert "loud" in line
+    assert not line.startswith("{")
