@@ -19,7 +19,7 @@ from aiohttp import web
 from prometheus_client import Gauge
 
 from libs.common import logging as project_logging
-from libs.common.errors import TransientError
+from libs.common.errors import PermanentError, TransientError
 from libs.common.settings import HttpSettings, RuntimeSettings
 from libs.common.web import Readiness
 
@@ -37,6 +37,12 @@ class Worker(Protocol):
     async def run(self) -> None: ...
 
     async def stop(self, drain_timeout_s: float) -> None: ...
+
+
+class WorkerEndedError(PermanentError):
+    """A worker ended without having been told to."""
+
+    code = "worker_ended"
 
 
 class Lifetime:
@@ -61,18 +67,23 @@ class Lifetime:
 
     @asynccontextmanager
     async def running(self, worker: Worker, name: str) -> AsyncIterator[None]:
-        """Run a worker inside the block; if it fails there, the service ends."""
+        """Run a worker inside the block; if it ends there by itself, the service has failed."""
+        stopping = False
         task = asyncio.create_task(worker.run(), name=name)
-        task.add_done_callback(self._worker_done)
+        task.add_done_callback(lambda task: self._worker_done(task, stopping=stopping))
         try:
             yield
         finally:
+            stopping = True
             await worker.stop(self._drain_timeout_s)
             with suppress(asyncio.CancelledError, Exception):  # told by _worker_done already
                 await task
 
-    def _worker_done(self, task: "asyncio.Task[None]") -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
+    def _worker_done(self, task: "asyncio.Task[None]", *, stopping: bool) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error is None and not stopping:  # a service without its worker only looks alive
+            error = WorkerEndedError(task.get_name())
+        if error is not None:
             log.error(
                 "worker_failed", task=task.get_name(), error=type(error).__name__, exc_info=error
             )
@@ -137,7 +148,7 @@ async def _run_resources(
 ) -> None:
     async with AsyncExitStack() as stack:
         if await _open(service, lifetime, stack):
-            _spare_collector()
+            spare_collector()
             log.info("started", host=http.host, port=http.port)
             await lifetime.wait()
             log.info("stopping")
@@ -152,7 +163,7 @@ async def _run_resources(
     log.info("stopped")
 
 
-def _spare_collector() -> None:
+def spare_collector() -> None:
     """What is there by now stays until the end: the garbage collector need not look at it again.
 
     Nearly everything that a request leaves behind is freed by its reference count, so looking for

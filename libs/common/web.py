@@ -1,5 +1,6 @@
 """What every service's HTTP side has: health, readiness, metrics, errors, the service token."""
 
+import asyncio
 import hmac
 import time
 from collections.abc import Awaitable, Callable
@@ -16,6 +17,8 @@ Check = Callable[[], Awaitable[bool]]
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 READY_CACHE_S = 5.0
+CHECK_WITHIN_S = 3.0
+KEPT_HEADERS = ("Allow", "Retry-After")  # of errors: what a client acts upon
 
 log = structlog.get_logger(__name__)
 
@@ -61,14 +64,18 @@ class Readiness:
     async def answer(self) -> dict[str, bool]:
         """Each check by name. No check at all means the service is still starting."""
         if time.monotonic() - self._asked_at > READY_CACHE_S or not all(self._answer.values()):
-            self._answer = {name: await _ask(check) for name, check in [*self._checks.items()]}
+            checks = dict(self._checks)
+            answers = await asyncio.gather(*(_ask(check) for check in checks.values()))
+            self._answer = dict(zip(checks, answers, strict=True))
             self._asked_at = time.monotonic()
         return self._answer or {"started": False}
 
 
 async def _ask(check: Check) -> bool:
+    """An error, or no answer within `CHECK_WITHIN_S`, is a no."""
     try:
-        return await check()
+        async with asyncio.timeout(CHECK_WITHIN_S):
+            return await check()
     except Exception:
         return False
 
@@ -123,9 +130,12 @@ async def json_errors(request: web.Request, handler: Handler) -> web.StreamRespo
     except web.HTTPException as error:
         if error.status < 400:
             raise
-        return problem(
-            error.status, (error.reason or "error").lower().replace(" ", "_"), error.text
+        code = (error.reason or "error").lower().replace(" ", "_")
+        response = problem(error.status, code, error.text)
+        response.headers.update(
+            {name: error.headers[name] for name in KEPT_HEADERS if name in error.headers}
         )
+        return response
     except Exception as error:
         log.exception("request_failed", path=request.path, error=type(error).__name__)
         return problem(500, "internal_error", "see the service's log")
