@@ -196,6 +196,7 @@ class _Exchange:
         while (left := until - time.monotonic()) > 0:
             if not await self._batch.wait_for_more(min(channel.settings.quiet_window_s, left)):
                 break
+            self._keep_typing()
             state = await self._take_more(stored, state, rules)
         return state
 
@@ -301,8 +302,8 @@ class _Exchange:
             while not any(task.done() for task in tasks):
                 left = max(0.0, self._typing_again_at - time.monotonic())
                 await asyncio.wait(tasks, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-                if time.monotonic() >= self._typing_again_at and not asking.done():
-                    self._show("typing_on")
+                if not asking.done():
+                    self._keep_typing()
             return more is not None and not asking.done() and more.result()
         finally:
             if more is not None:
@@ -330,6 +331,10 @@ class _Exchange:
         if records:
             await self._handler.publisher.publish(*records)
         return bool(turn.text)
+
+    def _keep_typing(self) -> None:
+        if time.monotonic() >= self._typing_again_at:
+            self._show("typing_on")
 
     def _show(self, *actions: SenderAction) -> None:
         """Seen and typing: worth a try, never worth waiting for."""

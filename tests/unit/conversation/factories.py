@@ -3,6 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from hypothesis import settings
+
 from libs.common.events import (
     AnyRecord,
     Attachment,
@@ -32,6 +34,7 @@ PAGE, PSID = "100", "200"
 CONVERSATION = f"{PAGE}:{PSID}"
 APP = "4242"
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+PATIENTLY = settings(deadline=None)  # the machine may be busy
 IMAGE = Attachment(type="image", url="https://cdn.example.org/1.jpg", payload={"$odd.key": 1})
 
 

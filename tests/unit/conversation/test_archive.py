@@ -13,7 +13,7 @@ from services.conversation.domain import archive
 from services.conversation.domain.archive import DELIVERED_MIDS, Activity, Entry
 from services.conversation.history import HistoryKeeper
 from tests.unit.conversation import factories as make
-from tests.unit.conversation.factories import APP, CONVERSATION, PAGE, PSID, arrivals
+from tests.unit.conversation.factories import APP, CONVERSATION, PAGE, PATIENTLY, PSID, arrivals
 
 NOON_MS = int(make.NOON.timestamp() * 1000)
 
@@ -175,6 +175,7 @@ EVENTS = [
 ]
 
 
+@PATIENTLY
 @given(st.integers(0, len(EVENTS)), st.integers(0, len(EVENTS)))
 async def test_a_part_of_the_log_again_leaves_every_document_as_it_is(
     first: int, second: int
@@ -223,6 +224,7 @@ def test_activity_is_what_the_list_of_conversations_shows(
     assert archive.activity_of([event]) == activity
 
 
+@PATIENTLY
 @given(st.permutations([make.message(seconds=5), make.delivered(7), make.read(6), make.echo()]))
 def test_activity_does_not_depend_on_the_order(events: list[AnyRecord]) -> None:
     expected = Activity(PAGE, PSID, make.at(5), make.at(5), delivered_ms=7, read_ms=6)

@@ -283,6 +283,8 @@ async def test_a_turn_starts_over_twice_at_most_and_what_comes_then_is_the_next_
         world.write(make.message(f"more{asked}", f"more {asked}"))
         if asked <= consumer.MAX_RESTARTS:
             await forever()
+        for _ in range(20):  # time enough to be heard
+            await asyncio.sleep(0)
 
     world.on_ask = interrupted
     world.write(make.message("m1", "one"))

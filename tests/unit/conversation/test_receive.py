@@ -17,7 +17,7 @@ from services.conversation.domain.receive import (
 )
 from services.conversation.domain.state import Pending, State
 from tests.unit.conversation import factories as make
-from tests.unit.conversation.factories import arrivals, rules
+from tests.unit.conversation.factories import PATIENTLY, arrivals, rules
 
 DAY_S = 24 * 3600
 EVENTS: dict[str, AnyRecord] = {
@@ -164,6 +164,7 @@ messages = st.lists(st.tuples(st.integers(0, 30), st.integers(-50, 50)), max_siz
 )
 
 
+@PATIENTLY
 @given(messages, st.integers(0, 60))
 def test_copies_change_nothing_wherever_they_stand(events: list[Any], cut: int) -> None:
     log = arrivals(*events)
@@ -175,6 +176,7 @@ def test_copies_change_nothing_wherever_they_stand(events: list[Any], cut: int) 
     assert once.inbound_count == len({event.mid for event in events})
 
 
+@PATIENTLY
 @given(messages, st.integers(0, 60))
 def test_it_does_not_matter_how_the_log_is_cut_into_batches(events: list[Any], cut: int) -> None:
     log = arrivals(*events)
@@ -183,6 +185,7 @@ def test_it_does_not_matter_how_the_log_is_cut_into_batches(events: list[Any], c
     assert receive.receive(half, log[cut:], rules()) == whole
 
 
+@PATIENTLY
 @given(messages)
 def test_messages_keep_their_order(events: list[Any]) -> None:
     firsts = list(dict.fromkeys(event.mid for event in events))

@@ -14,7 +14,7 @@ from services.conversation.domain.receive import HISTORY_LINES
 from services.conversation.domain.state import State, Takeover, Turn
 from services.conversation.domain.turns import Answer
 from tests.unit.conversation import factories as make
-from tests.unit.conversation.factories import CONVERSATION, PAGE, PSID, arrivals, rules
+from tests.unit.conversation.factories import CONVERSATION, PAGE, PATIENTLY, PSID, arrivals, rules
 from tests.unit.conversation.world import ASSISTANT, CHANNEL
 
 HELLO = Answer("answer", "Hello!", model="small", input_tokens=3, output_tokens=2)
@@ -67,6 +67,7 @@ def test_what_waits_is_no_part_of_the_earlier_lines() -> None:
     assert [line.text for line in turns.earlier_lines(state, 1000)] == ["first", "Hello!"]
 
 
+@PATIENTLY
 @given(st.lists(st.text("aß😀", min_size=1, max_size=50), max_size=20), st.integers(0, 300))
 def test_earlier_lines_are_the_newest_that_fit(texts: list[str], budget: int) -> None:
     state = state_of(*[make.echo(f"e{n}", text=text) for n, text in enumerate(texts)])
