@@ -37,9 +37,9 @@ def simulator_url() -> str:
 
 async def take_pictures(url: str, images: Path) -> list[Path]:
     """Write a short conversation through the page, then show it as it looks at last."""
-    images.mkdir(parents=True, exist_ok=True)
     async with open_browser() as browser:
         address = await _converse(browser, url)
+        images.mkdir(parents=True, exist_ok=True)
         return [
             await _picture(browser, address, DESK, "light", images / "chat-light.png"),
             await _picture(browser, address, DESK, "dark", images / "chat-dark.png"),
