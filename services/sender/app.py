@@ -10,11 +10,12 @@ from libs.common.graph import open_graph
 from libs.common.kafka import BroadcastReader, KafkaPublisher, KeyedConsumer, open_publisher
 from libs.common.mongo import Database, open_database, ping
 from libs.common.service import Lifetime, Service
-from libs.common.topics import CHANNELS, COMMANDS
+from libs.common.topics import CHANNELS, COMMANDS, EVENTS
 from libs.common.web import Readiness, base_app, json_errors, require_service_token
 from services.sender.consumer import CommandHandler, order_key, wants
 from services.sender.desk import Desk
 from services.sender.draining import Drain
+from services.sender.echoes import Echoes
 from services.sender.graph_meta import GraphMeta
 from services.sender.pages import Pages
 from services.sender.settings import Settings
@@ -80,4 +81,7 @@ async def _open_desk(
     await stack.enter_async_context(
         BroadcastReader(settings.kafka, CHANNELS, lambda record: channel_changed(record.page_id))
     )
-    return Desk(store, channels, GraphMeta(graph, keys), publisher, pages, drain, settings.sending)
+    echoes = Echoes(settings.graph.facebook_app_id)
+    await stack.enter_async_context(BroadcastReader(settings.kafka, EVENTS, echoes.heard))
+    meta = GraphMeta(graph, keys)
+    return Desk(store, channels, meta, publisher, pages, drain, settings.sending, echoes=echoes)

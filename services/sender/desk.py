@@ -10,6 +10,7 @@ from libs.common.events import Record
 from services.sender.domain.claims import Claim, Expected
 from services.sender.domain.deliveries import Delivery
 from services.sender.draining import Drain
+from services.sender.echoes import Echoes
 from services.sender.memory import Memory
 from services.sender.meta import Meta
 from services.sender.pages import Pages
@@ -60,6 +61,7 @@ class Desk:
     settings: SendingSettings
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     memory: Memory = field(default_factory=Memory)
+    echoes: Echoes = field(default_factory=Echoes)
 
     def now(self) -> datetime:
         """The moment, in whole milliseconds: what MongoDB keeps, so that a copy read is equal."""

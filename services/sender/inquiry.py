@@ -1,8 +1,8 @@
-"""A part in doubt: read the thread back until it is clear what became of it.
+"""A part in doubt: look for its echo, and read the thread back, until it is clear what became of it.
 
-Never a blind second send. An early look is free, since finding it settles the matter; that it is
-*missing* counts only once the claim's request can no longer be on its way, and only when two
-healthy readings some time apart agree.
+Never a blind second send. An echo settles the matter at once. An early look at the thread is free,
+since finding the part settles it, too; that it is *missing* counts only once the claim's request
+can no longer be on its way, and only when two healthy readings some time apart agree.
 """
 
 from dataclasses import dataclass
@@ -68,16 +68,22 @@ class Inquiry:
         Raises:
             DrainingError: the service stops; the next one begins the inquiry anew.
         """
-        while True:
-            recorded = await self._desk.store.delivery(self._send_id)
-            if recorded is not None:
-                return recorded
-            began_at = self._desk.now()
-            evidence = await self._look()
-            if self._settles(evidence, began_at):
-                log.info("doubt_settled", send_id=self._send_id, outcome=type(evidence).__name__)
-                return evidence
-            await self._desk.drain.sleep(self._pause_s())
+        with self._desk.echoes.awaiting(self._send_id) as echoed:
+            while True:
+                recorded = await self._desk.store.delivery(self._send_id)
+                if recorded is not None:
+                    return recorded
+                began_at = self._desk.now()
+                evidence = self._echo() or await self._look()
+                if self._settles(evidence, began_at):
+                    kind = type(evidence).__name__
+                    log.info("doubt_settled", send_id=self._send_id, outcome=kind)
+                    return evidence
+                await self._desk.drain.wait_for(echoed, self._pause_s())
+
+    def _echo(self) -> Found | None:
+        mid = self._desk.echoes.mid_of(self._send_id)
+        return Found(mid, by="echo") if mid is not None else None
 
     async def _look(self) -> Evidence:
         channel = await self._desk.channels.channel(self._command.page_id)

@@ -263,7 +263,7 @@ class Part:
         DOUBTS.labels(type(found).__name__.lower()).inc()
         if isinstance(found, Found):
             how = await self._decided_at(doubt.since)
-            return await self._conclude(self._sent(found.mid, "found_by_read_back", how))
+            return await self._conclude(self._sent(found.mid, f"found_by_{found.by}", how))
         if isinstance(found, Absent) and self._attempts < MAX_ATTEMPTS:
             self._cleared = doubt.claim_id
             return Attempt(Exactly(doubt.claim_id))

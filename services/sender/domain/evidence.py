@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Literal
 
 CLOCK_TOLERANCE = timedelta(seconds=5)
 """How much earlier than our claim Meta's clock may say that the message was created."""
@@ -27,9 +28,10 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """It is there."""
+    """It is there. `by`: what told."""
 
     mid: str
+    by: Literal["read_back", "echo"] = "read_back"
 
 
 @dataclass(frozen=True, slots=True)

@@ -226,3 +226,30 @@ def test_two_senders_that_believe_to_own_a_command_send_it_once() -> None:
 
     assert world.accepted() == THREE_IDS
     assert len(world.outcomes()) == 3
+
+
+@pytest.mark.parametrize("reply", [TAKEN_UNSEEN, TAKEN_500, TAKEN_LATE])
+@pytest.mark.parametrize("delay_s", [0.0, 3.0, 30.0])
+def test_an_echo_settles_a_doubt_even_where_the_thread_cannot_be_read(
+    reply: Reply, delay_s: float
+) -> None:
+    async def story(world: World) -> None:
+        world.meta.script, world.meta.readable = [reply], False
+        world.meta.echo, world.meta.echo_delay_s = world.echoes.heard, delay_s
+        await world.deliver(send_text(THREE_PARTS))
+        assert (clock() - STARTED_AT).total_seconds() < 12 + delay_s
+
+    world = play(story)
+
+    assert world.accepted() == THREE_IDS
+    first = world.store.deliveries["c1:0"]
+    assert (first.state, first.mid, first.rule) == ("sent", "m_1", "found_by_echo")
+
+
+def test_an_echo_that_was_there_before_the_answer_got_lost_costs_no_reading() -> None:
+    async def story(world: World) -> None:
+        world.meta.script = [TAKEN_UNSEEN]
+        world.meta.echo = world.echoes.heard
+        await world.deliver(send_text())
+
+    assert play(story).meta.reads == 0

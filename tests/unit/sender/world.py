@@ -8,7 +8,14 @@ from typing import Any, Literal
 
 from libs.common.channels import Channel
 from libs.common.errors import TransientError
-from libs.common.events import MessageFailed, MessageHeld, MessageSent, Record, SendText
+from libs.common.events import (
+    MessageEchoed,
+    MessageFailed,
+    MessageHeld,
+    MessageSent,
+    Record,
+    SendText,
+)
 from services.sender.delivery import Courier
 from services.sender.desk import Desk
 from services.sender.domain.claims import After, Claim, Exactly, Expected, Sending
@@ -17,6 +24,7 @@ from services.sender.domain.evidence import Seen
 from services.sender.domain.outcome import MetaError, classify
 from services.sender.domain.window import Send
 from services.sender.draining import Drain
+from services.sender.echoes import Echoes
 from services.sender.meta import Answer, ThreadUnreadableError
 from services.sender.pages import Pages
 from services.sender.part import Source
@@ -24,6 +32,7 @@ from services.sender.settings import SendingSettings
 from services.sender.store import Fence, Snapshot
 
 PAGE, PSID = "100", "200"
+APP_ID = "1517776481860111"
 CONVERSATION = f"{PAGE}:{PSID}"
 STARTED_AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 CHANNEL = Channel(
@@ -205,6 +214,8 @@ class FakeMeta:
         self.posts: list[tuple[str, datetime]] = []
         self.accepted: list[Accepted] = []
         self.readable = True
+        self.echo: Callable[[MessageEchoed], None] = lambda _echo: None
+        self.echo_delay_s = 0.0
         self.shows_after_s = 0.0
         self.reads = 0
         self.actions: list[str] = []
@@ -243,6 +254,16 @@ class FakeMeta:
 
     def _accept(self, mid: str, send_id: str, text: str, tag: str | None, psid: str) -> None:
         self.accepted.append(Accepted(mid, send_id, text, clock(), tag, psid))
+        echo = MessageEchoed(
+            event_id=f"echo {mid}",
+            page_id=PAGE,
+            psid=psid,
+            occurred_at=clock(),
+            mid=mid,
+            app_id=APP_ID,
+            send_id=send_id,
+        )
+        asyncio.get_running_loop().call_later(self.echo_delay_s, lambda: self.echo(echo))
 
     async def thread(self, channel: Channel, psid: str) -> Sequence[Seen]:
         await self.points.reach("read thread")
@@ -310,6 +331,7 @@ class World:
         self.points.crash_at, self.points.passed = frozenset(crash_at), []
         self.drain = Drain()
         self.pages = Pages(300, self.drain)
+        self.echoes = Echoes(APP_ID)
         self.desk = Desk(
             self.store,
             self.channels,
@@ -319,6 +341,7 @@ class World:
             self.drain,
             SendingSettings(),
             clock,
+            echoes=self.echoes,
         )
         self.courier = Courier(self.desk)
 

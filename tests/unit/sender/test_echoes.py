@@ -1,0 +1,78 @@
+"""Which events are evidence of ours."""
+
+from typing import Any
+
+import pytest
+from prometheus_client import REGISTRY
+
+from libs.common.events import MessageEchoed, MessageRead
+from services.sender import echoes
+from services.sender.echoes import Echoes
+from tests.unit.sender.world import APP_ID, PAGE, PSID, STARTED_AT
+
+
+def echo(mid: str = "m_1", send_id: str | None = "c1:0", app_id: str | None = APP_ID) -> Any:  # noqa: ANN401
+    return MessageEchoed(
+        event_id=mid,
+        page_id=PAGE,
+        psid=PSID,
+        occurred_at=STARTED_AT,
+        mid=mid,
+        send_id=send_id,
+        app_id=app_id,
+    )
+
+
+def duplicates() -> float:
+    return REGISTRY.get_sample_value("assistant_duplicate_sends_total") or 0.0
+
+
+def test_our_own_echo_names_the_parts_message() -> None:
+    heard = Echoes(APP_ID)
+    heard.heard(echo())
+    assert heard.mid_of("c1:0") == "m_1"
+    assert heard.mid_of("c1:1") is None
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        echo(app_id="263902037430900"),
+        echo(app_id=None),
+        echo(send_id=None),
+        MessageRead(event_id="r", page_id=PAGE, psid=PSID, occurred_at=STARTED_AT, watermark_ms=1),
+    ],
+    ids=["the inbox", "no app", "no metadata", "another event"],
+)
+def test_what_others_say_is_no_evidence(other: Any) -> None:  # noqa: ANN401
+    heard = Echoes(APP_ID)
+    heard.heard(other)
+    assert heard.mid_of("c1:0") is None
+
+
+def test_two_messages_of_one_part_are_noticed_and_a_redelivered_echo_is_not() -> None:
+    heard, before = Echoes(APP_ID), duplicates()
+    heard.heard(echo())
+    heard.heard(echo())
+    assert duplicates() == before
+    heard.heard(echo("m_2"))
+    assert duplicates() == before + 1
+    assert heard.mid_of("c1:0") == "m_1"
+
+
+async def test_who_waits_is_told_at_once_whether_before_or_after() -> None:
+    heard = Echoes(APP_ID)
+    with heard.awaiting("c1:0") as first:
+        assert not first.is_set()
+        heard.heard(echo())
+        assert first.is_set()
+    with heard.awaiting("c1:0") as second:
+        assert second.is_set()
+
+
+def test_only_the_latest_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(echoes, "KEPT", 2)
+    heard = Echoes(APP_ID)
+    for number in range(3):
+        heard.heard(echo(f"m_{number}", f"c{number}:0"))
+    assert [heard.mid_of(f"c{number}:0") for number in range(3)] == [None, "m_1", "m_2"]
