@@ -1,4 +1,4 @@
-"""A part in doubt: look for its echo, and read the thread back, until it is clear what became of it.
+"""A part in doubt: its echo, and the thread read back, tell what became of it.
 
 Never a blind second send. An echo settles the matter at once. An early look at the thread is free,
 since finding the part settles it, too; that it is *missing* counts only once the claim's request
