@@ -133,6 +133,17 @@ async def test_a_document_that_others_made_first_can_be_saved(
     assert await store.load(CONVERSATION) == saved
 
 
+async def test_a_takeover_of_a_conversation_that_was_never_saved_counts(
+    store: ConversationStore, database: Database
+) -> None:
+    new = await store.load(CONVERSATION)
+    await take_over(database, 1, "human")
+    with pytest.raises(ConversationChangedError):
+        await store.save(new, ANSWERED)
+    now = await store.load(CONVERSATION)
+    assert (now.state, now.takeover.mode, now.version) == (State(), "human", 0)
+
+
 async def test_the_archive_makes_conversations_while_turns_are_saved(
     store: ConversationStore,
 ) -> None:
