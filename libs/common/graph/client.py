@@ -146,18 +146,13 @@ class GraphClient:
     ) -> SendResult:
         """Post one message, once. `payload` is the Send API's body."""
         call = _Call("messages", "POST", (page_id, "messages"), token, payload, page_id)
-        reply = await self._measured(call)
-        mid = parse_message_id(reply.document)
-        if mid is None:
-            raise OutcomeUnknownError("no message_id", http_status=reply.status, usage=reply.usage)
-        return SendResult(mid, reply.usage)
+        return await self._measured(call, _sent)
 
     async def send_action(self, page_id: str, token: str, psid: str, action: SenderAction) -> None:
         """Show the person one sign."""
         params = {"recipient": {"id": psid}, "sender_action": action}
-        await self._measured(
-            _Call("actions", "POST", (page_id, "messages"), token, params, page_id)
-        )
+        call = _Call("actions", "POST", (page_id, "messages"), token, params, page_id)
+        await self._measured(call, lambda _reply: None)
 
     async def read_thread(self, page_id: str, token: str, psid: str) -> tuple[ThreadMessage, ...]:
         """The newest twenty messages of a thread, or all if there are fewer; the newest first.
@@ -167,31 +162,21 @@ class GraphClient:
         """
         fields = f"messages.limit({THREAD_LENGTH}){{id,message,from,created_time}}"
         params = {"platform": "messenger", "user_id": psid, "fields": fields}
-        reply = await self._measured(
-            _Call("conversations", "GET", (page_id, "conversations"), token, params, page_id)
-        )
-        answer = _validated(CONVERSATIONS, reply)
-        if not answer.data:
-            if answer.paging.next:  # Graph hides what it filters, and goes on
-                raise OutcomeUnknownError("incomplete reading", http_status=reply.status)
-            return ()
-        messages = answer.data[0].messages
-        if messages.paging.next and len(messages.data) < THREAD_LENGTH:
-            raise OutcomeUnknownError("incomplete reading", http_status=reply.status)
-        return messages.data[:THREAD_LENGTH]
+        call = _Call("conversations", "GET", (page_id, "conversations"), token, params, page_id)
+        return await self._measured(call, _thread)
 
     async def person_profile(self, token: str, psid: str) -> Profile:
         """Names and picture; all empty if the app may not see them."""
         params = {"fields": "first_name,last_name,name,profile_pic"}
-        reply = await self._measured(_Call("profile", "GET", (psid,), token, params))
-        return _validated(PROFILE, reply)
+        call = _Call("profile", "GET", (psid,), token, params)
+        return await self._measured(call, lambda reply: _validated(PROFILE, reply))
 
-    async def _measured(self, call: _Call) -> _Reply:
-        """Count and time one call."""
+    async def _measured(self, call: _Call, parse: Callable[[_Reply], T]) -> T:
+        """Count and time one call, what its answer is worth included."""
         started_at = time.perf_counter()
         outcome = "cancelled"
         try:
-            reply = await self._within_deadline(call)
+            result = parse(await self._within_deadline(call))
             outcome = "ok"
         except (GraphError, NotSentError, OutcomeUnknownError) as error:
             outcome = _outcome_of(error)
@@ -199,7 +184,7 @@ class GraphClient:
         finally:
             CALLS.labels(call.endpoint, outcome).inc()
             CALL_SECONDS.labels(call.endpoint).observe(time.perf_counter() - started_at)
-        return reply
+        return result
 
     async def _within_deadline(self, call: _Call) -> _Reply:
         """Errors are raised `from None`: aiohttp's name the address, which holds the proof."""
@@ -279,6 +264,24 @@ def _judged(
             usage=usage,
         )
     return _Reply(response.status, document, usage)
+
+
+def _sent(reply: _Reply) -> SendResult:
+    mid = parse_message_id(reply.document)
+    if mid is None:
+        raise OutcomeUnknownError("no message_id", http_status=reply.status, usage=reply.usage)
+    return SendResult(mid, reply.usage)
+
+
+def _thread(reply: _Reply) -> tuple[ThreadMessage, ...]:
+    """Graph leaves out what it hides, and says only by `next` that there is more."""
+    answer = _validated(CONVERSATIONS, reply)
+    messages = answer.data[0].messages if answer.data else None
+    more = messages.paging.next if messages is not None else answer.paging.next
+    found = messages.data if messages is not None else ()
+    if more and len(found) < THREAD_LENGTH:
+        raise OutcomeUnknownError("incomplete reading", http_status=reply.status)
+    return found[:THREAD_LENGTH]
 
 
 def _retry_after_s(response: aiohttp.ClientResponse, usage: Usage | None) -> float | None:

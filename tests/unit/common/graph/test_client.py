@@ -450,7 +450,7 @@ async def test_calls_are_counted_by_outcome_and_timed() -> None:
         "limited": refuses(613),
         "token": refuses(190),
         "unsure": refuses(1),
-        "unknown": says_text("", 502),
+        "unknown": says({"recipient_id": PSID}),
     }
     async with answering(says({})) as (server, graph):
         for outcome, answer in expected.items():
