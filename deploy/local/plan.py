@@ -159,7 +159,8 @@ def _service(spec: ServiceSpec, options: Options, shared: Mapping[str, str]) -> 
     return Component(
         name=spec.name,
         command=(sys.executable, "-m", spec.module),
-        environment={**shared, "HTTP_PORT": str(port)},
+        # known to Kafka by name, so that one that was killed goes on at once when it is back
+        environment={**shared, "HTTP_PORT": str(port), "KAFKA_INSTANCE_ID": spec.name},
         port=port,
         ready=partial(probes.answers_ok, f"http://{HOST}:{port}/readyz"),
         stage=spec.stage,

@@ -1,0 +1,122 @@
+"""The simulator's control API as a Python client, for whoever scripts a conversation.
+
+It speaks HTTP and nothing else, and holds no knowledge of the services.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import aiohttp
+
+Thread = dict[str, Any]
+Call = dict[str, Any]
+POLL_S = 0.05
+
+
+class SimulatorError(Exception):
+    """The simulator refused a request, or what was waited for did not come in time."""
+
+
+class Simulator:
+    """One simulator, over a session that the caller opens and closes."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+        self._session = session
+        self.url = url.rstrip("/")
+
+    async def pages(self) -> list[dict[str, Any]]:
+        """Every Page: `id`, `name`, `access_token`."""
+        return list((await self._call("GET", "/pages"))["pages"])
+
+    async def add_page(self, name: str) -> dict[str, Any]:
+        return await self._call("POST", "/pages", {"name": name})
+
+    async def add_person(self, page: str, first_name: str, last_name: str) -> str:
+        """A new person; their page-scoped id."""
+        body = {"first_name": first_name, "last_name": last_name}
+        return str((await self._call("POST", f"/pages/{page}/people", body))["psid"])
+
+    async def write(self, page: str, psid: str, text: str | None = None, **more: Any) -> str:  # noqa: ANN401
+        """The person writes, or sends `attachments=[{"type": "image", …}]`; the message's id."""
+        body = {"psid": psid, **more} | ({"text": text} if text is not None else {})
+        return str((await self._call("POST", f"/pages/{page}/messages", body))["mid"])
+
+    async def tap(self, page: str, psid: str, payload: str, title: str) -> None:
+        body = {"psid": psid, "payload": payload, "title": title}
+        await self._call("POST", f"/pages/{page}/postbacks", body)
+
+    async def read(self, page: str, psid: str) -> None:
+        """The person opens the thread."""
+        await self._call("POST", f"/pages/{page}/reads", {"psid": psid})
+
+    async def write_in_inbox(self, page: str, psid: str, text: str) -> None:
+        """Somebody answers in Meta's own inbox."""
+        await self._call("POST", f"/pages/{page}/inbox-messages", {"psid": psid, "text": text})
+
+    async def webhook(self, page: str, body: bytes) -> dict[str, Any]:
+        """Any body, signed and posted as it is; what the receiver answered."""
+        return await self._call("POST", f"/pages/{page}/webhooks", body)
+
+    async def thread(self, page: str, psid: str) -> Thread:
+        return await self._call("GET", f"/pages/{page}/threads/{psid}")
+
+    async def calls(self, page: str) -> list[Call]:
+        """Every call to the Graph API for this Page, in order, with its outcome."""
+        return list((await self._call("GET", f"/calls?page={page}"))["calls"])
+
+    async def behave(self, page: str, **behaviour: Any) -> None:  # noqa: ANN401
+        await self._call("PUT", f"/pages/{page}/behaviour", behaviour)
+
+    async def set_token(self, page: str, state: str) -> None:
+        await self._call("PUT", f"/pages/{page}/token", {"state": state})
+
+    async def add_fault(self, **fault: Any) -> None:  # noqa: ANN401
+        await self._call("POST", "/faults", fault)
+
+    async def clear_faults(self) -> None:
+        await self._call("DELETE", "/faults")
+
+    async def set_model(self, **answer: Any) -> None:  # noqa: ANN401
+        await self._call("PUT", "/model", answer)
+
+    async def wait_for_answers(
+        self, page: str, psid: str, count: int = 1, within_s: float = 15.0
+    ) -> list[dict[str, Any]]:
+        """The Page's messages in a thread, as soon as there are `count` of them."""
+        thread = await self.wait_for_thread(
+            page, psid, lambda found: len(answers_in(found)) >= count, within_s
+        )
+        return answers_in(thread)
+
+    async def wait_for_thread(
+        self, page: str, psid: str, wanted: Callable[[Thread], bool], within_s: float = 15.0
+    ) -> Thread:
+        """The thread, as soon as it is as wanted.
+
+        Raises:
+            SimulatorError: it is not, in time.
+        """
+        try:
+            async with asyncio.timeout(within_s):
+                while not wanted(thread := await self.thread(page, psid)):
+                    await asyncio.sleep(POLL_S)
+        except TimeoutError:
+            raise SimulatorError(f"not within {within_s:g} s") from None
+        return thread
+
+    async def _call(
+        self, method: str, path: str, body: Mapping[str, Any] | bytes | None = None
+    ) -> dict[str, Any]:
+        sent: dict[str, Any] = {"data": body} if isinstance(body, bytes) else {"json": body}
+        url = f"{self.url}/simulator/api{path}"
+        async with self._session.request(method, url, **sent) as response:
+            if response.status >= 400:
+                raise SimulatorError(f"{method} {path}: {response.status} {await response.text()}")
+            answer: dict[str, Any] = await response.json() if response.status != 204 else {}
+            return answer
+
+
+def answers_in(thread: Thread) -> list[dict[str, Any]]:
+    """What the Page wrote, in order."""
+    return [message for message in thread["messages"] if message["from"] == "page"]
