@@ -183,19 +183,19 @@ def _operations() -> Json:
         for topic in ALL_RECORDS:
             types = [_type_of(model) for model in models if _topic_of(model) == topic]
             if types:
-                operations[f"{service}.{_TOPICS[topic][0]}"] = _sending(service, topic, types)
-    operations["anyConsumer.deadLetters"] = _sending("consumers", DEAD_LETTERS, ["dead.letter"])
+                what = f"What the {service} service publishes on {topic}."
+                operations[f"{service}.{_TOPICS[topic][0]}"] = _sending(what, topic, types)
+    what = f"What any service that consumes may put on {DEAD_LETTERS}."
+    operations["anyConsumer.deadLetters"] = _sending(what, DEAD_LETTERS, ["dead.letter"])
     return operations
 
 
-def _sending(service: str, topic: str, types: Iterable[str]) -> Json:
+def _sending(summary: str, topic: str, types: Iterable[str]) -> Json:
     channel = f"#/channels/{_TOPICS[topic][0]}"
     return {
         "action": "send",
         "channel": {"$ref": channel},
-        "summary": f"What the {service} service publishes on {topic}."
-        if service != "consumers"
-        else f"What every consuming service may put on {topic}.",
+        "summary": summary,
         "messages": [{"$ref": f"{channel}/messages/{each}"} for each in types],
     }
 

@@ -3,7 +3,6 @@
 from libs.common.graph.answers import Profile, ThreadMessage
 from libs.common.graph.client import (
     GraphClient,
-    SenderAction,
     SendResult,
     UsageHook,
     open_graph,
@@ -41,7 +40,6 @@ __all__ = [
     "Profile",
     "RateLimitedError",
     "SendResult",
-    "SenderAction",
     "ThreadControlError",
     "ThreadMessage",
     "TokenRejectedError",

@@ -5,11 +5,12 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from pydantic_core import from_json
 
+from libs.common.events import UtcDatetime
 from libs.common.graph.errors import ErrorBody
 
 MESSAGE_LENGTH = 500  # of Meta's own error text
@@ -18,11 +19,9 @@ _TRACE = re.compile(r"[\w+/=-]{1,64}", re.ASCII)
 
 
 class Answer(BaseModel):
+    """Frozen, and deaf to what was not asked for."""
+
     model_config = ConfigDict(frozen=True, extra="ignore", populate_by_name=True)
-
-
-def _to_utc(moment: datetime) -> datetime:
-    return moment.astimezone(UTC)
 
 
 class _From(Answer):
@@ -35,7 +34,7 @@ class ThreadMessage(Answer):
     mid: str = Field(alias="id", min_length=1)
     sender: _From = Field(alias="from")
     text: str = Field("", alias="message")
-    created_at: Annotated[AwareDatetime, AfterValidator(_to_utc)] = Field(alias="created_time")
+    created_at: UtcDatetime = Field(alias="created_time")
 
     @property
     def from_id(self) -> str:

@@ -22,6 +22,7 @@ from prometheus_client import Counter, Histogram
 from pydantic import TypeAdapter, ValidationError
 from yarl import URL
 
+from libs.common.events import SenderAction
 from libs.common.graph.answers import (
     CONVERSATIONS,
     LONGEST_WAIT_S,
@@ -67,7 +68,6 @@ CALL_SECONDS = Histogram(
     buckets=(0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
 
-SenderAction = Literal["mark_seen", "typing_on", "typing_off"]
 UsageHook = Callable[[str, Usage], None]
 """Told the page id and what its latest answer said about usage; whatever it raises is logged."""
 
