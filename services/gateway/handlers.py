@@ -11,13 +11,13 @@ import structlog
 from aiohttp import web
 from prometheus_client import Counter, Histogram
 
-from libs.common.errors import TransientError
+from libs.common.errors import PermanentError, TransientError
 from libs.common.events import Record, UnknownReceived
 from libs.common.web import Late
 from services.gateway.bodies import RefusedError, read_body
 from services.gateway.domain.payload import MalformedPayloadError, parse
 from services.gateway.domain.signature import is_valid_signature
-from services.gateway.domain.splitting import to_events, within_limit
+from services.gateway.domain.splitting import SMALL_RECORD_BYTES, to_events, within_limit
 from services.gateway.settings import Settings
 from services.gateway.sparingly import Sparingly
 
@@ -124,10 +124,16 @@ def _signature(request: web.Request) -> str | None:
 async def publish(app: web.Application, records: list[Record]) -> None:
     """Put records on the log, all of them or 503: then Meta tries again, and readers dedupe.
 
-    The publisher gives up within `GATEWAY_PUBLISH_TIMEOUT_S`; a second clock here would only cost.
+    What a Kafka with tighter limits than ours refuses for good goes as its beginning: repeated, it
+    would be refused for an hour, and then cost the subscription. The publisher gives up within
+    `GATEWAY_PUBLISH_TIMEOUT_S`; a second clock here would only cost.
     """
     try:
-        await app[PUBLISHER].get().publish(*records)
+        publisher = app[PUBLISHER].get()
+        try:
+            await publisher.publish(*records)
+        except PermanentError:
+            await publisher.publish(*within_limit(records, SMALL_RECORD_BYTES))
     except (TransientError, TimeoutError, web.HTTPServiceUnavailable):
         raise RefusedError("unavailable", 503, "the log is not reachable, try again") from None
 

@@ -23,7 +23,10 @@ NO_PAGE = "unknown"
 MAX_RECORD_BYTES = 700_000
 """Kafka takes 1 MiB at most, with key, headers and framing; larger would be refused for ever."""
 
-_KEPT_OF_TOO_LARGE = 200_000
+SMALL_RECORD_BYTES = 60_000
+"""What any Kafka takes, however tightly its limits were set."""
+
+_KEPT_SHARE = 0.25  # of the limit: what is kept is quoted once more, which may double it
 _KIND_CHARACTERS = 100
 _ABOUT_THE_ELEMENT = frozenset({"sender", "recipient", "timestamp"})
 _PAGE_MAY_SEND = frozenset({"message", *(kind for kind in KINDS if kind.endswith("_control"))})
@@ -47,15 +50,15 @@ def to_events(payload: object, received_at: datetime) -> list[Record]:
     return [record for entry in entries for record in _of_entry(entry, received_at)]
 
 
-def within_limit(records: list[Record]) -> list[Record]:
-    """The same records; one too large for Kafka is replaced by its beginning."""
+def within_limit(records: list[Record], max_bytes: int = MAX_RECORD_BYTES) -> list[Record]:
+    """The same records; one larger than `max_bytes` is replaced by its beginning."""
     return [
-        _cut(record) if len(encode(record)) > MAX_RECORD_BYTES else record for record in records
+        _cut(record, max_bytes) if len(encode(record)) > max_bytes else record for record in records
     ]
 
 
-def _cut(record: Record) -> Record:
-    kept = encode(record)[:_KEPT_OF_TOO_LARGE].decode("utf-8", "ignore")
+def _cut(record: Record, max_bytes: int) -> Record:
+    kept = encode(record)[: int(max_bytes * _KEPT_SHARE)].decode("utf-8", "ignore")
     return UnknownReceived(
         event_id=derived_id("too_large", record.event_id),
         page_id=record.page_id,

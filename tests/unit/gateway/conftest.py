@@ -7,7 +7,8 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from libs.common.errors import TransientError
-from libs.common.events import Record
+from libs.common.events import Record, encode
+from libs.common.kafka import UnpublishableError
 from libs.common.settings import HttpSettings, KafkaSettings, RuntimeSettings
 from libs.common.web import Readiness
 from services.gateway.app import create_app
@@ -24,6 +25,7 @@ class FakePublisher:
     def __init__(self) -> None:
         self.calls: list[list[Record]] = []
         self.error: Exception | None = None
+        self.largest = 1 << 20
         self.begun = 0
         self.lets_go = asyncio.Event()
         self.lets_go.set()
@@ -33,6 +35,8 @@ class FakePublisher:
         await self.lets_go.wait()
         if self.error is not None:
             raise self.error
+        if max(len(encode(record)) for record in records) > self.largest:
+            raise UnpublishableError
         self.calls.append([*records])
 
     @property

@@ -261,6 +261,17 @@ async def test_a_huge_event_is_kept_within_what_kafka_takes(
     assert (record.type, getattr(record, "reason", None)) == ("unknown.received", "too_large")
 
 
+async def test_what_a_tighter_kafka_refuses_for_good_is_kept_as_its_beginning(
+    gateway: Gateway, publisher: FakePublisher
+) -> None:
+    publisher.largest = 65_536
+    body = encode(webhook(message("m_1"), message("m_2", text="\\" * 80_000)))
+    assert (await post(gateway, body))[0] == 200
+    whole, cut = publisher.records
+    assert whole.type == "message.received"
+    assert (cut.type, getattr(cut, "reason", None)) == ("unknown.received", "too_large")
+
+
 # --- the log is away
 
 
