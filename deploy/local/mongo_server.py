@@ -24,6 +24,7 @@ JAVA_OPTIONS = (
     "-Xms64m",
     "-Xmx384m",
     "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",  # quick code at once, as for Kafka
     "-XX:+ExitOnOutOfMemoryError",
     "-Xrs",  # signals are Python's
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
