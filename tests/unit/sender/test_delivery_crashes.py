@@ -186,13 +186,17 @@ def test_whatever_happens_no_part_is_taken_twice_none_is_lost_and_order_is_kept(
 @given(
     script=st.lists(st.sampled_from([OK, TAKEN_UNSEEN, LOST, TAKEN_500, LIMITED]), max_size=4),
     crashes=st.lists(st.integers(0, 40), max_size=4),
+    echo_delay_s=st.sampled_from([None, 0.0, 1.0, 30.0]),
 )
 def test_without_a_readable_thread_nothing_is_taken_twice_and_every_part_has_an_end(
-    script: list[Reply], crashes: list[int]
+    script: list[Reply], crashes: list[int], echo_delay_s: float | None
 ) -> None:
     async def story() -> World:
         world = a_world()
         world.meta.script, world.meta.readable = list(script), False
+        if echo_delay_s is not None:
+            world.meta.echo_delay_s = echo_delay_s
+            world.meta.echo = lambda echo: world.echoes.heard(echo)  # of whoever runs by then
         await run_until_done(world, crashes)
         return world
 
