@@ -11,8 +11,9 @@ import logging
 import re
 import secrets
 import sys
+import time
 import traceback
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any
 
 import structlog
@@ -45,6 +46,7 @@ _QUOTABLE: tuple[type[Exception], ...] = (
     RuntimeError,
     TypeError,
 )
+_MOST_REMEMBERED = 1000  # messages; beyond that they are forgotten, and may be said again
 _LONGEST_CHAIN = 8
 _HASH_KEY = secrets.token_bytes(16)  # replaced by configure(): the same in every service
 
@@ -86,9 +88,35 @@ def configure(
             foreign_pre_chain=shared,
         )
     )
+    handler.addFilter(Seldom())
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)  # libraries speak only when something is wrong
+
+
+class Seldom(logging.Filter):
+    """Lets a library say the same thing once in ten seconds: aiokafka says it a hundred times a
+    second for as long as Kafka is away. The next time, how often it was said stands behind it."""
+
+    def __init__(self, every_s: float = 10.0, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._every_s = every_s
+        self._clock = clock
+        self._said: dict[tuple[str, str], tuple[float, int]] = {}  # until when quiet, how often
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        key = (record.name, str(record.msg))
+        quiet_until, unsaid = self._said.get(key, (float("-inf"), 0))
+        now = self._clock()
+        if now < quiet_until:
+            self._said[key] = (quiet_until, unsaid + 1)
+            return False
+        if len(self._said) >= _MOST_REMEMBERED:
+            self._said.clear()
+        self._said[key] = (now + self._every_s, 0)
+        if unsaid:
+            record.msg, record.args = f"{record.getMessage()} ({unsaid} more like it before)", ()
+        return True
 
 
 class _Name:

@@ -12,7 +12,7 @@ import structlog
 from pydantic import BaseModel, ValidationError
 
 from libs.common.errors import TransientError
-from libs.common.logging import configure, keep_allowed, person_hash, tell_exception
+from libs.common.logging import Seldom, configure, keep_allowed, person_hash, tell_exception
 
 PSID = "7391028401"
 TOKEN = "EAAGm0PX4ZCpsBAKZBtest"
@@ -198,3 +198,31 @@ def test_level_is_obeyed_and_a_console_gets_readable_lines(
     (line,) = lines.getvalue().splitlines()
     assert "loud" in line
     assert not line.startswith("{")
+
+
+def said(text: str, *args: object) -> logging.LogRecord:
+    return logging.LogRecord("library", logging.ERROR, "file.py", 1, text, args, None)
+
+
+def test_a_library_that_repeats_itself_is_heard_once_in_ten_seconds() -> None:
+    now = 100.0
+    seldom = Seldom(every_s=10, clock=lambda: now)
+    assert seldom.filter(said("no answer from %s", "a"))
+    assert not seldom.filter(said("no answer from %s", "b"))
+    assert seldom.filter(said("something else"))
+    now = 109.9
+    assert not seldom.filter(said("no answer from %s", "c"))
+    now = 110.0
+    again = said("no answer from %s", "d")
+    assert seldom.filter(again)
+    assert again.getMessage() == "no answer from d (2 more like it before)"
+    now = 125.0
+    later = said("no answer from %s", "e")
+    assert seldom.filter(later)
+    assert later.getMessage() == "no answer from e"
+
+
+def test_what_libraries_repeat_is_written_seldom(lines: io.StringIO) -> None:
+    for number in range(50):
+        logging.getLogger("aiokafka").error("Unable connect to %s", number)
+    assert only_line(lines)["event"] == "Unable connect to 0"
