@@ -10,6 +10,7 @@ import os
 import re
 import sys
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,19 @@ IMAGES = Path(__file__).parents[2] / "docs" / "images"
 ANSWER_WITHIN_MS = 60_000
 ANOTHER_PART_WITHIN_MS = 1500
 SIMULATOR_PORT = 8090
-DESK = {"width": 1280, "height": 800}
-PHONE = {"width": 390, "height": 844}
+DESK = {"width": 1180, "height": 680}
+PHONE = {"width": 390, "height": 760}
+SHARPNESS = 1.75  # pixels a point: as sharp as a page shows it, and still a small file
 NAMES = (("Lena", "Moreau"), ("Tariq", "Haddad"), ("Ines", "Silva"), ("Oskar", "Lind"))
-QUESTIONS = (
-    "Hi! When are you open on Saturday?",
-    "Do you have gluten-free bread?",
+TALK = (  # what is written in one go is answered once
+    ("Hi! Are you open on Sunday?",),
+    (
+        "And I need a birthday cake for ten people 🎂",
+        "How early do I have to order it?",
+    ),
+    ("Thank you!",),
 )
+FROM_OTHERS = ("Can I pay by card?", "Do you have anything vegan?")
 
 
 def simulator_url() -> str:
@@ -53,18 +60,25 @@ async def _converse(browser: Browser, url: str) -> str:
     people_url = f"{url}/simulator/api/pages/{page_id}/people"
     there = (await asyncio.to_thread(_call, people_url))["people"]
     made = await asyncio.to_thread(_call, people_url, _somebody_new(there))
+    silent = [person["psid"] for person in there if "last_message" not in person]
+    for psid, question in zip(silent, FROM_OTHERS, strict=False):
+        await _talk(browser, f"{url}/#page={page_id}&person={psid}", ((question,),))
     address = f"{url}/#page={page_id}&person={made['psid']}"
+    await _talk(browser, address, TALK)
+    return address
+
+
+async def _talk(browser: Browser, address: str, talk: Sequence[Sequence[str]]) -> None:
+    """Write as the person at the address; each of the groups of lines is answered."""
     chat = await browser.new_page()
     await chat.goto(address)
-    await chat.get_by_role("button", name="Get Started", exact=True).click()
-    await _answered(chat)
-    for question in QUESTIONS:
-        await chat.get_by_role("textbox", name="Message", exact=True).fill(question)
-        await chat.keyboard.press("Enter")
-        await expect(chat.locator(".mine .bubble").last).to_have_text(question)
+    for lines in talk:
+        for line in lines:
+            await chat.get_by_role("textbox", name="Message", exact=True).fill(line)
+            await chat.keyboard.press("Enter")
+            await expect(chat.locator(".mine .bubble").last).to_have_text(line)
         await _answered(chat)
     await chat.close()
-    return address
 
 
 def _somebody_new(there: list[dict[str, Any]]) -> dict[str, str]:
@@ -93,7 +107,7 @@ async def _picture(
     context = await browser.new_context(
         viewport={"width": size["width"], "height": size["height"]},
         color_scheme="dark" if scheme == "dark" else "light",
-        device_scale_factor=2,
+        device_scale_factor=SHARPNESS,
         locale="en-GB",
         reduced_motion="reduce",
     )
