@@ -1,7 +1,8 @@
 """`python -m tests.bench.bare`: the least that could stand in for the gateway.
 
 One aiohttp handler with the same promises (signature over the raw bytes, JSON, every event on the
-log before the 200) and nothing else: no types, no deadlines, no metrics, no logs.
+log, with the headers that readers decide by, before the 200) and nothing else: no types, no
+deadlines, no metrics, no logs.
 """
 
 import hashlib
@@ -13,6 +14,7 @@ from collections.abc import AsyncIterator
 from aiohttp import web
 from aiokafka import AIOKafkaProducer
 
+from libs.common.kafka.publisher import MAX_BATCH_BYTES
 from libs.common.topics import EVENTS
 from tests.bench.processes import HOST
 from tests.bench.webhooks import PATH, SECRET
@@ -27,8 +29,16 @@ async def receive(request: web.Request) -> web.Response:
         raise web.HTTPForbidden
     for entry in json.loads(body)["entry"]:
         for event in entry["messaging"]:
-            key = f"{entry['id']}:{event['sender']['id']}".encode()
-            await request.app[PRODUCER].send_and_wait(EVENTS, body, key=key)
+            conversation = f"{entry['id']}:{event['sender']['id']}".encode()
+            headers = [
+                ("type", b"message.received"),
+                ("version", b"1.0"),
+                ("event_id", event["message"]["mid"].encode()),
+                ("conversation", conversation),
+            ]
+            await request.app[PRODUCER].send_and_wait(
+                EVENTS, body, key=conversation, headers=headers
+            )
     return web.Response(text="EVENT_RECEIVED")
 
 
@@ -42,6 +52,7 @@ async def producer(app: web.Application) -> AsyncIterator[None]:
         enable_idempotence=True,
         acks="all",
         linger_ms=0,
+        max_batch_size=MAX_BATCH_BYTES,
     ) as made:
         app[PRODUCER] = made
         yield

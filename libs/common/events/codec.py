@@ -127,7 +127,8 @@ def headers_of(record: Record, traceparent: str | None = None) -> list[tuple[str
 
 
 def encode(record: Record) -> bytes:
-    return record.model_dump_json(exclude_none=True).encode()
+    # the serializer behind `model_dump_json`, which would make text of it first
+    return record.__pydantic_serializer__.to_json(record, exclude_none=True)
 
 
 def is_readable(headers: Mapping[str, bytes]) -> bool:

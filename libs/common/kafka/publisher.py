@@ -9,11 +9,17 @@ with one `event_id`: readers dedupe.
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import cache
 from typing import NamedTuple, Protocol
 
 import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
+from aiokafka.errors import (
+    KafkaError,
+    KafkaTimeoutError,
+    MessageSizeTooLargeError,
+    RecordListTooLargeError,
+)
 from prometheus_client import Counter
 
 from libs.common.events import Record, encode, headers_of, key_of, topic_of
@@ -28,6 +34,9 @@ REQUEST_TIMEOUT_S = 10.0  # of one request; longer than any caller waits
 LONGEST_RECONNECT_PAUSE_S = 2.0
 MAX_SOON = 1000
 MAX_RECORD_BYTES = 2 * 1024 * 1024  # dead letters are as large as records, and a little more
+MAX_BATCH_BYTES = 512 * 1024
+"""Of one request to one partition, half of what Kafka takes. aiokafka's default of 16 KiB makes
+thousands of callers wait for one another where many records go to one partition: a busy Page."""
 
 PRODUCED = Counter(
     "assistant_kafka_records_produced_total",
@@ -115,7 +124,7 @@ class KafkaPublisher:
                 await _send(producer, messages)
         except (MessageSizeTooLargeError, RecordListTooLargeError) as error:
             raise UnpublishableError(type(error).__name__) from error
-        except TimeoutError:
+        except (TimeoutError, KafkaTimeoutError):
             _count(messages, "failed")
             if self._last_acknowledged_at < started:  # nobody's record went through meanwhile
                 self._give_up(producer, "timeout")
@@ -130,7 +139,7 @@ class KafkaPublisher:
     def publish_soon(self, record: Record) -> None:
         """Publish what is worth a try and not worth waiting for. Failures are only counted."""
         if self._producer is None or len(self._background) >= MAX_SOON:
-            PRODUCED.labels(topic_of(record), "dropped").inc()
+            _produced(topic_of(record), "dropped").inc()
             return
         self._in_background(self._try(record))
 
@@ -193,6 +202,7 @@ class KafkaPublisher:
             acks="all",
             enable_idempotence=True,
             linger_ms=0,
+            max_batch_size=MAX_BATCH_BYTES,
             max_request_size=MAX_RECORD_BYTES,
             request_timeout_ms=int(REQUEST_TIMEOUT_S * 1000),
         )
@@ -217,15 +227,10 @@ class KafkaPublisher:
 async def _send(producer: AIOKafkaProducer, messages: Sequence[Message]) -> None:
     """Hand over in order, then wait for all. Cancelling the wait does not take a record back."""
     futures = [
-        await producer.send(
-            message.topic, message.value, key=message.key, headers=list(message.headers)
-        )
+        await producer.send(message.topic, message.value, message.key, headers=message.headers)
         for message in messages
     ]
-    if len(futures) == 1:
-        await futures[0]
-    else:
-        await asyncio.gather(*futures)
+    await (futures[0] if len(futures) == 1 else asyncio.gather(*futures))
 
 
 async def _stop(producer: AIOKafkaProducer) -> None:
@@ -243,9 +248,12 @@ async def _stop(producer: AIOKafkaProducer) -> None:
             await producer.client.close()
 
 
+_produced = cache(PRODUCED.labels)  # finding a metric by its labels costs more than counting
+
+
 def _count(messages: Sequence[Message], outcome: str) -> None:
     for message in messages:
-        PRODUCED.labels(message.topic, outcome).inc()
+        _produced(message.topic, outcome).inc()
 
 
 def _now() -> float:
