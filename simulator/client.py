@@ -61,9 +61,18 @@ class Simulator:
     async def thread(self, page: str, psid: str) -> Thread:
         return await self._call("GET", f"/pages/{page}/threads/{psid}")
 
-    async def calls(self, page: str) -> list[Call]:
-        """Every call to the Graph API for this Page, in order, with its outcome."""
-        return list((await self._call("GET", f"/calls?page={page}"))["calls"])
+    async def calls(self, page: str, psid: str | None = None) -> list[Call]:
+        """Every call to the Graph API for this Page, or one person, in order, with its outcome."""
+        who = f"&psid={psid}" if psid is not None else ""
+        return list((await self._call("GET", f"/calls?page={page}{who}"))["calls"])
+
+    async def webhooks(self) -> dict[str, int]:
+        """How many webhooks are `pending`, were `posted`, `accepted`, or are `lost`."""
+        return await self._call("GET", "/webhooks")
+
+    async def behaviour(self, page: str) -> dict[str, Any]:
+        """How Meta treats the Page, as `behave` takes it."""
+        return await self._call("GET", f"/pages/{page}/behaviour")
 
     async def behave(self, page: str, **behaviour: Any) -> None:  # noqa: ANN401
         await self._call("PUT", f"/pages/{page}/behaviour", behaviour)

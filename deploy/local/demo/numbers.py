@@ -1,0 +1,241 @@
+"""What one message costs, counted by the services themselves."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from deploy.local.demo.counters import (
+    EVENTS,
+    GRAPH_CALLS,
+    PRODUCED,
+    ROUND_TRIPS,
+    Counts,
+)
+from deploy.local.demo.stage import Message, Person, Stage, StoryEndsError
+from deploy.local.demo.transcript import Table
+from libs.common.topics import COMMANDS
+from libs.common.topics import EVENTS as EVENTS_TOPIC
+
+ATTEMPTS = 3  # as long as somebody else writes meanwhile
+REPORTED_BACK = ("echoes", "delivery_receipts", "read_receipts")
+QUESTION = "How can I pay?"
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What was counted while one message was answered with one message, and nothing else came."""
+
+    counts: Counts
+
+    @property
+    def events(self) -> dict[str, int]:
+        """What Facebook told the gateway, by type."""
+        return self.counts.by("gateway", EVENTS, "type")
+
+    def produced(self, service: str, topic: str | None = None) -> int:
+        return self.counts.total(service, PRODUCED, **({"topic": topic} if topic else {}))
+
+    def round_trips(self, service: str, collection: str | None = None) -> int:
+        wanted = {"collection": collection} if collection else {}
+        return self.counts.total(service, ROUND_TRIPS, **wanted)
+
+    @property
+    def archive(self) -> int:
+        """Round trips of the archive, if Facebook reported nothing back.
+
+        Only the archive writes `messages`, and with each such write it moves the conversation's
+        moments forward: one write to `messages`, one to `conversations`.
+        """
+        return 2 * self.round_trips("conversation", "messages")
+
+    @property
+    def turn(self) -> int:
+        """Round trips of the turn itself, if Facebook reported nothing back."""
+        return self.round_trips("conversation") - self.archive
+
+    def graph_calls(self, endpoint: str) -> int:
+        return self.counts.total("sender", GRAPH_CALLS, endpoint=endpoint)
+
+
+async def numbers(stage: Stage) -> None:
+    """One message alone; one as it is in life; and the gateway's work since the story began."""
+    stage.transcript.scene("What one message costs")
+    hana = await stage.newcomer("Hana", "Kim")
+    await hana.says("Hello!")  # what happens only once in a conversation is over with this
+    await hana.hears()
+    stage.transcript.aside(
+        "The same question twice. First with Facebook's reports (the echo of our answer, the "
+        "receipt of its delivery) switched off, so that everything counted belongs to the message "
+        "itself; then with them, as in life."
+    )
+    async with reports_switched_off(stage):
+        alone = await _counted(stage, hana)
+    in_life = await _counted(stage, hana)
+    stage.transcript.table(_table(alone, in_life))
+    _explain(stage)
+    _check(stage, alone, in_life)
+
+
+@asynccontextmanager
+async def reports_switched_off(stage: Stage) -> AsyncIterator[None]:
+    """No echoes and receipts from this Page; afterwards as it was before."""
+    before = await stage.simulator.behaviour(stage.page)
+    off = {name: {"enabled": False} for name in REPORTED_BACK}
+    try:
+        await stage.simulator.behave(stage.page, **off)
+        yield
+    finally:
+        restored = {name: before[name] for name in REPORTED_BACK}
+        await stage.simulator.behave(stage.page, **restored)
+
+
+async def _counted(stage: Stage, person: Person) -> Costs:
+    """Ask once, and again if somebody else wrote meanwhile."""
+    for _ in range(ATTEMPTS):
+        before = await stage.at_rest()
+        await person.writes(QUESTION)
+        heard = await person.receives()
+        costs = Costs((await stage.at_rest()).since(before))
+        if _is_undisturbed(costs, heard):
+            person.tells(QUESTION)
+            person.shows(heard)
+            return costs
+    stage.transcript.check(
+        f"nobody else writes while we count (tried {ATTEMPTS} times)",
+        held=False,
+        expected="one message from a person, one from the Page",
+        seen=_spelled(costs.events),
+    )
+    raise StoryEndsError
+
+
+def _is_undisturbed(costs: Costs, heard: list[Message]) -> bool:
+    """Whether our message came alone, with no more reports than those of its one answer."""
+    events = costs.events
+    reports = {name: count for name, count in events.items() if name != "message.received"}
+    return (
+        events.get("message.received") == 1
+        and set(reports) <= {"message.echoed", "message.delivered", "message.read"}
+        and all(count == 1 for count in reports.values())
+        and len(heard) == 1
+    )
+
+
+def _table(alone: Costs, in_life: Costs) -> Table:
+    both = (alone, in_life)
+    events = _spelled(in_life.events)
+
+    def row(name: str, counted: list[int], meaning: str) -> tuple[str, tuple[int, ...], str]:
+        return name, tuple(counted), meaning
+
+    return Table(
+        ("alone", "with reports"),
+        (
+            row("gateway: events from Facebook", [sum(c.events.values()) for c in both], events),
+            row("gateway: records to Kafka", [c.produced("gateway") for c in both], "one an event"),
+            row("gateway: database", [c.round_trips("gateway") for c in both], "it has none"),
+            row(
+                "conversation: records to Kafka",
+                [c.produced("conversation") for c in both],
+                "seen + typing; the reply; “turn done”",
+            ),
+            row(
+                "conversation: database, conversations",
+                [c.round_trips("conversation", "conversations") for c in both],
+                "the turn, and the archive",
+            ),
+            row(
+                "conversation: database, messages",
+                [c.round_trips("conversation", "messages") for c in both],
+                "the archive",
+            ),
+            row("sender: records to Kafka", [c.produced("sender") for c in both], "“message sent”"),
+            row(
+                "sender: database, conversations",
+                [c.round_trips("sender", "conversations") for c in both],
+                "the right to send, taken",
+            ),
+            row(
+                "sender: database, deliveries",
+                [c.round_trips("sender", "deliveries") for c in both],
+                "what became of it, kept",
+            ),
+            row(
+                "sender: calls to Facebook, messages",
+                [c.graph_calls("messages") for c in both],
+                "the reply",
+            ),
+            row(
+                "sender: calls to Facebook, signs",
+                [c.graph_calls("actions") for c in both],
+                "seen, typing",
+            ),
+        ),
+    )
+
+
+def _explain(stage: Stage) -> None:
+    stage.transcript.aside(
+        "A round trip is one question to the database and its answer: what a message has to wait "
+        "for, and what grows with the number of messages. The archive (the consumer group "
+        "conversation-history) keeps the history for people to read. It works beside the turn, "
+        "which never waits for it, and in batches: under load, many messages share a round trip."
+    )
+    stage.transcript.aside(
+        "Reports are events too: the gateway puts each on the log, conversation notes in two round "
+        "trips that the echo is its own reply (it could be a person's, in Facebook's inbox), and "
+        "the archive keeps when the message was delivered. Nobody waits for any of that."
+    )
+
+
+def _check(stage: Stage, alone: Costs, in_life: Costs) -> None:
+    expect = stage.transcript.expect
+    told = sum(in_life.events.values())
+    expect(
+        f"gateway: exactly one record an event ({told} events, {told} records), and no database",
+        (told, told, 0),
+        (told, in_life.produced("gateway", EVENTS_TOPIC), in_life.round_trips("gateway")),
+    )
+    stage.transcript.check(
+        f"conversation: {alone.turn} round trips on the turn's path (load; save with the answer), "
+        f"beside {alone.archive} of the archive",
+        alone.turn <= 2,
+        expected="at most 2",
+        seen=f"{alone.turn} of {alone.round_trips('conversation')} in all",
+    )
+    expect(
+        "conversation: the reply and “turn done” go to Kafka together, the one write that the turn "
+        "waits for; it doesn't wait for seen + typing",
+        "2 commands, 1 event",
+        f"{alone.produced('conversation', COMMANDS)} commands, "
+        f"{alone.produced('conversation', EVENTS_TOPIC)} event",
+    )
+    expect(
+        "sender: 2 round trips and 1 call with a message to Facebook a part",
+        (2, 1),
+        (alone.round_trips("sender"), alone.graph_calls("messages")),
+    )
+
+
+def _spelled(events: dict[str, int]) -> str:
+    return ", ".join(
+        name.removeprefix("message.") if count == 1 else f"{count} {name.removeprefix('message.')}"
+        for name, count in events.items()
+    )
+
+
+async def whole_story(stage: Stage, before: Counts) -> None:
+    """The gateway's part, from the first line on. Others who write here don't change the rule."""
+    added = (await stage.at_rest()).since(before)
+    by_type = added.by("gateway", EVENTS, "type")
+    told = sum(by_type.values())
+    stage.transcript.aside(
+        "Since the story began, Facebook has told the gateway: "
+        + ", ".join(f"{count} {name}" for name, count in by_type.items())
+        + ". Copies of a webhook count as well: which of them are news, conversation finds out."
+    )
+    stage.transcript.expect(
+        f"gateway: {told} events in the whole story, {told} records on the log",
+        told,
+        added.total("gateway", PRODUCED, topic=EVENTS_TOPIC, outcome="acknowledged"),
+    )
