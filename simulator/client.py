@@ -108,7 +108,7 @@ class Simulator:
         """
         try:
             async with asyncio.timeout(within_s):
-                while not wanted(thread := await self.thread(page, psid)):
+                while not wanted(thread := await self.thread(page, psid)):  # noqa: ASYNC110
                     await asyncio.sleep(POLL_S)
         except TimeoutError:
             raise SimulatorError(f"not within {within_s:g} s") from None
