@@ -233,7 +233,7 @@ async def test_a_client_that_is_stuck_is_replaced_once(
         made.append(kind)
         return kind(**options)
 
-    monkeypatch.setattr("libs.common.kafka.consumer.AIOKafkaConsumer", make)
+    monkeypatch.setattr("libs.common.kafka.session.AIOKafkaConsumer", make)
     handled: list[bytes] = []
 
     async def handler(batch: KeyBatch) -> None:

@@ -2,7 +2,7 @@
 
 from libs.common.kafka.batch import KeyBatch
 from libs.common.kafka.broadcast import BroadcastReader
-from libs.common.kafka.consumer import KeyedConsumer, Times
+from libs.common.kafka.consumer import KeyedConsumer
 from libs.common.kafka.dead_letters import dead_letter
 from libs.common.kafka.engine import Limits
 from libs.common.kafka.errors import (
@@ -15,6 +15,7 @@ from libs.common.kafka.errors import (
 from libs.common.kafka.handling import Patience
 from libs.common.kafka.publisher import KafkaPublisher, Message, Publisher, open_publisher
 from libs.common.kafka.records import ConsumedRecord
+from libs.common.kafka.session import Times
 
 __all__ = [
     "BroadcastReader",
