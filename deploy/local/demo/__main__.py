@@ -26,12 +26,15 @@ PATIENCE_S = 20.0
 CALL_WITHIN_S = 10.0
 STORY_WITHIN_S = 300.0
 
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document instead, for programs.")]
 Patience = Annotated[
     float, typer.Option("--patience", min=1, help="Seconds to wait for an answer.")
 ]
 
 
+@app.command()
 def main(as_json: AsJson = False, patience: Patience = PATIENCE_S) -> None:
     """Play a whole story against the running stack, and check every line of it."""
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -93,4 +96,4 @@ async def _play(running: Running, transcript: Transcript, patience_s: float) -> 
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    app(prog_name="python -m deploy.local.demo")

@@ -48,9 +48,9 @@ class Printer:
         took = f"in {seconds:.0f} s"
         if transcript.held:
             self._write("\n" + self.styled(f"{checks} checks held, {took}.", GREEN, BOLD))
-            self._write(f"\n  write yourself   {running.urls['simulator']}/")
-            self._write(f"  look behind it   {running.logs}")
-            self._write("  stop it all      make down")
+            self._write(f"\n  chat yourself   open {running.urls['simulator']}/ in a browser")
+            self._write(f"  logs            {running.logs}")
+            self._write("  stop it all     make down")
             return
         self._write("\n" + self.styled(f"{failed} of {checks} checks failed, {took}.", RED, BOLD))
         for name in [check.name for check in transcript.failed]:

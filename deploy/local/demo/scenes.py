@@ -38,6 +38,10 @@ async def burst(stage: Stage) -> None:
     await ben.says("Hi there!")
     await ben.says("I need a cake for my mother's birthday, for ten people.")
     await ben.says("How far ahead do I have to order it?")
+    stage.transcript.aside(
+        "The assistant waits until the person has been quiet for a moment "
+        f"({ChannelSettings().quiet_window_s:g} s, a setting of the Page's channel)."
+    )
     heard = await ben.hears()
     stage.transcript.check(
         "the answer takes up all of them: it greets, and tells about cakes",

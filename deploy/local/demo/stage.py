@@ -88,6 +88,7 @@ class Person:
         self.tells(f"[taps “{title}”]")
 
     def tells(self, text: str, note: str = "") -> None:
+        """Put something that the person did into the transcript."""
         self._stage.transcript.line(Line("person", self.name, text, note))
 
     async def hears(self, count: int = 1) -> list[Message]:
@@ -97,7 +98,10 @@ class Person:
             StoryEndsError: they did not come in time; noted as a check that failed.
         """
         messages = await self.receives(count)
-        self.shows(messages)
+        asked_at = max(
+            said["at"] for said in (await self.thread())["messages"] if said["from"] == "person"
+        )
+        self.shows(messages, note=f"{(messages[0]['at'] - asked_at) / 1000:.1f} s later")
         return messages
 
     async def receives(self, count: int = 1) -> list[Message]:
@@ -110,17 +114,19 @@ class Person:
             )
         except SimulatorError:
             seen = len(answers_in(await self.thread())) - known
+            refused = await self._refused()
             stage.transcript.check(
                 f"{stage.page_name} answers within {stage.patience_s:g} s",
                 held=False,
                 expected=f"{count} message{'s' * (count != 1)}",
-                seen=f"{seen} message{'s' * (seen != 1)}",
+                seen=f"{seen} message{'s' * (seen != 1)}{refused and f', {refused}'}",
             )
             raise StoryEndsError from None
         self.answers = len(messages)
         return messages[known:]
 
     def shows(self, messages: list[Message], note: str = "") -> None:
+        """Put messages of the Page into the transcript."""
         for message in messages:
             line = Line("page", self._stage.page_name, message["text"] or "", note)
             self._stage.transcript.line(line)
@@ -140,6 +146,17 @@ class Person:
             for call in calls
             if call["endpoint"] == "messages" and call["outcome"] == "accepted"
         )
+
+    async def _refused(self) -> str:
+        """What Facebook did not take, and why; empty if there is nothing."""
+        calls = await self._stage.simulator.calls(self._stage.page, self.psid)
+        refused = Counter(
+            (call.get("error") or {}).get("message") or f"{call['endpoint']} {call['outcome']}"
+            for call in calls
+            if call["outcome"] != "accepted" or call.get("fault")
+        )
+        reasons = [f"{count} × {reason}" for reason, count in refused.items()]
+        return f"and Facebook's record says: {'; '.join(reasons)}" if reasons else ""
 
     async def signs(self) -> list[str]:
         """Everything the Page sent to this person, in order: seen, typing, messages."""

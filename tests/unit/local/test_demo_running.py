@@ -1,0 +1,57 @@
+"""Which stack is shown, and what is said where there is none."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from deploy.local.demo.running import Running
+from deploy.local.errors import StackError
+from deploy.local.state import StateFolder
+
+ALL = ("kafka", "mongo", "simulator", "gateway", "conversation", "sender")
+
+
+class Folder(StateFolder):
+    """A state folder whose supervisor is this process."""
+
+    def supervisor(self) -> int | None:
+        return 4711
+
+
+def folder(path: Path, phase: str = "ready", names: Sequence[str] = ALL) -> StateFolder:
+    components = {name: {"port": 9000 + number} for number, name in enumerate(names)}
+    status = {"pid": 4711, "phase": phase, "components": components}
+    (path / "stack.json").write_text(json.dumps(status), encoding="utf-8")
+    return Folder(path)
+
+
+def test_a_running_stack_is_found_at_the_ports_that_it_has(tmp_path: Path) -> None:
+    running = Running.find(folder(tmp_path))
+    assert running.urls["simulator"] == "http://127.0.0.1:9002"
+    assert running.logs == tmp_path / "logs"
+
+
+def test_without_a_stack_it_says_how_to_start_one(tmp_path: Path) -> None:
+    with pytest.raises(StackError, match="make up"):
+        Running.find(StateFolder(tmp_path))
+    with pytest.raises(StackError, match="make up"):
+        Running.find(folder(tmp_path, phase="starting"))
+
+
+def test_a_stack_without_a_service_is_no_stage(tmp_path: Path) -> None:
+    with pytest.raises(StackError, match="runs without gateway, sender"):
+        Running.find(folder(tmp_path, names=("simulator", "conversation")))
+
+
+def test_the_command_exits_with_1_where_there_is_no_stack(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from deploy.local.demo.__main__ import app
+
+    monkeypatch.setenv("STATE_DIR", str(tmp_path))
+    result = CliRunner().invoke(app, [])
+    assert result.exit_code == 1
+    assert "make up" in result.output
