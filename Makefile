@@ -11,7 +11,10 @@ ONLY ?=
 
 .PHONY: help
 help: ## What can be done here
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  \033[1m%-18s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "make TARGET, where each target sets up what it needs:"
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo "A second system beside the first: PORT_OFFSET=1000 STATE_DIR=.local/second make up"
+	@echo "A part of it: ONLY=kafka,mongo make up"
 
 .venv/.local: requirements/local.txt
 	@echo "Setting up the virtual environment: .venv (about a minute the first time)"
@@ -55,7 +58,7 @@ test: setup ## Everything: checks, unit, property, integration and end-to-end te
 	$(BIN)/python -m pytest tests --ignore tests/browser
 
 .PHONY: test-browser
-test-browser: setup ## The chat page in a real browser (needs Chromium; CHROMIUM names another one)
+test-browser: setup ## The chat page in a real browser (needs Chromium, or CHROMIUM=path)
 	$(BIN)/python -m pytest tests/browser
 
 .PHONY: lint
@@ -66,21 +69,22 @@ lint: setup
 	$(BIN)/lint-imports
 
 .PHONY: check
-check: lint ## All that needs no broker: format, lint, types, contracts, unit tests
+check: lint ## What needs no broker: format, lint, types, contracts, unit tests
 	$(BIN)/python -m pytest tests/unit
 
 .PHONY: bench
-bench: setup ## Measure: a table of ratios, and .local/bench.json
+bench: setup ## Measure: print a table of ratios, write .local/bench.json
 	@$(BIN)/python -m tests.bench
 
 .PHONY: screenshots
-screenshots: setup ## Docs' pictures of the chat page, from the running system (needs Chromium)
+screenshots: setup ## Take docs/images anew from the running system (needs Chromium)
 	@$(STACK) up --quiet
 	$(BIN)/python -m tests.browser.screenshots
 
 .PHONY: docs
-docs: setup ## Write what is generated: docs/asyncapi.yaml
+docs: setup ## Write what is generated: docs/asyncapi.yaml, the table in docs/configuration.md
 	$(BIN)/python -m libs.common.events.asyncapi docs/asyncapi.yaml
+	$(BIN)/python -m tests.unit.docs.variables docs/configuration.md
 
 .PHONY: requirements
 requirements: ## Write requirements/*.txt anew from pyproject.toml (needs uv)
