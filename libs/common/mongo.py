@@ -24,7 +24,7 @@ from pymongo.errors import (
     WTimeoutError,
 )
 
-from libs.common.errors import TransientError
+from libs.common.errors import PermanentError, TransientError
 from libs.common.settings import MongoSettings
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "MongoUnavailableError",
     "ReplaceOne",
     "ReturnDocument",
+    "StandInDatabaseError",
     "UpdateOne",
     "mongo_errors",
     "open_database",
@@ -63,6 +64,12 @@ class MongoUnavailableError(TransientError):
     """The database does not answer, or not in time; whether a write happened is unknown."""
 
     code = "mongo_unavailable"
+
+
+class StandInDatabaseError(PermanentError):
+    """A production service was pointed at the development stack's database."""
+
+    code = "stand_in_database"
 
 
 class _RoundTrips(monitoring.CommandListener):
@@ -93,8 +100,15 @@ def mongo_errors() -> Iterator[None]:
 
 
 @asynccontextmanager
-async def open_database(settings: MongoSettings, *, app_name: str) -> AsyncIterator[Database]:
-    """A database whose writes are acknowledged by a majority and whose times are aware UTC."""
+async def open_database(
+    settings: MongoSettings, *, app_name: str, production: bool = False
+) -> AsyncIterator[Database]:
+    """A database whose writes are acknowledged by a majority and whose times are aware UTC.
+
+    Raises:
+        MongoUnavailableError: it does not answer.
+        StandInDatabaseError: `production`, and it is the stand-in of the development stack.
+    """
     timeout_ms = int(settings.timeout_s * 1000)
     client: AsyncIOMotorClient[Document] = AsyncIOMotorClient(
         settings.uri.get_secret_value(),
@@ -112,7 +126,11 @@ async def open_database(settings: MongoSettings, *, app_name: str) -> AsyncItera
             settings.database, codec_options=CodecOptions(tz_aware=True, tzinfo=UTC)
         )
         with mongo_errors():
-            await client.admin.command("ping")
+            server = await client.admin.command("buildInfo")
+        if production and "gitVersion" not in server:  # every real server tells what it is made of
+            raise StandInDatabaseError(
+                "MONGODB_URI names the development stack's database: not with ENV=production"
+            )
         yield database
     finally:
         client.close()

@@ -175,7 +175,10 @@ def spare_collector() -> None:
 
 
 async def _open(service: Service, lifetime: Lifetime, stack: AsyncExitStack) -> bool:
-    """Open the resources, again and again while what they need is away. False: told to stop."""
+    """Open the resources, again and again while what they need is away.
+
+    False: told to stop, or what they need is there and wrong.
+    """
     pause_s = 0.5
     while not lifetime.ended:
         try:
@@ -185,6 +188,9 @@ async def _open(service: Service, lifetime: Lifetime, stack: AsyncExitStack) -> 
             with suppress(TimeoutError):
                 await asyncio.wait_for(lifetime.wait(), pause_s)
             pause_s = min(pause_s * 2, 5.0)
+        except PermanentError as error:
+            log.error("cannot_start", error=type(error).__name__, reason=str(error))
+            lifetime.end(error)
         else:
             return True
     return False

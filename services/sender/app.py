@@ -32,7 +32,13 @@ def create_service(settings: Settings) -> Service:
     @asynccontextmanager
     async def resources(lifetime: Lifetime) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            database = await stack.enter_async_context(open_database(settings.mongo, app_name=NAME))
+            database = await stack.enter_async_context(
+                open_database(
+                    settings.mongo,
+                    app_name=NAME,
+                    production=settings.runtime.env == "production",
+                )
+            )
             publisher = await stack.enter_async_context(
                 open_publisher(settings.kafka, client_id=NAME)
             )

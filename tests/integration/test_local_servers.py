@@ -13,6 +13,7 @@ from libs.common.mongo import (
     DuplicateKeyError,
     MongoUnavailableError,
     ReturnDocument,
+    StandInDatabaseError,
     UpdateOne,
     mongo_errors,
     open_database,
@@ -132,3 +133,12 @@ async def test_topic_of_a_test_has_the_partitions_it_asked_for(
     async with admin(kafka) as client:
         described = await client.describe_topics([topic, wide])
     assert {each["topic"]: len(each["partitions"]) for each in described} == {topic: 3, wide: 12}
+
+
+async def test_a_production_service_does_not_take_the_stand_in_for_a_database(
+    stack: LocalStack,
+) -> None:
+    settings = MongoSettings(uri=SecretStr(stack.environment["MONGODB_URI"]), timeout_s=30)
+    with pytest.raises(StandInDatabaseError, match="MONGODB_URI"):
+        async with open_database(settings, app_name="test", production=True):
+            pass

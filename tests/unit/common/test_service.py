@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 
 from libs.common import service as common_service
-from libs.common.errors import TransientError
+from libs.common.errors import PermanentError, TransientError
 from libs.common.service import Lifetime, Resources, Service, WorkerEndedError, serve
 from libs.common.settings import HttpSettings, RuntimeSettings
 from libs.common.web import Readiness, base_app
@@ -295,3 +295,18 @@ async def test_resources_that_never_close_do_not_hold_the_end_up(
     terminate()
     assert await task == 0
     assert story.lines[-1] == "database closed"
+
+
+async def test_resources_that_are_there_and_wrong_end_the_service_at_once(free_port: int) -> None:
+    attempts = 0
+
+    @asynccontextmanager
+    async def resources(_lifetime: Lifetime) -> AsyncIterator[None]:
+        nonlocal attempts
+        attempts += 1
+        raise PermanentError("the wrong database")
+        yield
+
+    async with asyncio.timeout(DEADLINE_S):
+        assert await Running(resources, free_port).serve() == 1
+    assert attempts == 1
