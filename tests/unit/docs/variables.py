@@ -29,28 +29,58 @@ ROOTS: dict[str, type[BaseSettings]] = {
 BEGIN = "<!-- variables: written by `make docs` -->"
 END = "<!-- end of variables -->"
 
-# where the code needs no description and a reader of the table does
+# Where the code's own description is too short for a reader who has only the table.
 MEANINGS = {
     "CONVERSATION_HISTORY_TOKENS": "how much of the session the model is shown, roughly",
+    "CONVERSATION_MAX_BURST_S": "how long a burst of messages is waited for at most",
     "CONVERSATION_MAX_TURNS_IN_FLIGHT": "conversations answered side by side",
     "CONVERSATION_MODEL_ATTEMPTS": "calls of the model for one answer",
+    "CONVERSATION_TURN_DEADLINE_S": "for all attempts at one answer together",
+    "ENCRYPTION_KEYS": "keys for stored tokens: `id:base64 of 32 bytes`, comma separated; the first encrypts",
     "ENV": "production: the gateway wants https in `PUBLIC_URL`; the local stack refuses to start",
-    "FACEBOOK_APP_ID": "decimal digits; tells our own echoes from those of others",
-    "GRAPH_API_URL": "Meta, or the simulator",
-    "GRAPH_API_VERSION": "as Meta writes it",
-    "HTTP_HOST": "where the service listens",
-    "HTTP_PORT": "where the service listens",
+    "FACEBOOK_APP_ID": "the app's id, decimal digits; tells our own echoes from those of others",
+    "FACEBOOK_APP_SECRET": "the app's secret: signs webhooks, and proves that our calls come from us",
+    "FACEBOOK_APP_SECRET_PREVIOUS": "accepted as well, while a new secret is rolled out",
+    "GATEWAY_BODY_TIMEOUT_S": "how long a body may take to be complete",
+    "GATEWAY_HEADER_TIMEOUT_S": "how long a header block may take to be complete",
+    "GATEWAY_IDLE_TIMEOUT_S": "how long a connection may rest between two requests",
+    "GATEWAY_MAX_BODY_BYTES": "the largest body; larger ones get 413",
+    "GATEWAY_MAX_CONNECTIONS": "open connections of one process",
+    "GATEWAY_PUBLISH_TIMEOUT_S": "how long Kafka may take; then Meta gets 503, which is promised within 3 s",
+    "GRAPH_API_URL": "address of Meta's Graph API, or of the simulator",
+    "GRAPH_API_VERSION": "its version, as Meta writes it",
+    "HTTP_HOST": "the address that the service listens on",
+    "HTTP_PORT": "the port that the service listens on",
+    "KAFKA_BOOTSTRAP_SERVERS": "`host:port`, comma separated",
+    "KAFKA_INSTANCE_ID": "static group membership: a restarted process goes on at once",
+    "KAFKA_PUBLISH_TIMEOUT_S": "how long Kafka may take to acknowledge; then publishing has failed",
     "KAFKA_SASL_MECHANISM": "with SASL only",
     "KAFKA_SASL_PASSWORD": "with SASL only",
     "KAFKA_SASL_USERNAME": "with SASL only",
     "KAFKA_SECURITY_PROTOCOL": "how Kafka is reached",
     "KAFKA_SESSION_TIMEOUT_S": "silence after which Kafka gives a consumer's partitions away",
+    "LLM_API_KEY": "needed by `anthropic`, and by `openai` without `LLM_BASE_URL`",
+    "LLM_BASE_URL": "address of a server with OpenAI's protocol; needed by `simulator`",
     "LLM_MAX_OUTPUT_TOKENS": "the longest answer the model may write",
-    "LLM_PROVIDER": "who answers; offline needs neither a key nor a network",
+    "LLM_MODEL": "as the provider names it; needed by `openai` and `anthropic`",
+    "LLM_PROVIDER": "who answers; `offline` needs neither a key nor a network",
+    "LLM_TIMEOUT_S": "how long one call of the model may take",
     "LOG_LEVEL": "the least important lines that are written",
     "MONGODB_DATABASE": "name of the database",
+    "MONGODB_TIMEOUT_S": "how long one operation may take",
     "MONGODB_URI": "address of the database, with its credentials",
+    "SENDER_ACTION_MAX_AGE_S": "typing and seen are not shown when they are older",
+    "SENDER_ACTION_TIMEOUT_S": "how long showing typing or seen may take: it delays what follows",
+    "SENDER_CLAIM_MARGIN_S": "by how much the clocks of two senders may differ",
+    "SENDER_EVIDENCE_GAP_S": "between two readings of a thread that do not show a part",
+    "SENDER_HOLD_AFTER_S": "how long there may be no evidence either way; then the part is held",
+    "SENDER_HTTP_TIMEOUT_S": "how long one call to the Graph API may take",
     "SENDER_MAX_CONVERSATIONS_IN_FLIGHT": "people served side by side",
+    "SENDER_TEXT_PER_S": "calls a second for each Page",
+    "SERVICE_TOKEN": "what callers of internal APIs send as `Authorization: Bearer …`",
+    "STATE_DIR": "folder of the simulator's world",
+    "WEBHOOK_TARGET_URL": "the gateway's webhook address",
+    "WEBHOOK_VERIFY_TOKEN": "what Meta sends to verify the address; the same as in the app's dashboard",
 }
 
 _SAYS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
@@ -93,7 +123,8 @@ def table() -> str:
             if len(variable.meaning) > len(known.meaning):
                 found[variable.name] = variable
     rows = [_row(found[name], readers[name]) for name in sorted(found)]
-    return "\n".join(["| Variable | Default | Takes | Read by |", "|---|---|---|---|", *rows])
+    head = ["| Variable | Meaning | Takes | Default | Read by |", "|---|---|---|---|---|"]
+    return "\n".join([*head, *rows])
 
 
 def with_table(page: str) -> str:
@@ -117,12 +148,14 @@ def _variable(name: str, field: FieldInfo) -> Variable:
 
 
 def _row(variable: Variable, readers: list[str]) -> str:
-    required = variable.default is None
-    default = "**required**" if required else f"`{variable.default}`" if variable.default else "–"
-    meaning = [variable.takes, variable.meaning, "secret" if variable.is_secret else ""]
+    if variable.default is None:
+        default = "**required**"
+    else:
+        default = f"`{variable.default}`" if variable.default else "–"
+    takes = ", ".join(filter(None, (variable.takes, "secret" if variable.is_secret else "")))
     who = "all" if len(readers) == len(ROOTS) else ", ".join(readers)
-    words = "; ".join(part for part in meaning if part).replace("|", "\\|")
-    return f"| `{variable.name}` | {default} | {words} | {who} |"
+    cells = (f"`{variable.name}`", variable.meaning, takes or "text", default, who)
+    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
 
 
 def _alternatives(annotation: Any) -> tuple[Any, ...]:  # noqa: ANN401 - any type
