@@ -46,7 +46,7 @@ MEANINGS = {
     "GATEWAY_IDLE_TIMEOUT_S": "how long a connection may rest between two requests",
     "GATEWAY_MAX_BODY_BYTES": "the largest body; larger ones get 413",
     "GATEWAY_MAX_CONNECTIONS": "open connections of one process",
-    "GATEWAY_PUBLISH_TIMEOUT_S": "how long Kafka may take; then Meta gets 503, as promised within 3 s",
+    "GATEWAY_PUBLISH_TIMEOUT_S": "how long Kafka may take; then Meta gets 503: promised within 3 s",
     "GRAPH_API_URL": "address of Meta's Graph API, or of the simulator",
     "GRAPH_API_VERSION": "its version, as Meta writes it",
     "HTTP_HOST": "the address that the service listens on",
