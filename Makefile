@@ -13,7 +13,7 @@ ONLY ?=
 help: ## What can be done here
 	@echo "make TARGET, where each target sets up what it needs:"
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
-	@echo "A second system beside the first: PORT_OFFSET=1000 STATE_DIR=.local/second make up"
+	@echo "A second system beside the first: PORT_OFFSET=1000 STATE_DIR=/tmp/second make up"
 	@echo "A part of it: ONLY=kafka,mongo make up"
 
 .venv/.local: requirements/local.txt
