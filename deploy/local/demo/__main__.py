@@ -5,6 +5,7 @@ import io
 import json
 import os
 import shutil
+import signal
 import sys
 import time
 from typing import Annotated
@@ -96,4 +97,6 @@ async def _play(running: Running, transcript: Transcript, patience_s: float) -> 
 
 
 if __name__ == "__main__":
+    # as by Ctrl-C: what the story has switched off is switched on again
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     app(prog_name="python -m deploy.local.demo")

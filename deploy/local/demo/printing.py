@@ -11,6 +11,7 @@ PERSON_INDENT, PAGE_INDENT, CHECK_INDENT = 4, 24, 4
 SHOWN_WHOLE = 14  # lines of a message; of a longer one, its beginning and its end
 BEGINNING, END = 7, 3
 SEEN_CHARACTERS = 600
+ASIDE = "nobody"
 
 BOLD, DIM, RED, GREEN, BLUE, CYAN = "1", "2", "31", "32", "34", "36"
 
@@ -28,9 +29,10 @@ class Printer:
         self._write = write
         self._colour = colour
         self._width = min(width, WIDTH)
-        self._speaker = ""  # whose bubble the next one may go on with
+        self._speaker = ""  # of the last line: the next one goes on with it
 
     def begin(self, page_name: str) -> None:
+        self._write("")
         self._write(self.styled(f"People write to the Page “{page_name}”", BOLD))
         self._write(
             self._indented(
@@ -73,7 +75,10 @@ class Printer:
     def line(self, line: Line) -> None:
         match line.side:
             case "aside":
+                if self._speaker == ASIDE:
+                    self._write("")
                 self._write(self._indented(line.text, CHECK_INDENT, DIM))
+                self._speaker = ASIDE
             case "person":
                 self._bubble(line, PERSON_INDENT, CYAN)
             case "page":
@@ -109,7 +114,7 @@ class Printer:
         return f"\x1b[{';'.join(codes)}m{text}\x1b[0m" if self._colour and text else text
 
     def _bubble(self, line: Line, indent: int, colour: str) -> None:
-        note = f" {self.styled(line.note, DIM)}" if line.note else ""
+        note = self.styled(f", {line.note}", DIM) if line.note else ""
         if note or line.who != self._speaker:
             self._write(f"{' ' * indent}{self.styled(line.who, colour, BOLD)}{note}")
         self._speaker = line.who

@@ -37,7 +37,7 @@ def test_a_story_that_held_says_so_and_where_to_go_next() -> None:
     assert transcript.held
     assert "1. A question" in output
     assert "    Ada\n    │ When are you open?\n    │ On Sunday, I mean.\n" in output
-    assert "Corner Bakery 0.9 s later" in output
+    assert "Corner Bakery, 0.9 s later" in output
     assert re.search(r"^    records +1 +3   one an event$", output, re.MULTILINE)
     assert "✓ answered once" in output
     assert "1 checks held, in 12 s." in output
