@@ -9,6 +9,7 @@ from libs.common.events import SenderAction
 from libs.common.graph import GraphClient, GraphError, NotSentError, OutcomeUnknownError
 from services.sender.domain.evidence import Seen
 from services.sender.domain.outcome import MetaError, Outcome, TokenRejected, classify
+from services.sender.domain.redaction import redacted
 from services.sender.domain.refusals import TokenCause
 from services.sender.domain.window import Send
 from services.sender.meta import Answer, ThreadUnreadableError
@@ -45,7 +46,8 @@ class GraphMeta:
         except OutcomeUnknownError as error:
             return Answer(classify(status=error.http_status, retry_after_s=error.retry_after_s))
         except GraphError as error:
-            return Answer(_judged(error), error.fbtrace_id)
+            said = redacted(error.message, psid, text) or None
+            return Answer(_judged(error), error.fbtrace_id, said)
         return Answer(classify(status=200, mid=result.message_id))
 
     async def thread(self, channel: Channel, psid: str) -> Sequence[Seen]:

@@ -22,10 +22,12 @@ class ThreadUnreadableError(PermanentError):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of one post. `fbtrace_id` is what Meta's support asks for."""
+    """What came of one post. `fbtrace_id` is what Meta's support asks for, `message` what Meta said
+    to it, redacted."""
 
     outcome: Outcome
     fbtrace_id: str | None = None
+    message: str | None = None
 
 
 class Meta(Protocol):

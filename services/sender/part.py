@@ -29,6 +29,7 @@ from services.sender.domain.evidence import Absent, Found
 from services.sender.domain.outcome import RateLimited, Refused, Sent, TokenRejected
 from services.sender.domain.outline import Outline
 from services.sender.domain.parts import send_id
+from services.sender.domain.refusals import Refusal
 from services.sender.domain.window import Decision, Refuse, Send, Wait, decide
 from services.sender.draining import finish_first
 from services.sender.inquiry import Doubt, Inquiry
@@ -38,6 +39,7 @@ from services.sender.store import Fence, Snapshot
 PATIENCE_S = 30.0  # how long to wait for a Page before looking whether the message still may go
 MAX_ATTEMPTS = 5  # with doubt about each; then a person decides
 MAX_BACKOFF_S = 60.0
+LATER_TRIES, LATER_S = 4, 30.0  # while a flow of Meta's has the thread
 
 PARTS = Counter("assistant_parts_total", "Parts by what became of them.", ["state"])
 DOUBTS = Counter(
@@ -204,8 +206,10 @@ class Part:
         if isinstance(outcome, RateLimited | TokenRejected):
             return await self._give_way(outcome, claim)
         if isinstance(outcome, Refused):
-            return await self._accept_refusal(outcome, answer.fbtrace_id, claim)
+            return await self._accept_refusal(outcome, answer, claim)
         log.warning("send_uncertain", send_id=self._send_id, reason=outcome.reason)
+        if outcome.reason == "too_many_calls":
+            self._page.limited(outcome.retry_after_s)
         return Doubt.about(claim)
 
     async def _give_way(self, outcome: RateLimited | TokenRejected, claim: Claim) -> Step:
@@ -222,14 +226,14 @@ class Part:
         log.warning("page_limited", page_id=self._command.page_id, pause_s=round(pause_s, 1))
         return Attempt(again)
 
-    async def _accept_refusal(self, refused: Refused, fbtrace_id: str | None, claim: Claim) -> Step:
+    async def _accept_refusal(self, refused: Refused, answer: Answer, claim: Claim) -> Step:
         refusal = refused.refusal
         if refusal.kind != "network":
             self._page.answered()
-        splits = refusal.retry == "split" and self._outline.split_again(self._part)
-        if splits or refusal.retry == "soon":
+        pause_s = self._pause_before_another(refusal)
+        if pause_s is not None:
             self._desk.memory.keep_unused(claim.claim_id)
-            return Attempt(Exactly(claim.claim_id), 0.0 if splits else self._backoff_s())
+            return Attempt(Exactly(claim.claim_id), pause_s)
         return await self._conclude(
             self._final(
                 "failed",
@@ -239,9 +243,22 @@ class Part:
                 advice=refusal.advice,
                 error_code=refused.code,
                 error_subcode=refused.subcode,
-                fbtrace_id=fbtrace_id,
+                fbtrace_id=answer.fbtrace_id,
+                meta_message=answer.message,
             )
         )
+
+    def _pause_before_another(self, refusal: Refusal) -> float | None:
+        """Seconds until it is worth another try, by itself; None: it is not."""
+        if refusal.retry == "split":
+            return 0.0 if self._outline.split_again(self._part) else None
+        if refusal.retry == "soon":
+            return self._backoff_s()
+        if refusal.retry == "once" and not self._refusals:
+            return self._backoff_s()
+        if refusal.retry == "later" and self._refusals < LATER_TRIES:
+            return LATER_S + self._backoff_s()
+        return None
 
     async def _refuse(self, refuse: Refuse) -> Delivery:
         failed = self._final(

@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from libs.common.events.base import Record
 
 
@@ -24,10 +26,14 @@ class ChannelDisconnected(Record):
 
 
 class ChannelTokenRejected(Record):
-    """Meta refused the Page's token."""
+    """Meta refused the Page's token, or has barred the Page from sending."""
 
     type: Literal["channel.token_rejected"] = "channel.token_rejected"
-    cause: str
+    cause: str = Field(
+        description="expired, unknown, unreadable: the channel is Expired; app_removed, "
+        "checkpoint, password_changed, unconfirmed_account, invalid, role_lost: Revoked; page_restricted: the "
+        "connection is good, and Reconnect would not help"
+    )
     error_code: int | None = None
     error_subcode: int | None = None
 

@@ -43,6 +43,9 @@ class MessageFailed(PartRecord):
     error_code: int | None = None
     error_subcode: int | None = None
     fbtrace_id: str | None = None
+    meta_message: str | None = Field(
+        None, description="Meta's own words, without ids and tokens, at most 300 characters"
+    )
 
 
 class MessageHeld(PartRecord):

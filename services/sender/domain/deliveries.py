@@ -51,6 +51,7 @@ class Delivery(Model):
     error_code: int | None = None
     error_subcode: int | None = None
     fbtrace_id: str | None = None
+    meta_message: str | None = Field(None, description="what Meta said, redacted")
 
     def to_document(self) -> dict[str, Any]:
         conversation = conversation_id(self.page_id, self.psid)
@@ -94,5 +95,6 @@ def event_of(delivery: Delivery) -> OutcomeEvent:
             "error_code": delivery.error_code,
             "error_subcode": delivery.error_subcode,
             "fbtrace_id": delivery.fbtrace_id,
+            "meta_message": delivery.meta_message,
         }
     )

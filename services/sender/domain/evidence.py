@@ -41,7 +41,8 @@ class Absent:
 
 @dataclass(frozen=True, slots=True)
 class Unclear:
-    """The reading proves nothing: it does not reach back far enough, or fits another part too."""
+    """The reading proves nothing: it is empty, does not reach back far enough, or fits another part
+    too."""
 
 
 Evidence = Found | Absent | Unclear
@@ -89,7 +90,14 @@ def judge(
 
 
 def _reaches_back(thread: Sequence[Seen], since: datetime, covers: int) -> bool:
-    """Whether nothing from `since` on can have fallen out of the reading."""
+    """Whether nothing from `since` on can have fallen out of the reading.
+
+    An empty reading shows nothing at all: a Page may write only to somebody who has written to it,
+    so their thread has messages. Meta leaves threads out (the request folder, a Page that it calms
+    down, a person who cannot be seen just now), and what it hides may hold ours.
+    """
+    if not thread:
+        return False
     if len(thread) < covers:
         return True
     return min(seen.created_at for seen in thread) < since - CLOCK_TOLERANCE

@@ -4,9 +4,9 @@ Three things must never be mixed up: Meta took it, Meta did not take it, nobody 
 is documented as a refusal counts as one; what is *uncertain* is settled by evidence (echo, receipt,
 the thread read back), never by sending again.
 
-Judged by code and subcode. Texts are localised and the HTTP status varies, so the status speaks
-only where the body is not JSON, and one text is read: the one that says a message is too long,
-which has no subcode. What each code means stands in `refusals.py`.
+Judged by code and subcode. Texts are localised and the HTTP status varies, so the status alone
+decides nothing, and one text is read: the one that says a message is too long, which has no
+subcode. What each code means stands in `refusals.py`.
 """
 
 import math
@@ -15,6 +15,9 @@ from typing import Literal
 
 from services.sender.domain.refusals import (
     LIMITS,
+    RESTRICTED,
+    RESTRICTED_CODES,
+    RESTRICTED_SUBCODES,
     TOKEN_CAUSES,
     TOKEN_CODES,
     TOKEN_UNCLEAR,
@@ -27,12 +30,14 @@ from services.sender.domain.refusals import (
     refusal_for,
 )
 
-UncertainReason = Literal["no_answer", "server_error", "unreadable_answer", "meta_unsure"]
+UncertainReason = Literal[
+    "no_answer", "server_error", "unreadable_answer", "meta_unsure", "too_many_calls"
+]
 
 
 @dataclass(frozen=True, slots=True)
 class MetaError:
-    """The `error` object of Meta's answer. `message` is looked at for one rule only, never kept."""
+    """The `error` object of Meta's answer. `message` is looked at for one rule only."""
 
     code: int
     subcode: int | None = None
@@ -70,7 +75,8 @@ class RateLimited:
 
 @dataclass(frozen=True, slots=True)
 class TokenRejected:
-    """Meta did not take it: the Page's token is no good. Every further call would meet the same."""
+    """Meta did not take it: the Page's token is no good, or the Page is barred from sending. Every
+    further call would meet the same."""
 
     cause: TokenCause
     code: int
@@ -79,11 +85,12 @@ class TokenRejected:
 
 @dataclass(frozen=True, slots=True)
 class Uncertain:
-    """Meta may have taken it."""
+    """Meta may have taken it. `retry_after_s`: it wants less of us all the same, for so long."""
 
     reason: UncertainReason
     code: int | None = None
     subcode: int | None = None
+    retry_after_s: float | None = None
 
 
 Outcome = Sent | Refused | RateLimited | TokenRejected | Uncertain
@@ -122,6 +129,8 @@ def _by_code(error: MetaError, retry_after_s: float | None) -> Outcome:
         return Uncertain("meta_unsure", code, subcode)
     if code in TOKEN_CODES:
         return TokenRejected(TOKEN_CAUSES.get(subcode, TOKEN_UNCLEAR), code, subcode)
+    if code in RESTRICTED_CODES or subcode in RESTRICTED_SUBCODES:
+        return TokenRejected(RESTRICTED, code, subcode)
     if scope := LIMITS.get((code, subcode)) or LIMITS.get((code, None)):
         return RateLimited(scope, _usable(retry_after_s), code, subcode)
     if _is_too_long(error):
@@ -134,8 +143,10 @@ def _is_too_long(error: MetaError) -> bool:
 
 
 def _by_status(status: int, retry_after_s: float | None) -> Outcome:
+    """An answer that is not Meta's own JSON may come from anything on the way: it proves nothing,
+    though "too many" is believed as far as slowing down goes."""
     if status == 429:
-        return RateLimited("page", _usable(retry_after_s))
+        return Uncertain("too_many_calls", retry_after_s=_usable(retry_after_s))
     return Uncertain("server_error" if status >= 500 else "unreadable_answer")
 
 

@@ -14,8 +14,9 @@ RefusalClass = Literal["person", "page", "input", "thread", "network"]
 """Whom it concerns: this person only, every message of the Page, this message, the thread's
 ownership, or the way to Meta."""
 
-RetryHint = Literal["never", "when_person_writes", "when_fixed", "split", "once", "soon"]
-"""`when_fixed`: a person has to change something at Meta first. `split`: in smaller parts."""
+RetryHint = Literal["never", "when_person_writes", "when_fixed", "split", "once", "soon", "later"]
+"""`when_fixed`: a person has to change something at Meta first. `split`: in smaller parts. `once`,
+`soon`, `later`: by itself, one more time, until it works, or a few times some time apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +32,17 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class TokenCause:
-    """Why a Page's token was rejected, and what its channel becomes."""
+    """Why a Page can send nothing, and what its channel becomes; None: it stays as it is, for
+    Meta lifts a bar by itself and Reconnect would not help.
+
+    `probe_every_s`: how long to leave Meta alone before one call finds out whether it is over.
+    """
 
     cause: str
-    status: Literal["expired", "revoked"]
+    status: Literal["expired", "revoked"] | None
     explanation: str
     advice: str
+    probe_every_s: float = 60.0
 
 
 TRANSIENT_CODES = frozenset({-1, 1, 2, 1200})
@@ -97,6 +103,17 @@ TOKEN_CAUSES: dict[int | None, TokenCause] = {
         "Give that person their role back, or let another admin of the Page press Reconnect.",
     ),
 }
+
+RESTRICTED = TokenCause(
+    "page_restricted",
+    None,
+    "Facebook has barred the Page from sending for a while because of its policies.",
+    "Look at Page Quality (or Support Inbox) at Facebook; sending goes on when the bar is lifted.",
+    probe_every_s=900.0,
+)
+RESTRICTED_CODES = frozenset({368})
+RESTRICTED_SUBCODES = frozenset({1893063})
+"""Whatever the code beside it."""
 
 UNREACHABLE = Refusal(
     "unreachable",
@@ -163,13 +180,6 @@ _NOT_REVIEWED = Refusal(
     "The Meta app is in development mode or not reviewed: it may write only to people who have a "
     "role on it.",
     "Give the person a role on the app to try it, or finish App Review and publish the app.",
-)
-_RESTRICTED = Refusal(
-    "page_restricted",
-    "page",
-    "when_fixed",
-    "Facebook has barred the Page from sending for a while because of its policies.",
-    "Look at Page Quality (or Support Inbox) at Facebook; sending goes on when the bar is lifted.",
 )
 _COMMERCE = Refusal(
     "commerce_disabled",
@@ -245,9 +255,9 @@ _OTHER_APP = Refusal(
 _OTHER_FLOW = Refusal(
     "thread_busy",
     "thread",
-    "never",
+    "later",
     "A question-and-answer flow of Meta has control of this conversation.",
-    "Send again when the flow is over.",
+    "It is tried again for a few minutes by itself; after that, send again when the flow is over.",
 )
 
 _BY_SUBCODE: dict[int, Refusal] = {
@@ -261,7 +271,6 @@ _BY_SUBCODE: dict[int, Refusal] = {
     1893015: _STOPPED,
     1404170: _STOPPED,
     2018336: _STOPPED,
-    1893063: _RESTRICTED,
     2018028: _NOT_REVIEWED,
     2018027: _NOT_REVIEWED,
     2018021: _NOT_REVIEWED,
@@ -291,7 +300,6 @@ _BY_CODE: dict[int, Refusal] = {
     11: _REMOVED_FEATURE,
     100: _INVALID,
     230: _PERMISSION,
-    368: _RESTRICTED,
     551: _UNAVAILABLE,
     803: _NOT_FOUND,
     2022: _COMMERCE,

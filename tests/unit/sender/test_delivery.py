@@ -19,6 +19,7 @@ from tests.unit.sender.world import (
     STARTED_AT,
     TOO_LONG,
     AwayError,
+    Reply,
     World,
     send_text,
 )
@@ -249,3 +250,19 @@ def test_a_changed_length_limit_neither_repeats_nor_loses_text() -> None:
 
 def test_a_persons_text_goes_to_that_person() -> None:
     assert {item.psid for item in delivered().meta.accepted} == {PSID}
+
+
+def test_a_thread_that_a_flow_of_metas_has_is_tried_again_a_few_times() -> None:
+    busy = Reply(accepted=False, status=400, error=(10, 2018321))
+    world = delivered(busy, busy)
+    assert world.accepted() == ["c1:0"]
+
+    world = delivered(*[busy] * 9)
+    assert len(world.meta.posts) == 5
+    assert world.store.deliveries["c1:0"].reason == "thread_busy"
+
+
+def test_an_attachment_that_was_not_fetched_is_tried_once_more() -> None:
+    world = delivered(*[Reply(accepted=False, status=400, error=(100, 2018008))] * 9)
+    assert len(world.meta.posts) == 2
+    assert world.store.deliveries["c1:0"].reason == "attachment_not_fetched"

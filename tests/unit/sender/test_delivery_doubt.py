@@ -110,6 +110,28 @@ def test_without_evidence_the_part_is_held_and_the_conversation_goes_on() -> Non
     assert world.outcomes() == [("c1:0", "message.held"), ("c2:0", "message.sent")]
 
 
+def test_an_empty_reading_is_no_evidence_and_the_part_is_held() -> None:
+    async def story(world: World) -> None:
+        world.meta.script, world.meta.shows_nothing = [LOST], True
+        await world.deliver(send_text())
+
+    world = play(story)
+
+    assert len(world.meta.posts) == 1
+    assert world.outcomes() == [("c1:0", "message.held")]
+
+
+def test_too_many_calls_without_a_word_of_metas_is_a_doubt_and_slows_the_page() -> None:
+    async def story(world: World) -> None:
+        world.meta.script = [Reply(status=429, retry_after_s=20.0)]
+        sending = asyncio.create_task(world.deliver(send_text()))
+        await asyncio.sleep(1)
+        assert not await world.pages[PAGE].take_now()
+        await sending
+
+    assert play(story).accepted() == ["c1:0"]
+
+
 def test_a_meta_that_never_says_yes_is_asked_five_times_and_the_part_is_held() -> None:
     world = delivered(*[NOT_TAKEN_500] * 50)
 

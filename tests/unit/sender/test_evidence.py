@@ -47,8 +47,8 @@ def test_another_text_another_sender_or_an_older_message_is_not_it(message: Seen
     assert judged(message) == Absent()
 
 
-def test_an_empty_thread_is_a_healthy_reading() -> None:
-    assert judged() == Absent()
+def test_an_empty_thread_proves_nothing_for_the_person_has_written() -> None:
+    assert judged() == Unclear()
 
 
 def test_a_message_that_belongs_to_another_delivery_is_not_it() -> None:

@@ -96,7 +96,10 @@ async def test_a_part_is_posted_once_with_the_pages_own_token() -> None:
         (OutcomeUnknownError("reset"), Uncertain("no_answer")),
         (OutcomeUnknownError("no id", http_status=200), Uncertain("unreadable_answer")),
         (OutcomeUnknownError("html", http_status=502), Uncertain("server_error")),
-        (OutcomeUnknownError("x", http_status=429, retry_after_s=9.0), RateLimited("page", 9.0)),
+        (
+            OutcomeUnknownError("x", http_status=429, retry_after_s=9.0),
+            Uncertain("too_many_calls", retry_after_s=9.0),
+        ),
         (GraphError(2), Uncertain("meta_unsure", 2)),
         (RateLimitedError(613, retry_after_s=7.0), RateLimited("page", 7.0, 613)),
     ],
@@ -113,11 +116,12 @@ async def test_a_call_that_never_left_was_certainly_not_sent() -> None:
     assert outcome.refusal.retry == "soon"
 
 
-async def test_a_refusal_keeps_metas_trace() -> None:
-    client = FakeClient(GraphError(551, 1545041, fbtrace_id="trace"))
-    answer = await meta(client).send(CONNECTED, PSID, "hi", "c1:0", AS_RESPONSE)
+async def test_a_refusal_keeps_metas_trace_and_words() -> None:
+    error = GraphError(551, 1545041, f"User {PSID} is away", fbtrace_id="trace")
+    answer = await meta(FakeClient(error)).send(CONNECTED, PSID, "hi", "c1:0", AS_RESPONSE)
     assert isinstance(answer.outcome, Refused)
     assert (answer.outcome.refusal.reason, answer.fbtrace_id) == ("person_unavailable", "trace")
+    assert answer.message == "User [person] is away"
 
 
 async def test_a_rejected_token_says_why() -> None:

@@ -31,13 +31,11 @@ def answered(code: int, subcode: int | None, status: int = 400, message: str = "
         (10, 2534022, "window_closed", "person", "when_person_writes"),
         (10, 2018065, "window_closed", "person", "when_person_writes"),
         (10, 2018108, "person_unavailable", "person", "when_person_writes"),
-        (10, 1893063, "page_restricted", "page", "when_fixed"),
         (10, None, "permission_missing", "page", "when_fixed"),
         (10, 42, "permission_missing", "page", "when_fixed"),
         (10, 1404170, "person_stopped", "person", "when_person_writes"),
         (10, 1893015, "person_stopped", "person", "when_person_writes"),
         (10, 2018336, "person_stopped", "person", "when_person_writes"),
-        (368, None, "page_restricted", "page", "when_fixed"),
         (551, None, "person_unavailable", "person", "when_person_writes"),
         (551, 1545041, "person_unavailable", "person", "when_person_writes"),
         (200, 1545041, "person_unavailable", "person", "when_person_writes"),
@@ -62,7 +60,10 @@ def answered(code: int, subcode: int | None, status: int = 400, message: str = "
         (100, 2018300, "not_thread_owner", "thread", "never"),
         (2018300, None, "not_thread_owner", "thread", "never"),
         (2018171, None, "not_thread_owner", "thread", "never"),
-        (2018321, None, "thread_busy", "thread", "never"),
+        (100, 2018171, "not_thread_owner", "thread", "never"),
+        (10, 2018300, "not_thread_owner", "thread", "never"),
+        (2018321, None, "thread_busy", "thread", "later"),
+        (10, 2018321, "thread_busy", "thread", "later"),
         (200, 2018028, "app_not_live", "page", "when_fixed"),
         (200, 2018027, "app_not_live", "page", "when_fixed"),
         (200, 2018021, "app_not_live", "page", "when_fixed"),
@@ -103,10 +104,14 @@ def test_a_refusal_has_a_reason_and_a_hint(
         (190, 464, "unconfirmed_account", "revoked"),
         (190, 467, "invalid", "revoked"),
         (190, 492, "role_lost", "revoked"),
+        (368, None, "page_restricted", None),
+        (368, 1, "page_restricted", None),
+        (10, 1893063, "page_restricted", None),
+        (200, 1893063, "page_restricted", None),
     ],
 )
 def test_a_rejected_token_has_a_cause(
-    code: int, subcode: int | None, cause: str, status: str
+    code: int, subcode: int | None, cause: str, status: str | None
 ) -> None:
     outcome = answered(code, subcode, status=401)
     assert isinstance(outcome, TokenRejected)
@@ -156,12 +161,12 @@ def test_where_meta_is_unsure_so_are_we(code: int, subcode: int | None) -> None:
         (302, Uncertain("unreadable_answer")),
         (400, Uncertain("unreadable_answer")),
         (404, Uncertain("unreadable_answer")),
-        (429, RateLimited("page", 7.0)),
+        (429, Uncertain("too_many_calls", retry_after_s=7.0)),
         (500, Uncertain("server_error")),
         (502, Uncertain("server_error")),
     ],
 )
-def test_the_status_speaks_where_nothing_can_be_read(status: int, expected: Outcome) -> None:
+def test_the_status_alone_decides_nothing(status: int, expected: Outcome) -> None:
     assert classify(status=status, retry_after_s=7.0) == expected
 
 
@@ -200,8 +205,9 @@ def test_a_too_long_text_is_known_by_its_message(code: int, message: str, reason
 
 @pytest.mark.parametrize("seconds", [-1.0, 0.0, float("nan"), float("inf")])
 def test_a_senseless_time_to_wait_is_no_time(seconds: float) -> None:
-    outcome = classify(status=429, retry_after_s=seconds)
-    assert outcome == RateLimited("page", None)
+    assert classify(status=429, retry_after_s=seconds) == Uncertain("too_many_calls")
+    limited = classify(status=400, error=MetaError(613), retry_after_s=seconds)
+    assert limited == RateLimited("page", None, 613)
 
 
 @given(codes, subcodes, http_statuses, http_statuses)

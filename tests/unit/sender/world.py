@@ -214,6 +214,7 @@ class FakeMeta:
         self.posts: list[tuple[str, datetime]] = []
         self.accepted: list[Accepted] = []
         self.readable = True
+        self.shows_nothing = False
         self.echo: Callable[[MessageEchoed], None] = lambda _echo: None
         self.echo_delay_s = 0.0
         self.shows_after_s = 0.0
@@ -271,9 +272,12 @@ class FakeMeta:
         if not self.readable:
             raise ThreadUnreadableError("no")
         shown = timedelta(seconds=self.shows_after_s)
-        return [
+        if self.shows_nothing:
+            return []
+        theirs = Seen("m_theirs", False, "hello?", STARTED_AT - timedelta(hours=1))
+        return [theirs] + [
             Seen(item.mid, True, item.text, item.at.replace(microsecond=0))
-            for item in self.accepted[-20:]
+            for item in self.accepted[-19:]
             if item.psid == psid and item.at + shown <= clock()
         ]
 
