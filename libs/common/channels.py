@@ -7,7 +7,7 @@ stack's seed writes them. Readers keep what they read for a short time and drop 
 
 import time
 from collections.abc import Callable
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast, get_args
 
 from prometheus_client import Counter
 from pydantic import BaseModel, ConfigDict, Field
@@ -19,6 +19,7 @@ ASSISTANTS_COLLECTION = "assistants"
 CACHE_S = 30.0
 
 ChannelStatus = Literal["active", "expired", "revoked", "disconnected"]
+HandoverLanguage = Literal["en", "de", "fr", "es", "pt", "vi", "th"]
 
 LOOKUPS = Counter("assistant_channel_lookups_total", "Channel and assistant look-ups.", ["outcome"])
 
@@ -53,6 +54,27 @@ class ChannelSettings(BaseModel):
     )
     welcome_prompt: str = "Greet the person in one or two sentences and say what you can help with."
     get_started_payload: str = "GET_STARTED"
+    handover_text: str = (
+        "I'm passing this on to a person from our team. They will answer here as soon as they can."
+    )
+    handover_languages: tuple[HandoverLanguage, ...] = Field(
+        get_args(HandoverLanguage), description="in which a plain request for a person is heard"
+    )
+    handover_phrases: tuple[str, ...] = Field(
+        (), max_length=50, description="more sentences that ask for a person, as people write them"
+    )
+    notification_url: str = Field(
+        "", max_length=2000, repr=False, description="told when a person is wanted; may be Slack's"
+    )
+    notification_secret: str = Field(
+        "", repr=False, description="signs notifications; encrypted, with the page id as context"
+    )
+    daily_model_calls: int | None = Field(None, ge=0, description="per UTC day; None: no limit")
+    daily_model_tokens: int | None = Field(None, ge=0, description="in and out, per UTC day")
+    loop_turns: int = Field(
+        8, ge=0, le=30, description="turns in a row that look like two bots talking; 0: never look"
+    )
+    loop_pause_s: float = Field(900, gt=0, le=86_400, description="silence after such a loop")
 
 
 class Channel(_Stored):

@@ -7,17 +7,27 @@ from libs.common.events import Model
 
 Role = Literal["person", "assistant", "human"]
 PendingKind = Literal["text", "attachment", "get_started"]
-TurnKind = Literal["answer", "welcome", "text_only", "fallback"]
+TurnKind = Literal["answer", "welcome", "text_only", "fallback", "handover"]
+RequestReason = Literal[
+    "asked",
+    "angry",
+    "cannot_answer",
+    "policy",
+    "model_failed",
+    "limit_reached",
+    "loop_suspected",
+]
 Mode = Literal["ai", "human"]
 
 
 class Line(Model):
-    """One message as the assistant remembers it."""
+    """One message as the assistant remembers it. `quoted` is what it replies to, if anything."""
 
     message: str
     role: Role
     text: str
     at: datetime
+    quoted: str = ""
 
 
 class Pending(Model):
@@ -26,6 +36,21 @@ class Pending(Model):
     message: str
     kind: PendingKind
     text: str = ""
+    quoted: str = ""
+
+
+class HumanRequest(Model):
+    """A human is wanted. The person or the model asked, or we can't go on."""
+
+    reason: RequestReason
+    summary: str = ""
+
+
+class Requested(HumanRequest):
+    """The latest request that was told, and under which takeover epoch."""
+
+    at: datetime
+    epoch: int
 
 
 class Turn(Model):
@@ -45,6 +70,7 @@ class Turn(Model):
     output_tokens: int | None = None
     failure: str | None = None
     failed_attempts: int = 0
+    request: HumanRequest | None = None
 
 
 class Position(Model):
@@ -60,6 +86,8 @@ class State(Model):
     `recent` holds the ids of events already taken in, oldest first. Of what has fallen out of it,
     `recent_since` is the latest event time: an event that is no newer may be a late copy.
     `position` is where the latest event that was taken in stands on the log.
+    `trouble_at` is when we last called for a human because we could not go on ourselves.
+    Until `silent_until` nobody is answered: another machine seems to write.
     """
 
     session_id: str = ""
@@ -73,6 +101,9 @@ class State(Model):
     recent_since: datetime | None = None
     position: Position | None = None
     turn: Turn | None = None
+    requested: Requested | None = None
+    trouble_at: datetime | None = None
+    silent_until: datetime | None = None
 
 
 class Takeover(Model):
