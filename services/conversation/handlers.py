@@ -7,6 +7,7 @@ follow; null at the end.
 import base64
 import binascii
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,7 +16,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from libs.common.mongo import Document
 from libs.common.web import Late, problem
-from services.conversation.domain.archive import status_of
+from services.conversation.domain.archive import reactions_id, status_of, view
 from services.conversation.store import After, ConversationStore
 
 STORE: web.AppKey[Late[ConversationStore]] = web.AppKey("store", Late)
@@ -52,7 +53,10 @@ async def list_conversations(request: web.Request) -> web.Response:
 
 
 async def list_messages(request: web.Request) -> web.Response:
-    """GET: `{messages: [{id, direction, origin, text, status, at, …}], next}`, the newest first."""
+    """GET: `{messages: [{id, direction, origin, text, status, at, …}], next}`, the newest first.
+
+    `text` is the latest; `edits` counts them. `reactions` are those not taken back.
+    """
     query = _query(request)
     if isinstance(query, web.Response):
         return query
@@ -61,7 +65,9 @@ async def list_messages(request: web.Request) -> web.Response:
     if conversation is None:
         return problem(404, "not_found", "there is no such conversation")
     found = await store.messages(conversation["_id"], query.cursor, query.limit)
-    shown = [_message(document, conversation) for document in found]
+    ours = [name for name in map(reactions_id, found) if name is not None]
+    reactions = await store.reactions(ours) if ours else {}
+    shown = [_message(each, conversation, reactions) for each in found]
     return web.json_response({"messages": shown, "next": _next(found, "at", query.limit)})
 
 
@@ -100,12 +106,17 @@ def _conversation(document: Document) -> Document:
     }
 
 
-def _message(document: Document, conversation: Document) -> Document:
+def _message(
+    document: Document, conversation: Document, reactions: Mapping[str, Document]
+) -> Document:
     hidden = ("_id", "source", "meta_at")
-    shown = {name: _plain(value) for name, value in document.items() if name not in hidden}
+    message = view(document, reactions.get(reactions_id(document) or ""))
+    shown = {name: _plain(value) for name, value in message.items() if name not in hidden}
     if "attachments" in shown:
         shown["attachments"] = [_attachment(item) for item in shown["attachments"]]
-    return {"id": document["_id"], **shown, "status": status_of(document, conversation)}
+    if "reactions" in shown:
+        shown["reactions"] = [{**each, "at": _plain(each["at"])} for each in shown["reactions"]]
+    return {"id": document["_id"], **shown, "status": status_of(message, conversation)}
 
 
 def _attachment(attachment: Document) -> Document:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from libs.common.errors import TransientError
@@ -16,10 +16,11 @@ from libs.common.mongo import (
     UpdateOne,
     mongo_errors,
 )
-from services.conversation.domain.archive import DELIVERED_MIDS, Activity, Entry
-from services.conversation.domain.state import State, Takeover
+from services.conversation.domain.archive import DELIVERED_MIDS, Activity, Entry, source_of
+from services.conversation.domain.state import Position, State, Takeover
 
 EMPTY = State()
+EVER = datetime.min.replace(tzinfo=UTC)
 ASSISTANT_HAS_IT = Takeover()
 
 _NOT_SHOWN = {"state": 0, "sending": 0}
@@ -108,9 +109,11 @@ class ConversationStore:
     async def sources(self, message_ids: Sequence[str]) -> dict[str, str]:
         """Of these messages, those in the archive, with the record that brought each there."""
         with mongo_errors():
-            cursor = self._messages.find({"_id": {"$in": list(message_ids)}}, {"source": 1})
+            # without a source, the message itself is not there: only an edit, or a reaction
+            query = {"_id": {"$in": list(message_ids)}, "source.offset": {"$gte": 0}}
+            cursor = self._messages.find(query, {"source": 1})
             return {
-                document["_id"]: document.get("source", "")
+                document["_id"]: source_of(Position.model_validate(document["source"]))
                 for document in await cursor.to_list(None)
             }
 
@@ -127,11 +130,18 @@ class ConversationStore:
             return await self._conversations.find_one({"_id": conversation}, _NOT_SHOWN)
 
     async def messages(self, conversation: str, after: After | None, limit: int) -> list[Document]:
-        """A conversation's messages, the newest first."""
-        query = {"conversation": conversation, **_behind("at", after)}
+        """A conversation's messages, the newest first; not what only an edit has told of."""
+        query = {"conversation": conversation, "at": {"$gte": EVER}, **_behind("at", after)}
         with mongo_errors():
             cursor = self._messages.find(query)
             return await cursor.sort([("at", -1), ("_id", -1)]).limit(limit).to_list(limit)
+
+    async def reactions(self, message_ids: Sequence[str]) -> dict[str, Document]:
+        """The reactions kept under these ids, by id."""
+        with mongo_errors():
+            cursor = self._messages.find({"_id": {"$in": list(message_ids)}}, {"reactions": 1})
+            found = await cursor.to_list(None)
+        return {document["_id"]: document.get("reactions", {}) for document in found}
 
 
 async def _all(writer: BulkWriter, writes: Sequence[UpdateOne]) -> None:
@@ -195,11 +205,11 @@ def _moving(forward: Document) -> Document:
 
 
 def _entry_write(entry: Entry) -> UpdateOne:
-    operators = {"$set": entry.fields, "$setOnInsert": entry.once}
+    operators = {"$set": entry.fields, "$max": entry.highest, "$min": entry.lowest}
     return UpdateOne(
         {"_id": entry.message_id},
         {name: fields for name, fields in operators.items() if fields},
-        upsert=entry.upsert,
+        upsert=True,
     )
 
 

@@ -1,6 +1,8 @@
 """Compare-and-set is the fence: what `ConversationStore` promises, on the real database."""
 
 import asyncio
+import random
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -9,16 +11,17 @@ from prometheus_client import REGISTRY
 
 from libs.common.events import AnyRecord
 from libs.common.kafka import KeyBatch
-from libs.common.mongo import Database
+from libs.common.mongo import Database, Document
 from services.conversation.consumer import MessageHandler
 from services.conversation.domain import archive, receive, turns
 from services.conversation.domain.archive import Activity
-from services.conversation.domain.state import State, Takeover
+from services.conversation.domain.state import Position, State, Takeover
 from services.conversation.domain.turns import Answer
 from services.conversation.history import HistoryKeeper
 from services.conversation.store import After, ConversationChangedError, ConversationStore, Stored
 from tests.unit.conversation import factories as make
 from tests.unit.conversation.factories import APP, CONVERSATION, PAGE, PSID, arrivals, rules
+from tests.unit.conversation.test_archive import EVENTS
 from tests.unit.conversation.world import World
 
 STATE = receive.receive(State(), arrivals(make.message("m1"), make.image("m2")), rules())
@@ -50,7 +53,7 @@ async def shown(store: ConversationStore) -> dict[str, str]:
     conversation = await store.conversation(CONVERSATION)
     assert conversation is not None
     messages = await store.messages(CONVERSATION, None, 100)
-    return {item["_id"]: archive.status_of(item, conversation) for item in messages}
+    return {item["_id"]: archive.status_of(archive.view(item), conversation) for item in messages}
 
 
 async def test_a_conversation_nobody_knows_is_empty(store: ConversationStore) -> None:
@@ -239,7 +242,43 @@ async def test_a_second_delivery_changes_no_document(
     before = await database["messages"].find().sort("_id").to_list(None)
     await keep(store, *events, first=100)
     assert await database["messages"].find().sort("_id").to_list(None) == before
-    assert await store.sources(["100:m1", "100:nobody"]) == {"100:m1": "0:0"}
+    assert await store.sources(["100:m1", "100:nobody"]) == {
+        "100:m1": archive.source_of(Position(partition=0, offset=0))
+    }
+
+
+async def test_any_order_and_any_copies_make_the_same_documents_on_the_server(
+    store: ConversationStore, database: Database
+) -> None:
+    """As MongoDB compares: what `test_archive.py` shows of a store in memory holds here, too."""
+
+    async def kept(events: Sequence[AnyRecord]) -> list[Document]:
+        await database["messages"].delete_many({})
+        for event in events:
+            await keep(store, event)
+        found = await database["messages"].find({}, {"source": 0}).sort("_id").to_list(None)
+        return list(found)
+
+    expected = await kept(EVENTS)
+    chance = random.Random(4)
+    for _ in range(6):
+        events = [*EVENTS, *chance.choices(EVENTS, k=5)]
+        chance.shuffle(events)
+        assert await kept(events) == expected
+
+
+async def test_what_only_an_edit_or_a_reaction_tells_of_is_in_no_list_and_no_source(
+    store: ConversationStore,
+) -> None:
+    liked = make.reaction().model_copy(update={"mid": "mid-c1-0"})
+    await keep(store, make.edited("m1"), make.unsent("m2"), liked)
+    assert await store.messages(CONVERSATION, None, 10) == []
+    assert await store.sources(["100:m1", "100:m2"]) == {}
+    assert list(await store.reactions(["100:mid-c1-0"])) == ["100:mid-c1-0"]
+    await keep(store, make.message("m1"), make.sent(), first=9)
+    found = await store.messages(CONVERSATION, None, 10)
+    assert {item["_id"] for item in found} == {"100:m1", "100:c1:0"}
+    assert list(await store.sources(["100:m1"])) == ["100:m1"]
 
 
 async def test_two_replicas_that_archive_the_same_meet_no_error_that_lasts(

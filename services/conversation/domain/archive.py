@@ -1,4 +1,13 @@
-"""Events as the thread view keeps them: one document a message. Pure."""
+"""Events as the thread view keeps them: one document a message. Pure.
+
+A message's events may come in any order, and any of them twice: an edit before the message, a
+reaction before the echo, a copy of the first webhook after the person took everything back. So no
+write depends on what is there. Each only says what it knows, as fields that are the same for all
+(`$set`), or as a value of which the highest or the lowest stays (`$max`, `$min`). What a message
+says now is therefore a value that begins with the number of the edit; of a part, what became of it
+begins with whether Meta has it, and when. A document to which the message itself has not come yet
+has no `at`, and no list shows it.
+"""
 
 import json
 from collections.abc import Iterable
@@ -22,6 +31,7 @@ from libs.common.events import (
     ReactionReceived,
     ReferralReceived,
     StandbyReceived,
+    derived_id,
 )
 from services.conversation.domain.receive import Arrival
 from services.conversation.domain.state import Position
@@ -29,21 +39,30 @@ from services.conversation.domain.state import Position
 Fields = dict[str, Any]
 
 DELIVERED_MIDS = 50
+_TAKEN_BACK = 1_000_000  # a number no edit has: Meta allows five
+_PARTS_OF_A_MESSAGE = frozenset({"said", "attached", "outcome", "echo", "reactions"})
+_WHY_NOT_SENT = frozenset({"reason", "explanation", "advice", "error_code", "error_subcode"})
+_TOLD_BY = {
+    "message.sent": ("mid", "messaging_type", "tag", "window_expires_at", "attempts"),
+    "message.failed": ("reason", "explanation", "advice", "error_code", "error_subcode"),
+    "message.held": ("reason", "explanation"),
+}
 _MOST_MS = 2**53  # what every reader of JSON can count to; later moments are no moments
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What to do with the document `message_id`, so that doing it twice changes nothing.
+    """What an event says of the document `message_id`; saying it again changes nothing.
 
-    `once` is written only if the document is made by this; `fields` always. Without `upsert`, a
-    document that is not there stays away.
+    `fields` are the same whoever writes them. Of the values under one name in `highest` the
+    greatest stays, of those in `lowest` the least. Values that are documents compare as in MongoDB:
+    field by field, in their order, nothing before any text.
     """
 
     message_id: str
     fields: Fields = field(default_factory=dict)
-    once: Fields = field(default_factory=dict)
-    upsert: bool = True
+    highest: Fields = field(default_factory=dict)
+    lowest: Fields = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -81,36 +100,38 @@ def copied_id(event: AnyRecord) -> str | None:
 
 
 def source_of(position: Position) -> str:
-    """Which record made a document: a copy stands elsewhere on the log."""
+    """Which record brought a message: a copy stands further on."""
     return f"{position.partition}:{position.offset}"
 
 
 def entry_of(arrival: Arrival, own_app_id: str) -> Entry | None:
-    """The archive's entry for an event, or None where it is not a message."""
+    """The archive's entry for an event, or None where it is not about a message."""
     event = arrival.event
     match event:
         case MessageReceived(is_deleted=True):
-            taken_back: Fields = {"is_deleted": True, "text": None, "attachments": []}
-            return Entry(str(message_id(event)), taken_back, upsert=False)
+            return _taken_back(event)
         case MessageReceived():
-            fields = _inbound(event, "message", event.text)
-            return _new(arrival, fields | _attachments(event))
+            kept = _kept(_attachments(event))
+            return _new(arrival, event, event.text, _inbound(event), {"kind": "message"}, kept)
         case PostbackReceived():
-            more = {"payload": event.payload}
-            return _new(arrival, _inbound(event, "postback", event.title or event.payload) | more)
+            fields = _inbound(event) | {"payload": event.payload}
+            return _new(arrival, event, event.title or event.payload, fields, {"kind": "postback"})
         case StandbyReceived() if event.text:
-            said = _elsewhere(event, "other_app") if event.is_echo else None
-            return _new(arrival, said or _inbound(event, "standby", event.text))
+            if event.is_echo:
+                return _new(arrival, event, event.text, _outbound(event), {"origin": "other_app"})
+            return _new(arrival, event, event.text, _inbound(event), {"kind": "standby"})
         case MessageEchoed() if event.app_id != own_app_id:
-            fields = _elsewhere(event, "human_facebook")
-            return _new(arrival, fields | _attachments(event))
+            written, kept = {"origin": "human_facebook"}, _kept(_attachments(event))
+            fields = _outbound(event) | {"app_id": event.app_id}
+            return _new(arrival, event, event.text, fields, written, kept)
         case MessageEchoed() if event.send_id:
             return _own_echo(event)
         case MessageEdited():
-            changed = {"text": event.text, "edits": event.edit_number}
-            return Entry(str(message_id(event)), changed, upsert=False)
+            return _edit(event)
+        case ReactionReceived():
+            return _reaction(event)
         case MessageSent() | MessageFailed() | MessageHeld():
-            return Entry(f"{event.page_id}:{event.send_id}", _part(event))
+            return _part(event)
     return None
 
 
@@ -162,38 +183,79 @@ def _latest(first: datetime | None, second: datetime | None) -> datetime | None:
     return max(filter(None, (first, second)), default=None)
 
 
-def _new(arrival: Arrival, fields: Fields) -> Entry:
-    once = fields | {"source": source_of(arrival.position)}
-    return Entry(str(message_id(arrival.event)), once=once)
+def _new(
+    arrival: Arrival,
+    event: MessageReceived | PostbackReceived | StandbyReceived | MessageEchoed,
+    text: str | None,
+    fields: Fields,
+    told: Fields,
+    kept: Fields | None = None,
+) -> Entry:
+    """A message itself. `told`: what another webhook about it may tell otherwise, as standby does;
+    of these, the one that comes first in the alphabet is also the one that knows more.
+    """
+    return Entry(
+        str(message_id(event)),
+        {"conversation": event.conversation_id, **fields},
+        {"at": event.occurred_at, "said": _said(0, event, text), **(kept or {})},
+        told | {"source": arrival.position.model_dump()},
+    )
 
 
-def _common(event: ConversationRecord, text: str | None) -> Fields:
-    return {"conversation": event.conversation_id, "at": event.occurred_at, "text": text}
+def _said(number: int, event: ConversationRecord, text: str | None) -> Fields:
+    """What a message says. Where Meta counts no edits, the later text is the newer one."""
+    return {"number": number, "at": event.occurred_at, "text": text}
 
 
-def _inbound(
-    event: MessageReceived | PostbackReceived | StandbyReceived, kind: str, text: str | None
-) -> Fields:
-    return _common(event, text) | {
-        "direction": "in",
-        "origin": "person",
-        "kind": kind,
-        "mid": event.mid,
+def _kept(attachments: list[Fields]) -> Fields:
+    return {"attached": {"is_deleted": False, "items": attachments}}
+
+
+def _taken_back(event: MessageReceived) -> Entry:
+    """Higher than any text and any attachment: nothing that comes later brings them back."""
+    nothing: Fields = {
+        "said": {"number": _TAKEN_BACK, "at": event.occurred_at, "text": None},
+        "attached": {"is_deleted": True, "items": []},
     }
+    return Entry(str(message_id(event)), {"conversation": event.conversation_id}, nothing)
 
 
-def _elsewhere(event: MessageEchoed | StandbyReceived, origin: str) -> Fields:
+def _edit(event: MessageEdited) -> Entry:
+    number = min(max(event.edit_number, 0), _TAKEN_BACK - 1)
+    said = _said(number, event, event.text)
+    return Entry(str(message_id(event)), {"conversation": event.conversation_id}, {"said": said})
+
+
+def _reaction(event: ReactionReceived) -> Entry:
+    """One value a person, under a name that any id can be made to: the latest stays.
+
+    Of two at the same moment, taking it back stays: `unreact` comes after `react`.
+    """
+    reaction: Fields = {
+        "at": event.occurred_at,
+        "action": event.action,
+        "reaction": event.reaction,
+        "emoji": event.emoji,
+        "by": event.psid,
+    }
+    return Entry(
+        f"{event.page_id}:{event.mid}",
+        {"conversation": event.conversation_id},
+        {f"reactions.{derived_id(event.psid)[:16]}": reaction},
+    )
+
+
+def _inbound(event: MessageReceived | PostbackReceived | StandbyReceived) -> Fields:
+    return {"direction": "in", "origin": "person", "mid": event.mid}
+
+
+def _outbound(event: MessageEchoed | StandbyReceived) -> Fields:
     """Written to the person, and not by us."""
-    return _common(event, event.text) | {
-        "direction": "out",
-        "origin": origin,
-        "status": "sent",
-        "mid": event.mid,
-    }
+    return {"direction": "out", "status": "sent", "mid": event.mid}
 
 
-def _attachments(event: MessageReceived | MessageEchoed) -> Fields:
-    return {"attachments": [_attachment(item) for item in event.attachments]}
+def _attachments(event: MessageReceived | MessageEchoed) -> list[Fields]:
+    return [_attachment(item) for item in event.attachments]
 
 
 def _attachment(attachment: Attachment) -> Fields:
@@ -207,42 +269,79 @@ def _attachment(attachment: Attachment) -> Fields:
 def _own_echo(event: MessageEchoed) -> Entry:
     """Meta's word that it has our message, and its own time for it, which receipts refer to.
 
-    It may come before `message.sent`, which tells the rest.
+    It may come before `message.sent`, which tells the rest, or after `message.held`.
     """
-    once = _common(event, event.text) | {
-        "direction": "out",
-        "origin": "assistant",
-        "status": "sent",
-    }
-    facts = {"mid": event.mid, "meta_at": event.occurred_at}
-    return Entry(f"{event.page_id}:{event.send_id}", facts, once)
+    echo: Fields = {"at": event.occurred_at, "mid": event.mid, "text": event.text}
+    return Entry(
+        f"{event.page_id}:{event.send_id}",
+        {"conversation": event.conversation_id, "direction": "out", "send_id": event.send_id},
+        {"at": event.occurred_at, "echo": echo},
+    )
 
 
-def _part(event: MessageSent | MessageFailed | MessageHeld) -> Fields:
-    fields = _common(event, event.text) | {
-        "direction": "out",
-        "origin": event.origin,
+def _part(event: MessageSent | MessageFailed | MessageHeld) -> Entry:
+    """A part that Meta has is sent, whatever else is said of it; else the latest word counts."""
+    outcome: Fields = {
+        "is_sent": isinstance(event, MessageSent),
+        "at": event.occurred_at,
         "status": event.type.removeprefix("message."),
-        "send_id": event.send_id,
-        "command_id": event.command_id,
-        "turn_id": event.turn_id,
-        "part": event.part,
-        "parts": event.parts,
-        "rule": event.rule,
+        "text": event.text,
+        "origin": event.origin,
     }
-    match event:
-        case MessageSent():
-            sent = ("mid", "messaging_type", "tag", "window_expires_at", "attempts")
-            return fields | {name: getattr(event, name) for name in sent}
-        case MessageFailed():
-            failed = ("reason", "explanation", "advice", "error_code", "error_subcode")
-            return fields | {name: getattr(event, name) for name in failed}
-        case MessageHeld():
-            return fields | {"reason": event.reason, "explanation": event.explanation}
+    names = ("command_id", "turn_id", "part", "parts", "rule", *_TOLD_BY[event.type])
+    return Entry(
+        f"{event.page_id}:{event.send_id}",
+        {"conversation": event.conversation_id, "direction": "out", "send_id": event.send_id},
+        {
+            "at": event.occurred_at,
+            "outcome": outcome | {name: getattr(event, name) for name in names},
+        },
+    )
+
+
+def view(document: Fields, reactions: Fields | None = None) -> Fields:
+    """A message as it reads now, from all that is known of it.
+
+    Args:
+        reactions: those to a part of ours, which are kept under Meta's id: see `reactions_id`.
+    """
+    shown = {name: value for name, value in document.items() if name not in _PARTS_OF_A_MESSAGE}
+    if (outcome := document.get("outcome")) is not None:
+        shown |= {name: value for name, value in outcome.items() if name not in ("is_sent", "at")}
+    if (echo := document.get("echo")) is not None:
+        told = {name: value for name, value in shown.items() if name not in _WHY_NOT_SENT}
+        shown = {"origin": "assistant", "text": echo["text"], **told}
+        shown |= {"mid": echo["mid"], "meta_at": echo["at"], "status": "sent"}
+    if (said := document.get("said")) is not None:
+        is_deleted = said["number"] == _TAKEN_BACK
+        edited = {"edits": said["number"]} if said["number"] and not is_deleted else {}
+        shown |= {"text": said["text"], **edited} | ({"is_deleted": True} if is_deleted else {})
+    if (attached := document.get("attached")) is not None:
+        shown["attachments"] = attached["items"]
+    if there := _there({**(reactions or {}), **document.get("reactions", {})}):
+        shown["reactions"] = there
+    return shown
+
+
+def reactions_id(document: Fields) -> str | None:
+    """Where the reactions to one of our parts are: a reaction names it as Meta does."""
+    mid = document.get("outcome", {}).get("mid") or document.get("echo", {}).get("mid")
+    page_id = str(document.get("conversation", "")).partition(":")[0]
+    return f"{page_id}:{mid}" if mid else None
+
+
+def _there(reactions: Fields) -> list[Fields]:
+    """Those that were not taken back, the first one first."""
+    given = [each for each in reactions.values() if each["action"] == "react"]
+    return sorted(
+        [{name: each[name] for name in ("by", "reaction", "emoji", "at")} for each in given],
+        key=lambda each: (each["at"], each["by"]),
+    )
 
 
 def status_of(message: Fields, conversation: Fields) -> str:
-    """The status shown with a message. Receipts are watermarks of the conversation.
+    """The status shown with a message, as `view` has it. Receipts are watermarks of the
+    conversation.
 
     They compare with Meta's own time of the message, known from its echo; ours is later by as long
     as Meta's answer took, so without an echo a delivery counts by the message's id as well.

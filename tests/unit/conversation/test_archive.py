@@ -1,12 +1,13 @@
 """What the thread view keeps of events, and the status that each message shows."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.common.events import AnyRecord
+from libs.common.events import AnyRecord, MessageEdited
 from libs.common.kafka import KeyBatch
 from services.conversation import history
 from services.conversation.domain import archive
@@ -32,19 +33,54 @@ class Documents:
 
     async def keep(self, entries: Any) -> None:  # noqa: ANN401
         for made in entries:
-            known = self.documents.get(made.message_id)
-            if known is None and made.upsert:
-                self.documents[made.message_id] = {**made.once, **made.fields}
-            elif known is not None:
-                known.update(made.fields)
+            document = self.documents.setdefault(made.message_id, {})
+            document.update(made.fields)
+            for path, value in made.highest.items():
+                _put(document, path, value, lambda new, old: order(new) > order(old))
+            for path, value in made.lowest.items():
+                _put(document, path, value, lambda new, old: order(new) < order(old))
 
     async def note_activity(self, activities: Any) -> None:  # noqa: ANN401
         self.activities.extend(activities)
 
     async def take(self, *events: AnyRecord) -> dict[str, dict[str, Any]]:
+        """What is known afterwards, as MongoDB would keep it."""
         records = [make.record(event, offset) for offset, event in enumerate(events)]
         await HistoryKeeper(self, APP).handle(KeyBatch(b"", records))
         return self.documents
+
+    async def read(self, *events: AnyRecord) -> dict[str, dict[str, Any]]:
+        """What a reader sees afterwards."""
+        kept = await self.take(*events)
+        return {name: archive.view(item) for name, item in kept.items() if "at" in item}
+
+
+def _put(
+    document: dict[str, Any], path: str, value: object, is_better: Callable[[Any, Any], bool]
+) -> None:
+    *parents, name = path.split(".")
+    for parent in parents:
+        document = document.setdefault(parent, {})
+    if name not in document or is_better(value, document[name]):
+        document[name] = value
+
+
+def order(value: Any) -> Any:  # noqa: ANN401
+    """How MongoDB compares: nothing, numbers, texts, documents, truth, moments."""
+    match value:
+        case None:
+            return (1,)
+        case bool():
+            return (8, value)
+        case int() | float():
+            return (2, value)
+        case str():
+            return (3, value)
+        case dict():
+            return (4, [(order(each)[0], name, order(each)) for name, each in value.items()])
+        case list():
+            return (5, [order(each) for each in value])
+    return (9, value)
 
 
 @pytest.mark.parametrize(
@@ -63,19 +99,26 @@ class Documents:
             "100:s1",
             {"direction": "out", "origin": "other_app", "status": "sent"},
         ),
-        (make.echo(app_id="7"), "100:e1", {"direction": "out", "origin": "human_facebook"}),
+        (
+            make.echo(app_id="7"),
+            "100:e1",
+            {"direction": "out", "origin": "human_facebook", "app_id": "7"},
+        ),
         (make.echo(app_id=None), "100:e1", {"origin": "human_facebook", "status": "sent"}),
     ],
 )
-def test_messages_of_others_are_kept_once(
+async def test_messages_of_others_are_kept_under_their_own_id(
     event: AnyRecord, where: str, facts: dict[str, object]
 ) -> None:
-    made = entry(event)
+    shown = await Documents().read(event)
+    assert facts.items() <= shown[where].items()
+    assert (shown[where]["conversation"], shown[where]["at"]) == (CONVERSATION, make.NOON)
+
+
+def test_the_record_that_stands_first_on_the_log_is_the_one_that_brought_a_message() -> None:
+    made = entry(make.message())
     assert made is not None
-    assert (made.message_id, made.fields, made.upsert) == (where, {}, True)
-    assert facts.items() <= made.once.items()
-    assert made.once["source"] == "3:7"
-    assert made.once["conversation"] == CONVERSATION
+    assert made.lowest["source"] == {"partition": 3, "offset": 7}
 
 
 @pytest.mark.parametrize(
@@ -86,15 +129,13 @@ def test_messages_of_others_are_kept_once(
         (make.held(), "held", {"reason": "no_evidence"}),
     ],
 )
-def test_what_became_of_a_part_is_kept_with_the_reason(
+async def test_what_became_of_a_part_is_kept_with_the_reason(
     event: AnyRecord, status: str, facts: dict[str, object]
 ) -> None:
-    made = entry(event)
-    assert made is not None
-    assert made.message_id == "100:c1:0"
-    assert facts.items() <= made.fields.items()
-    assert (made.fields["status"], made.fields["origin"]) == (status, "assistant")
-    assert made.fields["rule"] == "standard_window"
+    shown = (await Documents().read(event))["100:c1:0"]
+    assert facts.items() <= shown.items()
+    assert (shown["status"], shown["origin"]) == (status, "assistant")
+    assert (shown["rule"], shown["send_id"]) == ("standard_window", "c1:0")
 
 
 @pytest.mark.parametrize(
@@ -102,7 +143,6 @@ def test_what_became_of_a_part_is_kept_with_the_reason(
     [
         make.echo(app_id=APP),  # ours, without our mark
         make.standby(text=None),
-        make.reaction(),
         make.delivered(1),
         make.read(1),
         make.takeover_started(),
@@ -129,24 +169,79 @@ def test_copies_are_looked_up_where_the_message_is_kept(event: AnyRecord, name: 
 
 
 async def test_metas_payload_is_kept_as_text_because_its_keys_may_be_anything() -> None:
-    kept = await Documents().take(make.image())
-    [attachment] = kept["100:m1"]["attachments"]
+    shown = await Documents().read(make.image())
+    [attachment] = shown["100:m1"]["attachments"]
     assert attachment["payload_json"] == '{"$odd.key": 1}'
     assert "payload" not in attachment
 
 
 async def test_an_edit_changes_the_text_and_an_unsent_message_loses_it() -> None:
     documents = Documents()
-    kept = await documents.take(make.image(text="at 5"), make.edited(text="at 6"))
-    assert (kept["100:m1"]["text"], kept["100:m1"]["edits"]) == ("at 6", 1)
-    kept = await documents.take(make.unsent(), make.image(text="at 5"))
-    assert kept["100:m1"]["text"] is None
-    assert kept["100:m1"]["attachments"] == []
-    assert kept["100:m1"]["is_deleted"] is True
+    shown = await documents.read(make.image(text="at 5"), make.edited(text="at 6"))
+    assert (shown["100:m1"]["text"], shown["100:m1"]["edits"]) == ("at 6", 1)
+    shown = await documents.read(make.unsent(), make.image(text="at 5"))
+    assert shown["100:m1"]["text"] is None
+    assert shown["100:m1"]["attachments"] == []
+    assert shown["100:m1"]["is_deleted"] is True
+    assert "at 5" not in str(documents.documents)
+    assert "at 6" not in str(documents.documents)
 
 
-async def test_edits_and_ends_of_what_is_not_there_make_nothing() -> None:
-    assert await Documents().take(make.edited(), make.unsent()) == {}
+async def test_an_older_edit_that_comes_late_changes_nothing() -> None:
+    events = [make.message(), make.edited(text="third", number=3), make.edited(text="first")]
+    shown = (await Documents().read(*events))["100:m1"]
+    assert (shown["text"], shown["edits"]) == ("third", 3)
+
+
+async def test_edits_that_meta_does_not_count_are_ordered_by_their_time() -> None:
+    def uncounted(text: str, seconds: float) -> MessageEdited:
+        return make.edited(text=text, number=0).model_copy(update={"occurred_at": make.at(seconds)})
+
+    events = [uncounted("later", 9), make.message(seconds=1), uncounted("sooner", 5)]
+    shown = (await Documents().read(*events))["100:m1"]
+    assert shown["text"] == "later"
+
+
+async def test_what_is_not_there_is_not_shown_for_its_edit_its_end_or_a_reaction() -> None:
+    events: list[AnyRecord] = [make.edited(), make.unsent(), make.reaction(), make.edited("e1")]
+    assert await Documents().read(*events) == {}
+
+
+async def test_an_edit_before_the_message_counts_all_the_same() -> None:
+    shown = (await Documents().read(make.edited(), make.image(text="as it was")))["100:m1"]
+    assert (shown["text"], shown["edits"]) == ("changed", 1)
+    assert len(shown["attachments"]) == 1
+
+
+async def test_a_message_taken_back_before_it_came_is_never_readable() -> None:
+    documents = Documents()
+    shown = (await documents.read(make.unsent(), make.image(text="secret")))["100:m1"]
+    assert (shown["text"], shown["attachments"], shown["is_deleted"]) == (None, [], True)
+    assert "secret" not in str(documents.documents)
+
+
+async def test_reactions_are_shown_until_they_are_taken_back() -> None:
+    documents = Documents()
+    shown = await documents.read(make.reaction(seconds=5), make.message())
+    assert shown["100:m1"]["reactions"] == [
+        {"by": PSID, "reaction": None, "emoji": "❤", "at": make.at(5)}
+    ]
+    shown = await documents.read(make.reaction("unreact", seconds=6))
+    assert "reactions" not in shown["100:m1"]
+    shown = await documents.read(make.reaction(seconds=5))
+    assert "reactions" not in shown["100:m1"]
+
+
+async def test_a_reaction_to_a_part_of_ours_is_found_by_metas_id() -> None:
+    documents = Documents()
+    liked = make.reaction().model_copy(update={"mid": "mid-c1-0"})
+    await documents.take(make.sent(), liked)
+    part = documents.documents["100:c1:0"]
+    name = archive.reactions_id(part)
+    assert name == "100:mid-c1-0"
+    shown = archive.view(part, documents.documents[name]["reactions"])
+    assert [each["emoji"] for each in shown["reactions"]] == ["❤"]
+    assert archive.reactions_id((await Documents().take(make.held()))["100:c1:0"]) is None
 
 
 @pytest.mark.parametrize("echo_first", [True, False])
@@ -155,11 +250,24 @@ async def test_our_echo_and_the_sent_part_are_one_message_in_either_order(
 ) -> None:
     echo = make.echo("mid-c1-0", APP, "an answer", seconds=5, send_id="c1:0")
     events: list[AnyRecord] = [echo, make.sent(origin="human", seconds=6)]
-    kept = await Documents().take(*(events if echo_first else events[::-1]))
-    assert list(kept) == ["100:c1:0"]
-    message = kept["100:c1:0"]
+    shown = await Documents().read(*(events if echo_first else events[::-1]))
+    assert list(shown) == ["100:c1:0"]
+    message = shown["100:c1:0"]
     assert (message["status"], message["origin"]) == ("sent", "human")
     assert (message["meta_at"], message["at"]) == (make.at(5), make.at(6))
+
+
+@pytest.mark.parametrize("doubt", [make.held(), make.failed()])
+async def test_our_echo_proves_that_a_part_was_sent(doubt: AnyRecord) -> None:
+    echo = make.echo("mid-c1-0", APP, "an answer", seconds=5, send_id="c1:0")
+    shown = (await Documents().read(doubt, echo))["100:c1:0"]
+    assert (shown["status"], shown["mid"]) == ("sent", "mid-c1-0")
+    assert "explanation" not in shown
+
+
+async def test_a_part_that_failed_can_be_sent_again() -> None:
+    shown = await Documents().read(make.held(), make.failed(), make.sent(seconds=60))
+    assert (shown["100:c1:0"]["status"], shown["100:c1:0"]["at"]) == ("sent", make.at(60))
 
 
 EVENTS = [
@@ -167,24 +275,56 @@ EVENTS = [
     make.message("m2", "second", 1),
     make.get_started(),
     make.edited("m2", "changed"),
+    make.edited("m2", "changed again", 2),
     make.echo("mid-c1-0", APP, "an answer", send_id="c1:0"),
     make.sent(),
     make.failed("c2"),
+    make.held("c3"),
+    make.failed("c3"),
+    make.sent("c3", seconds=4),
     make.unsent("m1"),
+    make.edited("m1", "too late", 3),
+    make.reaction(seconds=3),
+    make.reaction("unreact", seconds=3),
+    make.reaction(seconds=2),
     make.echo(app_id="7"),
+    make.standby("m2"),
+    make.standby("e1", is_echo=True),
 ]
 
 
 @PATIENTLY
-@given(st.integers(0, len(EVENTS)), st.integers(0, len(EVENTS)))
-async def test_a_part_of_the_log_again_leaves_every_document_as_it_is(
-    first: int, second: int
+@given(st.lists(st.sampled_from(EVENTS)).flatmap(lambda more: st.permutations([*EVENTS, *more])))
+async def test_any_order_and_any_copies_of_the_events_make_the_same_documents(
+    events: list[AnyRecord],
 ) -> None:
-    once = await Documents().take(*EVENTS)
-    start, end = sorted((first, second))
-    again = await Documents().take(*EVENTS, *EVENTS[start:end])
-    changed = {name for name in once if once[name] != again[name]}
-    assert changed == set()
+    expected = without_sources(await Documents().take(*EVENTS))
+    assert without_sources(await Documents().take(*events)) == expected
+
+
+@PATIENTLY
+@given(st.permutations(EVENTS).flatmap(lambda order: st.tuples(st.just(order), cuts(len(order)))))
+async def test_batches_may_be_cut_anywhere_and_handed_out_again(
+    story: tuple[list[AnyRecord], list[int]],
+) -> None:
+    events, ends = story
+    expected = await Documents().take(*events)
+    documents = Documents()
+    for end in ends:  # as after a crash: from the beginning, a little further each time
+        await documents.take(*events[:end])
+    assert await documents.take(*events) == expected
+
+
+def cuts(length: int) -> st.SearchStrategy[list[int]]:
+    return st.lists(st.integers(0, length), max_size=4)
+
+
+def without_sources(documents: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Where a record stands on the log is no matter of the message."""
+    return {
+        document_id: {name: value for name, value in document.items() if name != "source"}
+        for document_id, document in documents.items()
+    }
 
 
 async def test_one_batch_is_one_write_of_messages_and_one_a_conversation() -> None:

@@ -1,6 +1,6 @@
 """The internal HTTP API over real sockets, on a store in memory."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
@@ -26,6 +26,7 @@ class Lists:
     def __init__(self) -> None:
         self.of_conversations: list[Document] = []
         self.of_messages: list[Document] = []
+        self.of_reactions: dict[str, Document] = {}
         self.receipts: Document = {}
         self.asked: list[tuple[str, After | None, int]] = []
 
@@ -39,6 +40,9 @@ class Lists:
     async def messages(self, conversation: str, after: After | None, limit: int) -> list[Document]:
         self.asked.append((conversation, after, limit))
         return self._page(self.of_messages, "at", after, limit)
+
+    async def reactions(self, message_ids: Sequence[str]) -> dict[str, Document]:
+        return {name: self.of_reactions[name] for name in message_ids if name in self.of_reactions}
 
     def _page(
         self, documents: list[Document], moment: str, after: After | None, limit: int
@@ -153,6 +157,34 @@ async def test_a_message_shows_its_status_by_the_receipts(
         "text": "hi",
     }
     assert body["messages"][2]["attachments"] == [{"type": "image", "payload": {"url": 1}}]
+
+
+async def test_a_message_shows_what_it_says_now_and_who_liked_it(
+    client: Client[Any, Any], lists: Lists
+) -> None:
+    heart = {"at": make.at(3), "action": "react", "reaction": "love", "emoji": "❤", "by": PSID}
+    lists.of_messages = [
+        {
+            "_id": "100:c1:0",
+            "conversation": CONVERSATION,
+            "at": make.at(2),
+            "outcome": {"is_sent": True, "at": make.at(2), "status": "sent", "mid": "m9"},
+        },
+        {
+            "_id": "100:m1",
+            "conversation": CONVERSATION,
+            "at": make.NOON,
+            "said": {"number": 2, "at": make.at(1), "text": "at six"},
+            "attached": {"is_deleted": False, "items": []},
+        },
+    ]
+    lists.of_reactions = {"100:m9": {"key": heart}}
+    _, body = await get(client, MESSAGES)
+    ours, theirs = body["messages"]
+    heart_shown = {"by": PSID, "reaction": "love", "emoji": "❤", "at": "2026-03-01T12:00:03+00:00"}
+    assert ours["reactions"] == [heart_shown]
+    assert (theirs["text"], theirs["edits"], theirs["attachments"]) == ("at six", 2, [])
+    assert "said" not in theirs
 
 
 @pytest.mark.parametrize("name", ["conversations", "messages"])
