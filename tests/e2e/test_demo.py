@@ -5,11 +5,14 @@ import json
 import os
 import re
 import sys
+import time
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
+from deploy.local.demo.counters import QUIET_S
+from deploy.local.demo.numbers import SOMEBODY_ELSE
 from deploy.local.state import ROOT
 from simulator.client import Simulator
 from tests.stack import LocalStack
@@ -141,6 +144,36 @@ async def test_one_line_that_deviates_fails_and_the_rest_is_played(
     assert failed["name"] == "the line was marked as seen and typing was shown first"
     assert failed["seen"] != failed["expected"]
     assert len(ended.checks) == len(CHECKS)
+
+
+async def test_a_message_of_somebody_else_while_we_count_is_noticed_and_counted_again(
+    stack: LocalStack, simulator: Simulator
+) -> None:
+    page = (await simulator.pages())[0]["id"]
+    stranger = await simulator.add_person(page, "Some", "Body")
+    playing = asyncio.create_task(demo(stack, "--json"))
+    await until_counting(simulator, page)
+    await simulator.write(page, stranger, "Do you deliver?")
+    ended = await playing
+    assert [check for check in ended.checks if not check["held"]] == []
+    assert ended.exit_code == 0
+    said = [line["text"] for scene in ended.story["scenes"] for line in scene["lines"]]
+    assert len([text for text in said if text.startswith(SOMEBODY_ELSE)]) == 1
+
+
+async def until_counting(simulator: Simulator, page: str) -> None:
+    """Until the first message that is counted has just been written: after a silence."""
+    async with asyncio.timeout(STORY_WITHIN_S):
+        while (await simulator.behaviour(page))["echoes"]["enabled"]:
+            await asyncio.sleep(0.02)
+        posted, since = (await simulator.webhooks())["posted"], time.monotonic()
+        while True:
+            await asyncio.sleep(0.02)
+            now, at = (await simulator.webhooks())["posted"], time.monotonic()
+            if now > posted and at - since >= QUIET_S * 0.8:
+                return
+            if now > posted:
+                posted, since = now, at
 
 
 async def test_a_service_that_is_away_is_a_failure_and_no_traceback(

@@ -26,6 +26,7 @@ NAMES = {
     "message.read": ("read receipt", "read receipts"),
 }
 SETTINGS = (CHANNELS_COLLECTION, ASSISTANTS_COLLECTION)
+SOMEBODY_ELSE = "Somebody else wrote"
 REPORTED_BACK = ("echoes", "delivery_receipts", "read_receipts")
 QUESTION = "How can I pay?"
 
@@ -115,20 +116,21 @@ async def _counted(stage: Stage, person: Person) -> Costs:
         await person.writes(QUESTION)
         heard = await person.receives()
         costs = Costs((await stage.at_rest()).since(before))
-        if _is_undisturbed(costs, heard):
+        if is_undisturbed(costs, heard):
             person.tells(QUESTION)
             person.shows(heard)
             return costs
+        stage.transcript.aside(f"{SOMEBODY_ELSE} meanwhile: that was counted for nothing.")
     stage.transcript.check(
         f"nobody else writes while we count (tried {ATTEMPTS} times)",
         held=False,
         expected="one message of a person, and what belongs to it",
-        seen=_spelled(costs.events),
+        seen=spelled(costs.events),
     )
     raise StoryEndsError
 
 
-def _is_undisturbed(costs: Costs, heard: list[Message]) -> bool:
+def is_undisturbed(costs: Costs, heard: list[Message]) -> bool:
     """Whether our message came alone, with no more reports than those of its one answer."""
     events = costs.events
     reports = {name: count for name, count in events.items() if name != "message.received"}
@@ -248,7 +250,7 @@ def _check(stage: Stage, alone: Costs, in_life: Costs) -> None:
     )
 
 
-def _spelled(events: dict[str, int]) -> str:
+def spelled(events: dict[str, int]) -> str:
     """Events in plain words: `2 messages of a person, 1 delivery receipt`."""
     return ", ".join(
         f"{count} {NAMES.get(name, (name, name))[count != 1]}"
@@ -267,7 +269,7 @@ async def whole_story(stage: Stage, before: Counts) -> None:
     told = sum(by_type.values())
     stage.transcript.aside(
         "Since the story began, Facebook has told the gateway of "
-        f"{_spelled(by_type)}. Copies of a webhook count as well: which of them are news, "
+        f"{spelled(by_type)}. Copies of a webhook count as well: which of them are news, "
         "conversation finds out."
     )
     stage.transcript.expect(
