@@ -78,8 +78,14 @@ def properties(port: int, controller_port: int, folder: Path) -> str:
 
 
 def new_cluster_id() -> str:
-    """A random id the way Kafka writes them: 16 bytes, URL-safe base64 without padding."""
-    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    """A random id the way Kafka writes them: 16 bytes, URL-safe base64 without padding.
+
+    As Kafka's own, it never begins with "-", which its tools would take for an option.
+    """
+    while True:
+        drawn = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        if not drawn.startswith("-"):
+            return drawn
 
 
 def needs_format(folder: Path) -> bool:

@@ -27,6 +27,8 @@ from libs.common.settings import KafkaSettings, MongoSettings
 
 WORKSPACE = {"_id": "demo", "name": "Demo workspace", "time_zone": "Europe/Berlin"}
 ASSISTANT_ID = "demo-assistant"
+LOST = ("expired", "revoked")
+"""What a channel becomes when its token is refused; who disconnected it on purpose keeps that."""
 SYSTEM_PROMPT = (
     "You are Crumb, the friendly assistant of a small bakery. Answer questions of customers from "
     "what you know about the bakery, briefly and warmly."
@@ -74,12 +76,12 @@ def _assistant() -> Assistant:
 
 
 async def _connect(database: Database, page: Mapping[str, str], keys: KeyRing) -> bool:
-    """True if the Page was not connected with this token before."""
+    """True if the Page was not connected with this token before, or had lost its connection."""
     channels = database[CHANNELS_COLLECTION]
     known = await channels.find_one({"_id": page["id"]})
     if known is not None:
         token = keys.decrypt(known["token"], context=page["id"])
-        if token == page["access_token"]:
+        if token == page["access_token"] and known.get("status") not in LOST:
             return False
     channel = Channel(
         id=page["id"],
