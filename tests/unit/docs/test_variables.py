@@ -9,7 +9,15 @@ from pydantic_settings import SettingsConfigDict
 
 from libs.common.settings import SettingsGroup
 from tests.unit.docs import variables as module
-from tests.unit.docs.variables import BEGIN, END, ROOTS, table, variables, with_table
+from tests.unit.docs.variables import (
+    BEGIN,
+    END,
+    ROOTS,
+    channel_settings,
+    table,
+    variables,
+    with_tables,
+)
 
 PAGE = Path(__file__).parents[3] / "docs" / "configuration.md"
 
@@ -28,15 +36,16 @@ class Outer(SettingsGroup):
     count: int = Field(ge=1)
 
 
-def test_the_table_is_what_the_settings_say() -> None:
+def test_the_tables_are_what_the_settings_say() -> None:
     page = PAGE.read_text(encoding="utf-8")
-    assert page == with_table(page), "write it anew: make docs"
+    assert page == with_tables(page), "write it anew: make docs"
 
 
 def test_every_variable_has_a_meaning() -> None:
     every = [each for root in ROOTS.values() for each in variables(root)]
     told = {each.name for each in every if each.meaning}
-    assert {each.name for each in every} - told == set()
+    untold = {each.name for each in every} - told
+    assert untold == set(), "say it in the field's description or in variables.py"
 
 
 def test_meanings_are_those_of_variables_that_exist() -> None:
@@ -61,7 +70,16 @@ def test_groups_of_a_service_are_read_under_their_own_prefix() -> None:
     assert found["INNER_KEY"].default == ""
 
 
+def test_every_setting_of_a_channel_has_a_meaning() -> None:
+    settings = channel_settings()
+    untold = {each.name for each in settings if not each.meaning}
+    assert untold == set(), "say it in the field's description or in variables.py"
+    assert set(module.CHANNEL_MEANINGS) <= {each.name for each in settings}
+
+
 def test_a_page_without_markers_is_refused() -> None:
     with pytest.raises(ValueError, match="no <!-- variables"):
-        with_table("nothing to replace")
-    assert with_table(f"a {BEGIN} old {END} z").endswith(f"{END} z")
+        with_tables("nothing to replace")
+    names = ("variables", "channel settings")
+    page = " ".join(f"{BEGIN.format(name)} old {END.format(name)}" for name in names)
+    assert " old " not in with_tables(page)

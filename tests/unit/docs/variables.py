@@ -1,10 +1,10 @@
-"""Every environment variable that a service reads, taken from its settings: the documented table.
+"""Every environment variable and every setting of a channel, from the code: the documented tables.
 
-`python -m tests.unit.docs.variables docs/configuration.md` writes it between the two markers.
+`python -m tests.unit.docs.variables docs/configuration.md` writes them between their markers.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType, UnionType
@@ -19,6 +19,7 @@ import services.conversation.settings
 import services.gateway.settings
 import services.sender.settings
 import simulator.settings
+from libs.common.channels import ChannelSettings
 
 ROOTS: dict[str, type[BaseSettings]] = {
     "gateway": services.gateway.settings.Settings,
@@ -26,8 +27,8 @@ ROOTS: dict[str, type[BaseSettings]] = {
     "sender": services.sender.settings.Settings,
     "simulator": simulator.settings.Settings,
 }
-BEGIN = "<!-- variables: written by `make docs` -->"
-END = "<!-- end of variables -->"
+BEGIN, END = "<!-- {}: written by `make docs` -->", "<!-- end of {} -->"
+LONGEST_SHOWN = 40
 
 # Where the code's own description is too short for a reader who has only the table.
 MEANINGS = {
@@ -83,6 +84,18 @@ MEANINGS = {
     "WEBHOOK_VERIFY_TOKEN": "what Meta sends to verify the address; as in the app's dashboard",
 }
 
+CHANNEL_MEANINGS = {
+    "fallback_text": "answers when the model gives no answer",
+    "get_started_payload": "payload of the button Get Started",
+    "handover_text": "answers who asks for a person",
+    "max_message_length": "the longest part, in UTF-16 code units",
+    "prompt_addition": "added to the assistant's system prompt",
+    "quiet_window_s": "how long the person has to be quiet before the assistant answers",
+    "session_idle_s": "silence after which a new session begins",
+    "text_only_reply": "answers an attachment without text",
+    "welcome_prompt": "what the model is asked when somebody taps Get Started",
+}
+
 _SAYS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 
 
@@ -105,7 +118,7 @@ def variables(settings: type[BaseSettings]) -> Iterator[Variable]:
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseSettings):
             groups.append(field.annotation)
         else:
-            yield _variable(f"{prefix}{name}".upper(), field)
+            yield _variable(f"{prefix}{name}".upper(), field, MEANINGS)
     for group in groups:
         yield from variables(group)
 
@@ -127,34 +140,63 @@ def table() -> str:
     return "\n".join([*head, *rows])
 
 
-def with_table(page: str) -> str:
+def channel_table() -> str:
+    """What an administrator may set for one Page, as Markdown."""
+    head = ["| Setting | Meaning | Takes | Default |", "|---|---|---|---|"]
+    return "\n".join([*head, *map(_setting_row, channel_settings())])
+
+
+def channel_settings() -> list[Variable]:
+    fields = ChannelSettings.model_fields.items()
+    return [_variable(name, field, CHANNEL_MEANINGS) for name, field in fields]
+
+
+def with_tables(page: str) -> str:
     """The page, with what stands between the markers written anew."""
-    head, _, rest = page.partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    if not end:
-        raise ValueError(f"no {BEGIN} … {END}")
-    return f"{head}{BEGIN}\n\n{table()}\n\n{END}{tail}"
+    return _between("channel settings", channel_table(), _between("variables", table(), page))
 
 
-def _variable(name: str, field: FieldInfo) -> Variable:
+def _between(name: str, text: str, page: str) -> str:
+    begin, end = BEGIN.format(name), END.format(name)
+    head, _, rest = page.partition(begin)
+    _, found, tail = rest.partition(end)
+    if not found:
+        raise ValueError(f"no {begin} … {end}")
+    return f"{head}{begin}\n\n{text}\n\n{end}{tail}"
+
+
+def _variable(name: str, field: FieldInfo, meanings: Mapping[str, str]) -> Variable:
     kinds = _alternatives(field.annotation)
     return Variable(
         name,
         default=None if field.is_required() else _shown(field.default),
         takes=_takes(kinds, field),
-        meaning=MEANINGS.get(name) or field.description or "",
+        meaning=meanings.get(name) or field.description or "",
         is_secret=SecretStr in kinds,
     )
 
 
 def _row(variable: Variable, readers: list[str]) -> str:
-    if variable.default is None:
-        default = "**required**"
-    else:
-        default = f"`{variable.default}`" if variable.default else "–"
     takes = ", ".join(filter(None, (variable.takes, "secret" if variable.is_secret else "")))
     who = "all" if len(readers) == len(ROOTS) else ", ".join(readers)
-    cells = (f"`{variable.name}`", variable.meaning, takes or "text", default, who)
+    name, default = f"`{variable.name}`", _default(variable)
+    return _cells(name, variable.meaning, takes or "text", default, who)
+
+
+def _setting_row(setting: Variable) -> str:
+    name, default = f"`{setting.name}`", _default(setting)
+    return _cells(name, setting.meaning, setting.takes or "text", default)
+
+
+def _default(variable: Variable) -> str:
+    if variable.default is None:
+        return "**required**"
+    if len(variable.default) > LONGEST_SHOWN:
+        return "a sentence"
+    return f"`{variable.default}`" if variable.default else "–"
+
+
+def _cells(*cells: str) -> str:
     return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
 
 
@@ -167,6 +209,8 @@ def _alternatives(annotation: Any) -> tuple[Any, ...]:  # noqa: ANN401 - any typ
 def _shown(default: Any) -> str:  # noqa: ANN401 - whatever a field has
     if isinstance(default, SecretStr):
         default = default.get_secret_value()
+    if isinstance(default, tuple):
+        return ", ".join(map(str, default))
     return "" if default is None or default is PydanticUndefined else str(default)
 
 
@@ -174,6 +218,8 @@ def _takes(kinds: tuple[Any, ...], field: FieldInfo) -> str:
     if get_origin(kinds[0]) is Literal:
         return ", ".join(f"`{value}`" for value in get_args(kinds[0]))
     words = {int: "whole number", float: "number", Path: "path"}.get(kinds[0], "")
+    if get_origin(kinds[0]) is tuple:
+        return "list"
     limits = [
         f"{sign} {getattr(item, name)}"
         for item in field.metadata
@@ -187,7 +233,7 @@ def _takes(kinds: tuple[Any, ...], field: FieldInfo) -> str:
 
 def main() -> None:
     page = Path(sys.argv[1])
-    page.write_text(with_table(page.read_text(encoding="utf-8")), encoding="utf-8")
+    page.write_text(with_tables(page.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":
