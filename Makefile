@@ -61,6 +61,10 @@ test: setup ## Everything: checks, unit, property, integration and end-to-end te
 test-browser: setup ## The chat page in a real browser (needs Chromium, or CHROMIUM=path)
 	$(BIN)/python -m pytest tests/browser
 
+.PHONY: faults
+faults: setup ## The crash suite with many seeds: SEEDS=20, or 7-20 to go on; SCENARIO=part of a name
+	@$(BIN)/python -m tests.faults
+
 .PHONY: lint
 lint: setup
 	$(BIN)/ruff format --check .

@@ -61,10 +61,13 @@ class Simulator:
     async def thread(self, page: str, psid: str) -> Thread:
         return await self._call("GET", f"/pages/{page}/threads/{psid}")
 
-    async def calls(self, page: str, psid: str | None = None) -> list[Call]:
-        """Every call to the Graph API for this Page, or one person, in order, with its outcome."""
+    async def calls(self, page: str, psid: str | None = None, since: int = 0) -> list[Call]:
+        """Every call to the Graph API for this Page, or one person, in order, with its outcome.
+
+        `since` leaves out what is known: all up to the call with that `n`.
+        """
         who = f"&psid={psid}" if psid is not None else ""
-        return list((await self._call("GET", f"/calls?page={page}{who}"))["calls"])
+        return list((await self._call("GET", f"/calls?page={page}&since={since}{who}"))["calls"])
 
     async def webhooks(self) -> dict[str, int]:
         """How many webhooks are `pending`, were `posted`, `accepted`, or are `lost`."""
@@ -85,6 +88,10 @@ class Simulator:
 
     async def clear_faults(self) -> None:
         await self._call("DELETE", "/faults")
+
+    async def model(self) -> dict[str, Any]:
+        """How the model is set, how many `calls` it had, and the last `requests`."""
+        return await self._call("GET", "/model")
 
     async def set_model(self, **answer: Any) -> None:  # noqa: ANN401
         await self._call("PUT", "/model", answer)

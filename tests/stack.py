@@ -164,19 +164,22 @@ class LocalStack:
 
 
 @contextmanager
-def local_stack(folder: Path, only: str = "", **environment: str) -> Iterator[LocalStack]:
+def local_stack(
+    folder: Path, only: str = "", module: str = "deploy.local", **environment: str
+) -> Iterator[LocalStack]:
     """A local stack of the test's own.
 
     Args:
         folder: empty; its state goes there.
         only: components, comma separated; all by default. Their ports are free ones.
+        module: what runs it, with the command line of `deploy.local`.
         environment: besides ours, e.g. `LLM_PROVIDER="simulator"`.
 
     Raises:
         NoServersError: it can't be started; with all it said.
     """
     state = StateFolder(folder)
-    command = [sys.executable, "-m", "deploy.local", "run", "--with-parent", "--only", only]
+    command = [sys.executable, "-m", module, "run", "--with-parent", "--only", only]
     said: list[str] = []
     for attempt in range(1, ATTEMPTS + 1):
         offset, said = free_offset(), []

@@ -1,0 +1,121 @@
+"""`python -m tests.faults`: every scenario with many seeds, and what the judge said about each.
+
+SEEDS=20 for the first twenty seeds, SEEDS=7-20 to go on with the seventh; SCENARIO=part-of-a-name.
+"""
+
+import asyncio
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from libs.common import logging as project_logging
+from tests.faults.ground import breakable_stack, open_ground, play
+from tests.faults.judging import Verdict
+from tests.faults.run import Plan, Run
+from tests.faults.scenarios import Scenario, named, side_by_side
+from tests.stack import LocalStack
+
+RESULT = Path(__file__).resolve().parents[2] / ".local" / "faults.json"
+PEOPLE = 20
+Results = dict[str, list[tuple[int, Verdict]]]
+
+
+def seeds_from(text: str) -> range:
+    """`20` is 1 to 20, `7-20` is 7 to 20."""
+    first, _, last = text.rpartition("-")
+    return range(int(first or 1), int(last) + 1)
+
+
+async def play_all(stack: LocalStack, scenarios: Sequence[Scenario], seeds: range) -> Results:
+    results: Results = {scenario.name: [] for scenario in scenarios}
+    async with open_ground(stack) as ground:
+        played: list[Run] = []
+        for seed in seeds:
+            for group in side_by_side(scenarios):
+                began = time.monotonic()
+                runs = await play(ground, group, [seed], Plan(people=PEOPLE))
+                took_s = time.monotonic() - began
+                for run in runs:
+                    verdict = await run.verdict()
+                    say(f"seed {seed:3}  {took_s:5.1f} s  {run.name:34} {told(verdict)}")
+                played += runs
+        for run in played:  # nothing has come since
+            results[run.name].append((run.seed, await run.verdict()))
+    return results
+
+
+def told(verdict: Verdict) -> str:
+    facts = f"{verdict.answers} answers, {verdict.listed} listed"
+    if verdict.recovered_after_s:
+        facts += f", recovered after {verdict.recovered_after_s:.1f} s"
+    return f"{facts}  {verdict.complaints or 'well'}"
+
+
+def table(results: Results) -> str:
+    head = f"{'scenario':34} seeds answers listed  lost doubled order twice  recovered after"
+    lines = [head, "-" * len(head)]
+    for name, runs in results.items():
+        verdicts = [verdict for _, verdict in runs]
+        waits = [verdict.recovered_after_s for verdict in verdicts]
+        lines.append(
+            f"{name:34} {len(runs):5} {sum(v.answers for v in verdicts):7} "
+            f"{sum(v.listed for v in verdicts):6} {sum(len(v.lost) for v in verdicts):5} "
+            f"{sum(len(v.doubled) for v in verdicts):7} "
+            f"{sum(len(v.out_of_order) for v in verdicts):5} "
+            f"{sum(len(v.sent_twice) for v in verdicts):5}  "
+            f"{median(waits):.1f} s, at most {max(waits):.1f} s"
+        )
+    return "\n".join(lines)
+
+
+def complaints(results: Results) -> list[str]:
+    return [
+        f"{name}, seed {seed}: {verdict.complaints}"
+        for name, runs in results.items()
+        for seed, verdict in runs
+        if verdict.complaints
+    ]
+
+
+def report(results: Results) -> list[dict[str, Any]]:
+    return [
+        {"scenario": name, "seed": seed, **vars(verdict)}
+        for name, runs in results.items()
+        for seed, verdict in runs
+    ]
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+def main() -> int:
+    seeds = seeds_from(os.environ.get("SEEDS") or "20")
+    scenarios = named(os.environ.get("SCENARIO", ""))
+    if not scenarios:
+        say(f"there is no such scenario; there are: {', '.join(each.name for each in named())}")
+        return 2
+    project_logging.configure("faults", level="error")
+    say("starting a stack …")
+    with (
+        tempfile.TemporaryDirectory(prefix="faults-") as folder,
+        breakable_stack(Path(folder)) as stack,
+    ):
+        results = asyncio.run(play_all(stack, scenarios, seeds))
+    RESULT.parent.mkdir(exist_ok=True)
+    RESULT.write_text(json.dumps(report(results), indent=2) + "\n", encoding="utf-8")
+    say(f"\n{table(results)}\n")
+    found = complaints(results)
+    for complaint in found:
+        say(complaint)
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

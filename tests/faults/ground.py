@@ -1,0 +1,77 @@
+"""The stack on which scenarios are played, and their play."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import aiohttp
+
+from deploy.local.environment import KAFKA
+from deploy.local.seed import seed as connect_new_pages
+from simulator.client import Simulator
+from tests.faults.listing import open_listing
+from tests.faults.mutants import switching
+from tests.faults.run import Ground, Meeting, Plan, Run
+from tests.faults.scenarios import Scenario
+from tests.stack import LocalStack, local_stack
+
+QUICKLY = {  # the sender's patience, as short as the scenarios allow
+    "SENDER_HTTP_TIMEOUT_S": "3",
+    "SENDER_CLAIM_MARGIN_S": "0.5",
+    "SENDER_EVIDENCE_GAP_S": "0.5",
+    "SENDER_HOLD_AFTER_S": "4",
+}
+
+
+@contextmanager
+def breakable_stack(folder: Path) -> Iterator[LocalStack]:
+    """A whole stack with a simulated model, whose dead come back at once."""
+    with local_stack(
+        folder,
+        module="tests.faults.supervisor",
+        LLM_PROVIDER="simulator",
+        **QUICKLY,
+        **switching.environment(folder),
+    ) as stack:
+        yield stack
+
+
+@asynccontextmanager
+async def open_ground(stack: LocalStack) -> AsyncIterator[Ground]:
+    async with AsyncExitStack() as opened:
+        timeout = aiohttp.ClientTimeout(total=30)
+        session = await opened.enter_async_context(aiohttp.ClientSession(timeout=timeout))
+        listing = await opened.enter_async_context(open_listing(stack.environment[KAFKA]))
+        yield Ground(stack, Simulator(session, stack.url("simulator")), listing)
+
+
+async def play(
+    ground: Ground, scenarios: Sequence[Scenario], seeds: Sequence[int], plan: Plan
+) -> list[Run]:
+    """Play scenarios side by side, with each seed, to the end of all conversations.
+
+    Each run has a Page of its own, and can be asked for its verdict, more than once.
+    """
+    await ground.simulator.set_model()
+    casts = [(scenario, seed) for scenario in scenarios for seed in seeds]
+    meeting = Meeting(len(casts))
+    runs = [Run(ground, scenario.name, seed, replace(plan), meeting) for scenario, seed in casts]
+    for (scenario, _), run in zip(casts, runs, strict=True):
+        await run.open()
+        await scenario.prepare(run)
+    await connect_new_pages(ground.stack.environment)
+    try:
+        await asyncio.gather(
+            *(_talk_through(scenario, run) for (scenario, _), run in zip(casts, runs, strict=True))
+        )
+    finally:
+        await ground.simulator.clear_faults()
+        await ground.simulator.set_model()
+    return runs
+
+
+async def _talk_through(scenario: Scenario, run: Run) -> None:
+    async with run.talking():
+        await scenario.play(run)

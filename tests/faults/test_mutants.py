@@ -1,0 +1,26 @@
+"""The suite can fail: about a mutation in a service the judge complains, with the right reason."""
+
+import pytest
+
+from tests.faults.ground import play
+from tests.faults.mutants.switching import mutated
+from tests.faults.run import Ground, Plan
+from tests.faults.scenarios import named
+
+
+@pytest.mark.parametrize(
+    ("mutation", "service", "scenario", "complaint"),
+    [
+        ("dedupe_off", "conversation", "webhooks copied", "doubled"),
+        ("commit_before_work", "conversation", "conversation killed at the model", "lost"),
+        ("blind_retry", "sender", "cut after accept", "sent twice"),
+    ],
+)
+async def test_the_judge_complains_about_a_mutant(
+    ground: Ground, mutation: str, service: str, scenario: str, complaint: str
+) -> None:
+    plan = Plan(people=10, within_s=10)
+    with mutated(ground.stack, service, mutation):
+        (run,) = await play(ground, named(scenario), [1], plan)
+        verdict = await run.verdict()
+    assert complaint in verdict.complaints

@@ -1,0 +1,38 @@
+"""Every scenario with two seeds, side by side; `make faults` plays them with many."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from tests.faults.ground import play
+from tests.faults.run import Ground, Plan, Run
+from tests.faults.scenarios import SCENARIOS, Scenario, side_by_side
+
+SEEDS = (1, 2)
+PEOPLE = 10  # a run
+GROUPS = side_by_side(SCENARIOS)
+
+
+@pytest.fixture(scope="module")
+def played() -> list[Run]:
+    """All runs so far."""
+    return []
+
+
+@pytest.mark.parametrize(
+    "group", GROUPS, ids=[group[0].beside or group[0].name for group in GROUPS]
+)
+async def test_nothing_is_lost_nothing_doubled_and_order_kept(
+    ground: Ground, played: list[Run], group: Sequence[Scenario]
+) -> None:
+    runs = await play(ground, group, SEEDS, Plan(people=PEOPLE))
+    played += runs
+    for run in runs:
+        verdict = await run.verdict()
+        assert not verdict.complaints, f"{run.name}, seed {run.seed}"
+        assert verdict.questions >= PEOPLE
+
+
+async def test_and_nothing_has_come_later(played: list[Run]) -> None:
+    for run in played:
+        assert not (await run.verdict()).complaints, f"{run.name}, seed {run.seed}"
