@@ -15,6 +15,16 @@ QUOTED_CHARACTERS = 400
 PIECE_CHARACTERS = 24
 
 
+class ToolCall(BaseModel):
+    """A call that the model makes. `always`: also of a tool that nobody offered, as models do."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    arguments: dict[str, Any] | str = Field({}, description="as text: sent as it is, JSON or not")
+    always: bool = False
+
+
 class ModelSettings(BaseModel):
     """How the simulated model answers; `PUT /model` replaces all of it."""
 
@@ -24,6 +34,7 @@ class ModelSettings(BaseModel):
     reply: str | None = Field(None, description="instead of the echo-like answer")
     status: int | None = Field(None, ge=400, le=599, description="every request fails with it")
     stream_break: bool = Field(False, description="a stream is cut in its middle")
+    tool_call: ToolCall | None = Field(None, description="instead of a text, if it is offered")
 
 
 class _ChatMessage(BaseModel):
@@ -38,6 +49,10 @@ class _ChatRequest(BaseModel):
     messages: list[_ChatMessage] = Field(min_length=1)
     stream: bool = False
     stream_options: dict[str, Any] | None = None
+    tools: list[dict[str, Any]] = []
+
+    def offers(self, tool: str) -> bool:
+        return any(each.get("function", {}).get("name") == tool for each in self.tools)
 
 
 class SimulatedModel:
@@ -67,7 +82,10 @@ class SimulatedModel:
         await asyncio.sleep(settings.delay_ms / 1000)
         if settings.status is not None:
             return _failure(settings.status, "the simulator was told to fail")
-        answer = _Answer(number, asked, settings.reply or default_reply(asked.messages))
+        call = settings.tool_call
+        if call is not None and not (call.always or asked.offers(call.name)):
+            call = None
+        answer = _Answer(number, asked, settings.reply or default_reply(asked.messages), call)
         if not asked.stream:
             return web.json_response(answer.whole())
         return await _stream(request, answer, cut=settings.stream_break)
@@ -91,8 +109,13 @@ def _text(message: _ChatMessage) -> str:
 class _Answer:
     """One answer in OpenAI's shapes."""
 
-    def __init__(self, number: int, asked: _ChatRequest, text: str) -> None:
-        self._id, self._asked, self._text = f"chatcmpl-sim{number}", asked, text
+    def __init__(
+        self, number: int, asked: _ChatRequest, text: str, call: ToolCall | None = None
+    ) -> None:
+        self._id, self._asked = f"chatcmpl-sim{number}", asked
+        self._text = text if call is None else ""
+        self._calls = [] if call is None else [_call(f"call_sim{number}", call)]
+        self._finish_reason = "stop" if call is None else "tool_calls"
         words = sum(len(_text(message).split()) for message in asked.messages)
         prompt, completion = max(1, words), max(1, len(text.split()))
         self._usage = {
@@ -102,25 +125,44 @@ class _Answer:
         }
 
     def whole(self) -> dict[str, Any]:
-        message = {"role": "assistant", "content": self._text, "refusal": None}
-        choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}
+        message: dict[str, Any] = {"role": "assistant", "content": self._text, "refusal": None}
+        if self._calls:
+            message |= {"content": None, "tool_calls": self._calls}
+        choice = {
+            "index": 0,
+            "message": message,
+            "logprobs": None,
+            "finish_reason": self._finish_reason,
+        }
         return {**self._head("chat.completion"), "choices": [choice], "usage": self._usage}
 
     def pieces(self) -> Iterator[dict[str, Any]]:
         yield self._piece({"role": "assistant", "content": ""})
         for start in range(0, len(self._text), PIECE_CHARACTERS):
             yield self._piece({"content": self._text[start : start + PIECE_CHARACTERS]})
-        yield self._piece({}, "stop")
+        for index, call in enumerate(self._calls):
+            yield self._piece({"tool_calls": [{"index": index, **call}]})
+        yield self._piece({}, self._finish_reason)
         if (self._asked.stream_options or {}).get("include_usage"):
             head = self._head("chat.completion.chunk")
             yield {**head, "choices": [], "usage": self._usage}
 
-    def _piece(self, delta: dict[str, str], finish_reason: str | None = None) -> dict[str, Any]:
+    def _piece(self, delta: dict[str, Any], finish_reason: str | None = None) -> dict[str, Any]:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish_reason}
         return {**self._head("chat.completion.chunk"), "choices": [choice]}
 
     def _head(self, kind: str) -> dict[str, Any]:
         return {"id": self._id, "object": kind, "created": 0, "model": self._asked.model}
+
+
+def _call(call_id: str, call: ToolCall) -> dict[str, Any]:
+    given = call.arguments
+    arguments = given if isinstance(given, str) else json.dumps(given)
+    return {
+        "id": call_id,
+        "type": "function",
+        "function": {"name": call.name, "arguments": arguments},
+    }
 
 
 async def _stream(request: web.Request, answer: _Answer, *, cut: bool) -> web.StreamResponse:

@@ -3,6 +3,8 @@
 import asyncio
 import random
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 import structlog
@@ -15,6 +17,9 @@ from services.conversation.assistants.base import (
     Prompt,
     Reply,
 )
+from services.conversation.domain.requests import shortened
+from services.conversation.domain.spending import Spent
+from services.conversation.domain.state import HumanRequest
 from services.conversation.domain.turns import Answer
 
 FIRST_BACKOFF_S = 0.5
@@ -28,17 +33,35 @@ MODEL_SECONDS = Histogram(
 )
 MODEL_TOKENS = Counter("assistant_model_tokens_total", "Tokens used.", ["direction"])
 
+Count = Callable[[Spent], None]
+
 log = structlog.get_logger(__name__)
 
 
+def count_nothing(spent: Spent) -> None:
+    """For those who keep no count."""
+
+
 async def ask(
-    assistant: Assistant, prompt: Prompt, *, fallback: str, attempts: int, deadline_s: float
+    assistant: Assistant,
+    prompt: Prompt,
+    *,
+    fallback: str,
+    attempts: int,
+    deadline_s: float,
+    handover: str = "",
+    count: Count = count_nothing,
 ) -> Answer:
-    """An answer in any case: the model's, or the fallback text with the reason for it."""
+    """An answer in any case: the model's, or the fallback text with the reason for it.
+
+    Args:
+        handover: what the person reads where the model asks for a human.
+        count: told of every call, whatever comes of it.
+    """
     started = time.monotonic()
-    outcome = await _try(assistant, prompt, attempts, started + deadline_s)
+    outcome = await _try(assistant, prompt, attempts, started + deadline_s, count)
     if isinstance(outcome, Reply):
-        return _answer(prompt, outcome)
+        return _answer(prompt, outcome, handover)
     log.warning("model_gave_no_answer", reason=outcome.reason, attempts=outcome.attempts)
     return Answer(
         kind="fallback",
@@ -56,7 +79,7 @@ class _Failure(NamedTuple):
 
 
 async def _try(
-    assistant: Assistant, prompt: Prompt, attempts: int, until: float
+    assistant: Assistant, prompt: Prompt, attempts: int, until: float, count: Count
 ) -> Reply | _Failure:
     """Attempts with pauses between them, for as long as there is time for another one."""
     reason = "deadline"
@@ -64,7 +87,7 @@ async def _try(
         retry_after_s: float | None = None
         try:
             async with asyncio.timeout(until - time.monotonic()) as deadline:
-                return await _call(assistant, prompt)
+                return await _call(assistant, prompt, count)
         except AssistantUnavailableError as error:
             reason, retry_after_s = error.code, error.retry_after_s
         except AssistantRefusedError as error:
@@ -82,9 +105,11 @@ async def _try(
     return _Failure(reason, attempts)
 
 
-async def _call(assistant: Assistant, prompt: Prompt) -> Reply:
+async def _call(assistant: Assistant, prompt: Prompt, count: Count) -> Reply:
+    spent = Spent(calls=1)
     try:
         reply = await assistant.reply(prompt)
+        spent = Spent(1, reply.input_tokens or 0, reply.output_tokens or 0)
     except (AssistantUnavailableError, AssistantRefusedError) as error:
         MODEL_CALLS.labels(error.code).inc()
         raise
@@ -94,6 +119,8 @@ async def _call(assistant: Assistant, prompt: Prompt) -> Reply:
     except Exception:
         MODEL_CALLS.labels("failed").inc()
         raise
+    finally:
+        count(spent)
     MODEL_CALLS.labels("ok").inc()
     MODEL_SECONDS.observe(reply.duration_s)
     MODEL_TOKENS.labels("input").inc(reply.input_tokens or 0)
@@ -101,8 +128,8 @@ async def _call(assistant: Assistant, prompt: Prompt) -> Reply:
     return reply
 
 
-def _answer(prompt: Prompt, reply: Reply) -> Answer:
-    return Answer(
+def _answer(prompt: Prompt, reply: Reply, handover: str) -> Answer:
+    answer = Answer(
         kind=prompt.kind,
         text=reply.text,
         model=reply.model,
@@ -110,6 +137,10 @@ def _answer(prompt: Prompt, reply: Reply) -> Answer:
         input_tokens=reply.input_tokens,
         output_tokens=reply.output_tokens,
     )
+    if (asked := reply.handover) is None:
+        return answer
+    request = HumanRequest(reason=asked.reason, summary=shortened(asked.summary))
+    return replace(answer, kind="handover", text=handover, request=request)
 
 
 def _backoff_s(attempt: int, retry_after_s: float | None) -> float:

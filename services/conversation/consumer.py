@@ -8,7 +8,9 @@ between the two is mended when the log hands out the same events again.
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Protocol
 
 import structlog
@@ -16,15 +18,23 @@ from prometheus_client import Counter, Histogram
 
 from libs.common.channels import Assistant as AssistantProfile
 from libs.common.channels import Channel
-from libs.common.events import SendAction, SenderAction, TakeoverStarted, derived_id
+from libs.common.events import (
+    MessageReceived,
+    SendAction,
+    SenderAction,
+    TakeoverStarted,
+    derived_id,
+)
 from libs.common.kafka import KeyBatch, Publisher
 from services.conversation.asking import ask
 from services.conversation.assistants.base import Assistant, Prompt, PromptLine
-from services.conversation.domain import archive, receive, turns
+from services.conversation.domain import archive, loops, receive, requests, turns
 from services.conversation.domain.outbox import records_of
+from services.conversation.domain.plain_requests import asks_for_human
 from services.conversation.domain.prompt import instructions
 from services.conversation.domain.receive import Arrival
-from services.conversation.domain.state import Position, State, Turn
+from services.conversation.domain.spending import Spent, has_limits, is_over
+from services.conversation.domain.state import Pending, Position, State, Turn
 from services.conversation.history import arrival_of
 from services.conversation.settings import Settings
 from services.conversation.store import ConversationChangedError, Stored
@@ -44,8 +54,11 @@ WANTED = frozenset(
 )
 MAX_RESTARTS = 2
 TYPING_EVERY_S = 15.0  # Messenger shows it for 20 s
+MOST_QUOTED = 10
+"""Of a batch's replies to earlier messages, the newest so many are looked up."""
 
 TURNS = Counter("assistant_turns_total", "Turns, by what became of them.", ["kind"])
+REQUESTS = Counter("assistant_human_requests_total", "Calls for a human, by reason.", ["reason"])
 ANSWER_SECONDS = Histogram(
     "assistant_turn_seconds",
     "From the first event in hand to the command on the log, quiet window and model included.",
@@ -63,6 +76,26 @@ class Store(Protocol):
     async def save(self, stored: Stored, state: State) -> Stored: ...
 
     async def sources(self, message_ids: Sequence[str]) -> dict[str, str]: ...
+
+    async def texts(self, conversation: str, mids: Sequence[str]) -> dict[str, str]: ...
+
+
+class Spending(Protocol):
+    """What the handler needs of `SpendingKeeper`."""
+
+    def count(self, page_id: str, spent: Spent) -> None: ...
+
+    async def today(self, page_id: str) -> Spent: ...
+
+
+class Unmetered:
+    """Nothing is counted, so no limit is ever reached."""
+
+    def count(self, page_id: str, spent: Spent) -> None:
+        pass
+
+    async def today(self, page_id: str) -> Spent:
+        return Spent()
 
 
 class Channels(Protocol):
@@ -89,7 +122,9 @@ class MessageHandler:
         publisher: Publisher,
         settings: Settings,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        spending: Spending | None = None,
     ) -> None:
+        self.spending = spending or Unmetered()
         self.store = store
         self.channels = channels
         self.assistant = assistant
@@ -115,6 +150,7 @@ class _Exchange:
         self._page_id, _, self._psid = conversation.partition(":")
         self._taken = 0
         self._typing_again_at = 0.0
+        self._asks: dict[Pending, bool] = {}
         self._started = time.monotonic()
 
     async def run(self) -> None:
@@ -127,7 +163,9 @@ class _Exchange:
             await self._publish(turn)  # we crashed, or Kafka was away, after it was stored
         rules = self._rules(channel, stored)
         state = await self._receive(stored.state, arrivals, rules)
-        if channel is not None and turns.needed(state) != "nothing":
+        if channel is not None and self._is_silent(stored, state, channel):
+            await self._handler.store.save(stored, turns.dismissed(state))
+        elif channel is not None and turns.needed(state) != "nothing":
             await self._take_turn(stored, state, channel, rules)
         elif state != stored.state:
             await self._handler.store.save(stored, state)
@@ -164,6 +202,8 @@ class _Exchange:
         await self._handler.store.save(stored, state)
         is_sent = await self._publish(turn)
         TURNS.labels(answer.kind).inc()
+        if turn.request is not None:
+            REQUESTS.labels(turn.request.reason).inc()
         ANSWER_SECONDS.observe(time.monotonic() - self._started)
         return is_sent
 
@@ -181,12 +221,63 @@ class _Exchange:
                 break
             if need == "text_only":
                 return state, turns.Answer(need, channel.settings.text_only_reply, model="none")
-            state, answer = await self._ask(
-                stored, state, channel, rules, may_restart=restarts_left > 0
-            )
+            answer = await self._without_model(state, channel)
+            if answer is None:
+                state, answer = await self._ask(
+                    stored, state, channel, rules, may_restart=restarts_left > 0
+                )
             if answer is not None:
                 return state, answer
         return state, None
+
+    async def _without_model(self, state: State, channel: Channel) -> turns.Answer | None:
+        """The answer where no model is asked: a human is wanted, or it would be wrong to go on."""
+        texts = channel.settings
+        if self._asks_for_human(state, channel):
+            request = requests.asked(state)
+            return turns.Answer("handover", texts.handover_text, model="none", request=request)
+        if loops.is_loop(state, texts.loop_turns):
+            log.warning("loop_suspected", turns=texts.loop_turns)
+            silence = timedelta(seconds=texts.loop_pause_s)
+            return self._no_answer(state, texts.handover_text, "loop_suspected", silence)
+        if has_limits(texts) and is_over(texts, await self._handler.spending.today(self._page_id)):
+            return self._no_answer(state, texts.fallback_text, "daily_limit")
+        return None
+
+    def _no_answer(
+        self, state: State, text: str, failure: str, silence: timedelta | None = None
+    ) -> turns.Answer:
+        request = requests.trouble(state, failure)
+        return turns.Answer(
+            "fallback", text, model="none", failure=failure, request=request, silence=silence
+        )
+
+    def _asks_for_human(self, state: State, channel: Channel) -> bool:
+        """Whether a waiting message asks for a human. Each is judged once: there may be many."""
+        heard = channel.settings
+        for waiting in state.pending:
+            if waiting.kind == "text" and waiting not in self._asks:
+                self._asks[waiting] = asks_for_human(
+                    waiting.text, heard.handover_languages, heard.handover_phrases
+                )
+        self._asks = {waiting: self._asks.get(waiting, False) for waiting in state.pending}
+        return any(self._asks.values())
+
+    def _is_urgent(self, stored: Stored, state: State, channel: Channel) -> bool:
+        """Whether a human is asked for of whom nobody knows yet: that waits for no burst."""
+        if not self._asks_for_human(state, channel):
+            return False
+        now = self._handler.clock()
+        return not requests.is_told(state, requests.asked(state), stored.takeover.epoch, now)
+
+    def _is_silent(self, stored: Stored, state: State, channel: Channel) -> bool:
+        """Whether what waits goes unanswered, as it seems to come from a machine."""
+        return (
+            state.silent_until is not None
+            and self._handler.clock() < state.silent_until
+            and turns.needed(state) in ("answer", "text_only")
+            and not self._is_urgent(stored, state, channel)
+        )
 
     async def _gather_burst(
         self, stored: Stored, state: State, channel: Channel, rules: receive.Rules
@@ -194,7 +285,9 @@ class _Exchange:
         """Wait until the person has been quiet for the channel's window, though not for ever."""
         until = time.monotonic() + self._settings.max_burst_s
         while (left := until - time.monotonic()) > 0:
-            if not await self._batch.wait_for_more(min(channel.settings.quiet_window_s, left)):
+            if self._is_urgent(stored, state, channel) or not await self._batch.wait_for_more(
+                min(channel.settings.quiet_window_s, left)
+            ):
                 break
             self._keep_typing()
             state = await self._take_more(stored, state, rules)
@@ -228,7 +321,26 @@ class _Exchange:
         if doubtful:
             copies = await self._copies(doubtful)
             relevant = [arrival for arrival in relevant if arrival.position not in copies]
-        return receive.receive(state, relevant, rules)
+        return receive.receive(state, await self._with_quotes(state, relevant), rules)
+
+    async def _with_quotes(self, state: State, arrivals: Sequence[Arrival]) -> Sequence[Arrival]:
+        """With the messages that these reply to, where the memory has them not."""
+        mids = {
+            arrival.position: arrival.event.reply_to_mid
+            for arrival in arrivals
+            if isinstance(arrival.event, MessageReceived)
+            and arrival.event.reply_to_mid is not None
+            and not receive.is_known(state, arrival.event.event_id)
+            and not receive.remembered(state, arrival.event.reply_to_mid)
+        }
+        if not mids:
+            return arrivals
+        wanted = list(dict.fromkeys(mids.values()))[-MOST_QUOTED:]
+        texts = await self._handler.store.texts(self._conversation, wanted)
+        return [
+            replace(arrival, quoted=texts.get(mids.get(arrival.position, ""), ""))
+            for arrival in arrivals
+        ]
 
     async def _copies(self, doubtful: Mapping[Position, str]) -> set[Position]:
         """The records whose message another record has brought into the archive before them."""
@@ -262,18 +374,20 @@ class _Exchange:
         may_restart: bool,
     ) -> tuple[State, turns.Answer | None]:
         """The answer to what waits; None if the person wrote more and it has to be asked anew."""
-        fallback = channel.settings.fallback_text
+        texts = channel.settings
         profile = await self._handler.channels.assistant(channel.assistant_id)
         if profile is None:
             log.error("assistant_missing", channel=channel.id)
-            return state, turns.Answer("fallback", fallback, model="none", failure="no_assistant")
+            return state, self._no_answer(state, texts.fallback_text, "no_assistant")
         asking = asyncio.create_task(
             ask(
                 self._handler.assistant,
                 self._prompt(state, channel, profile),
-                fallback=fallback,
+                fallback=texts.fallback_text,
                 attempts=self._settings.model_attempts,
                 deadline_s=self._settings.turn_deadline_s,
+                handover=texts.handover_text,
+                count=partial(self._handler.spending.count, self._page_id),
             ),
             name="asking",
         )
@@ -284,7 +398,14 @@ class _Exchange:
                     state = await self._take_more(stored, state, rules)
                     if state.pending != asked:
                         return state, None
-            return state, asking.result()
+            if may_restart and await self._batch.wait_for_more(0):  # it came at the same moment
+                state = await self._take_more(stored, state, rules)
+                if state.pending != asked:
+                    return state, None
+            answer = asking.result()
+            if answer.failure is not None:
+                answer = replace(answer, request=requests.trouble(state, answer.failure))
+            return state, answer
         finally:
             await _end(asking)
 
@@ -316,10 +437,12 @@ class _Exchange:
             kind="welcome" if welcome else "answer",
             instructions=instructions(profile, channel, self._handler.clock()),
             knowledge=profile.knowledge,
-            history=tuple(PromptLine(line.role, line.text) for line in lines),
+            history=tuple(PromptLine(line.role, line.text, line.quoted) for line in lines),
             question=channel.settings.welcome_prompt if welcome else turns.question(state),
             assistant_name=profile.name,
             model=profile.model,
+            quoted="" if welcome else turns.replied_to(state),
+            may_hand_over=not welcome,
         )
 
     async def _publish(self, turn: Turn) -> bool:

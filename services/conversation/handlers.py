@@ -40,7 +40,10 @@ def add_routes(app: web.Application) -> None:
 
 
 async def list_conversations(request: web.Request) -> web.Response:
-    """GET: `{conversations: [{id, psid, mode, inbound_count, last_activity_at, …}], next}`."""
+    """GET: `{conversations: [{id, psid, mode, inbound_count, last_activity_at, …}], next}`.
+
+    `human_requested` is `{reason, summary, at}` while a human is wanted and none has come.
+    """
     query = _query(request)
     if isinstance(query, web.Response):
         return query
@@ -101,9 +104,17 @@ def _conversation(document: Document) -> Document:
     return {
         "id": document["_id"],
         "mode": takeover.get("mode", "ai"),
+        "human_requested": _badge(document.get("requested"), takeover),
         "inbound_count": document.get("inbound_count", 0),
         **{name: _plain(document.get(name)) for name in names},
     }
+
+
+def _badge(requested: Document | None, takeover: Document) -> Document | None:
+    """The call for a human that nobody has followed yet: any takeover since then has."""
+    if requested is None or takeover.get("epoch", 0) > requested["epoch"]:
+        return None
+    return {name: _plain(requested[name]) for name in ("reason", "summary", "at")}
 
 
 def _message(

@@ -117,6 +117,14 @@ class ConversationStore:
                 for document in await cursor.to_list(None)
             }
 
+    async def texts(self, conversation: str, mids: Sequence[str]) -> dict[str, str]:
+        """What these messages of a conversation say, by Meta's id, as far as the archive knows."""
+        query = {"conversation": conversation, "mid": {"$in": list(mids)}}
+        with mongo_errors():
+            cursor = self._messages.find(query, {"mid": 1, "text": 1})
+            found = await cursor.to_list(None)
+        return {document["mid"]: document["text"] for document in found if document.get("text")}
+
     async def conversations(self, page_id: str, after: After | None, limit: int) -> list[Document]:
         """A page's conversations, the most recently active first."""
         query = {"page_id": page_id, **_behind("last_activity_at", after)}
@@ -193,6 +201,7 @@ def _saving(conversation: str, state: State) -> Document:
             "page_id": page_id,
             "psid": psid,
             "inbound_count": state.inbound_count,
+            "requested": state.requested and state.requested.model_dump(),
             "state": state.model_dump(),
         },
         "$inc": {"version": 1},

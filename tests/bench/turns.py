@@ -87,6 +87,9 @@ class MemoryStore:
     async def sources(self, _message_ids: object) -> dict[str, str]:
         return {}
 
+    async def texts(self, _conversation: str, _mids: object) -> dict[str, str]:
+        return {}
+
 
 class Finish:
     """Passes batches on, and knows when the first began and when the last has ended."""

@@ -6,19 +6,28 @@ from typing import Literal, Protocol
 from libs.common.errors import PermanentError, TransientError
 
 TurnKind = Literal["answer", "welcome"]
+HandoverReason = Literal["asked", "angry", "cannot_answer", "policy"]
 
 
 @dataclass(frozen=True)
 class PromptLine:
-    """One earlier message of the session. `human` is a person of the business who wrote."""
+    """One earlier message of the session. `human` is a person of the business who wrote.
+
+    `quoted` is the message that this one replies to, if it does.
+    """
 
     role: Literal["person", "assistant", "human"]
     text: str
+    quoted: str = ""
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """Everything a reply may depend on."""
+    """Everything a reply may depend on.
+
+    `instructions` come from the business; `question` and `history` are what people wrote, and
+    nothing that could change the instructions. `quoted` is what the question replies to.
+    """
 
     kind: TurnKind
     instructions: str
@@ -27,17 +36,31 @@ class Prompt:
     question: str
     assistant_name: str = "Assistant"
     model: str | None = None
+    quoted: str = ""
+    may_hand_over: bool = False
+
+
+@dataclass(frozen=True)
+class Handover:
+    """The assistant asks for a human, with what the human needs to know."""
+
+    reason: HandoverReason
+    summary: str
 
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer as markdown, and what it cost."""
+    """An answer as markdown, and what it cost.
+
+    With a `handover` the text is empty: what the person reads then is the channel's own.
+    """
 
     text: str
     model: str
     duration_s: float
     input_tokens: int | None = None
     output_tokens: int | None = None
+    handover: Handover | None = None
 
 
 class AssistantUnavailableError(TransientError):
@@ -63,5 +86,8 @@ class Assistant(Protocol):
     """Writes replies. `reply` may be cancelled at any moment and holds nothing open then."""
 
     async def reply(self, prompt: Prompt) -> Reply:
-        """Answer, or raise AssistantUnavailableError or AssistantRefusedError. Never empty."""
+        """Answer, or raise AssistantUnavailableError or AssistantRefusedError.
+
+        Never empty. A handover only where the prompt allows one.
+        """
         ...

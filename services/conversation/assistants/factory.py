@@ -37,4 +37,5 @@ def assistant_maker(settings: AssistantSettings) -> Callable[[], ClosableAssista
         base_url=settings.base_url,
         timeout_s=settings.timeout_s,
         max_output_tokens=settings.max_output_tokens,
+        tools=settings.tools,
     )

@@ -8,10 +8,11 @@ import re
 import time
 from collections.abc import Iterator
 from itertools import groupby
-from typing import Final, Literal, Protocol
+from typing import Annotated, Final, Literal, Protocol
 from urllib.parse import urlsplit
 
 import structlog
+from pydantic import BaseModel, StringConstraints, ValidationError
 from pydantic_ai.direct import model_request
 from pydantic_ai.exceptions import (
     ModelAPIError,
@@ -26,14 +27,18 @@ from pydantic_ai.messages import (
     ModelRequest,
     ModelResponse,
     TextPart,
+    ToolCallPart,
     UserPromptPart,
 )
-from pydantic_ai.models import Model
+from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.settings import ModelSettings
+from pydantic_ai.tools import ToolDefinition
 
 from services.conversation.assistants.base import (
     AssistantRefusedError,
     AssistantUnavailableError,
+    Handover,
+    HandoverReason,
     Prompt,
     PromptLine,
     Reply,
@@ -60,12 +65,53 @@ _ABOUT_COLLEAGUES = (
     f"Earlier messages beginning with “{COLLEAGUE.strip()}” were written by a person of the "
     "business, not by you. Never begin your own with it."
 )
+_ABOUT_THE_TOOL = """\
+If the person wants a human, is angry, asks what you can't answer from what you know, or what the
+business's rules leave to people, call request_human instead of answering."""
+_ABOUT_WELCOME = "The person has just opened the conversation. What you write now: {question}"
+_IN_REPLY = "(in reply to “{quoted}”)\n{text}"
 _BEFORE = "(The conversation so far.)"
 _NOTHING_SAID = "(The person opened the conversation.)"
 
 log = structlog.get_logger(__name__)
 
+REQUEST_HUMAN: Final = "request_human"
+
+
+class _HandoverArguments(BaseModel):
+    """The arguments of `request_human`, as a model gives them."""
+
+    reason: HandoverReason
+    summary: Annotated[str, StringConstraints(max_length=20_000)]
+
+
+_TOOL = ToolDefinition(
+    name=REQUEST_HUMAN,
+    parameters_json_schema={
+        "type": "object",
+        "properties": {
+            "reason": {
+                "type": "string",
+                "enum": ["asked", "angry", "cannot_answer", "policy"],
+                "description": "asked: the person wants a human; angry: the person is upset; "
+                "cannot_answer: you don't know; policy: only people may decide it",
+            },
+            "summary": {
+                "type": "string",
+                "description": "for the human: what the person wants, in one or two sentences",
+            },
+        },
+        "required": ["reason", "summary"],
+        "additionalProperties": False,
+    },
+    description="Hand the conversation over to a human of the business. The person is told so.",
+    strict=False,  # not every server that speaks the protocol knows the stricter kind
+)
+
 ModelProvider = Literal["openai", "anthropic", "simulator"]
+
+
+_TOOLS: Final = ModelRequestParameters(function_tools=[_TOOL])
 
 
 class _Endpoint(Protocol):
@@ -83,6 +129,7 @@ class LanguageModelAssistant:
             `simulator` is ours, which takes any key.
         model: unless a prompt names another one.
         timeout_s: for one reply, from the connection to the last byte.
+        tools: whether the model may be offered any: some servers refuse them.
     """
 
     def __init__(
@@ -94,11 +141,13 @@ class LanguageModelAssistant:
         base_url: str | None,
         timeout_s: float,
         max_output_tokens: int = 2048,
+        tools: bool = True,
     ) -> None:
         self._endpoint = _endpoint(provider, api_key, base_url, timeout_s)
         self._model = model
         self._timeout_s = timeout_s
         self._settings = ModelSettings(max_tokens=max_output_tokens)
+        self._tools = tools
 
     async def reply(self, prompt: Prompt) -> Reply:
         """Answer, or raise AssistantUnavailableError or AssistantRefusedError. Never empty."""
@@ -106,7 +155,8 @@ class LanguageModelAssistant:
         name = prompt.model or self._model
         try:
             response = await self._request(name, prompt)
-            text = _text(response)
+            handover = _handover(response) if self._offers_human(prompt) else None
+            text = _text(response) if handover is None else ""
         except AssistantUnavailableError as error:
             log.info("model_unavailable", model=name, reason=str(error))
             raise
@@ -119,18 +169,25 @@ class LanguageModelAssistant:
             time.monotonic() - started,
             response.usage.input_tokens or None,
             response.usage.output_tokens or None,
+            handover,
         )
 
     async def aclose(self) -> None:
         """Close the connections."""
         await self._endpoint.aclose()
 
+    def _offers_human(self, prompt: Prompt) -> bool:
+        return self._tools and prompt.may_hand_over
+
     async def _request(self, name: str, prompt: Prompt) -> ModelResponse:
         # `from None`: the causes hold the request and the answer, which belong in no traceback
         try:
             async with asyncio.timeout(self._timeout_s):
                 return await model_request(
-                    self._endpoint.model(name), to_messages(prompt), model_settings=self._settings
+                    self._endpoint.model(name),
+                    to_messages(prompt, offers_human=self._offers_human(prompt)),
+                    model_settings=self._settings,
+                    model_request_parameters=_TOOLS if self._offers_human(prompt) else None,
                 )
         except TimeoutError:
             raise AssistantUnavailableError(f"no answer in {self._timeout_s:g} s") from None
@@ -143,16 +200,18 @@ class LanguageModelAssistant:
             raise AssistantUnavailableError(f"no usable answer: {type(error).__name__}") from None
 
 
-def to_messages(prompt: Prompt) -> list[ModelMessage]:
+def to_messages(prompt: Prompt, *, offers_human: bool = False) -> list[ModelMessage]:
     """The prompt as the model gets it: person and assistant take turns, the question comes last.
 
-    Some models refuse anything else: an assistant that begins, or two messages of one side.
+    Some models refuse anything else: an assistant that begins, or two messages of one side. What
+    people wrote stands in their own messages only; what the business says, in the instructions.
     """
-    question = PromptLine("person", prompt.question if prompt.question.strip() else _NOTHING_SAID)
+    asked = "" if prompt.kind == "welcome" else prompt.question
+    question = PromptLine("person", asked if asked.strip() else _NOTHING_SAID, prompt.quoted)
     spoken = [(side, clean(text)) for side, text in map(_spoken, (*prompt.history, question))]
     if spoken[0][0] == "assistant":
         spoken.insert(0, ("person", _BEFORE))
-    system = _system(prompt)
+    system = "\n\n".join(_system_parts(prompt, offers_human=offers_human))
     messages: list[ModelMessage] = []
     for side, lines in groupby(
         ((side, text) for side, text in spoken if text), lambda line: line[0]
@@ -166,21 +225,41 @@ def to_messages(prompt: Prompt) -> list[ModelMessage]:
 
 
 def _spoken(line: PromptLine) -> tuple[Literal["person", "assistant"], str]:
+    text = _IN_REPLY.format(quoted=line.quoted, text=line.text) if line.quoted else line.text
     if line.role == "human":
-        return "assistant", COLLEAGUE + line.text
-    return line.role, line.text
+        return "assistant", COLLEAGUE + text
+    return line.role, text
 
 
-def _system(prompt: Prompt) -> str:
-    return "\n\n".join(_system_parts(prompt))
-
-
-def _system_parts(prompt: Prompt) -> Iterator[str]:
+def _system_parts(prompt: Prompt, *, offers_human: bool) -> Iterator[str]:
     yield clean(prompt.instructions)
     if knowledge := clean(prompt.knowledge):
         yield _KNOWLEDGE.format(knowledge=shorten(knowledge, KNOWLEDGE_CHARACTERS))
     if any(line.role == "human" for line in prompt.history):
         yield _ABOUT_COLLEAGUES
+    if offers_human:
+        yield _ABOUT_THE_TOOL
+    if prompt.kind == "welcome" and (question := clean(prompt.question)):
+        yield _ABOUT_WELCOME.format(question=question)
+
+
+def _handover(response: ModelResponse) -> Handover | None:
+    """What the model asks for with the tool that it was offered. Other calls are no calls.
+
+    Arguments that can't be read still mean that it does not want to answer.
+    """
+    calls = [part for part in response.parts if isinstance(part, ToolCallPart)]
+    call = next((part for part in calls if part.tool_name == REQUEST_HUMAN), None)
+    if len(calls) > (call is not None):
+        log.warning("model_called_other_tools", calls=len(calls))
+    if call is None:
+        return None
+    try:
+        arguments = _HandoverArguments.model_validate_json(call.args_as_json_str())
+    except ValidationError:
+        log.warning("tool_arguments_unreadable", tool=REQUEST_HUMAN)
+        return Handover("cannot_answer", "")
+    return Handover(arguments.reason, clean(arguments.summary))
 
 
 def _text(response: ModelResponse) -> str:

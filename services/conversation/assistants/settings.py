@@ -37,6 +37,9 @@ class AssistantSettings(SettingsGroup):
     )
     timeout_s: float = Field(30.0, gt=0, le=600, description="of one attempt")
     max_output_tokens: int = Field(2048, ge=16, le=200_000)
+    tools: bool = Field(
+        True, description="whether the model may hand over by a tool call; some servers refuse any"
+    )
 
     @field_validator("base_url")
     @classmethod

@@ -1,18 +1,31 @@
 """What a stored turn puts on the log. Pure, and the same each time: a repeat changes nothing."""
 
-from libs.common.events import ConversationRecord, SendText, TurnCompleted, TurnFailed, derived_id
-from services.conversation.domain.state import Turn
+from libs.common.events import (
+    ConversationRecord,
+    SendText,
+    TakeoverRequested,
+    TurnCompleted,
+    TurnFailed,
+    derived_id,
+)
+from services.conversation.domain.state import HumanRequest, Turn
 
 
 def records_of(turn: Turn, page_id: str, psid: str) -> tuple[ConversationRecord, ...]:
-    """The command that sends the reply, and the fact of the turn.
+    """The command that sends the reply, the fact of the turn, and the call for a human.
 
-    A channel may have no text for a case: then there is nothing to send, and at most a failure.
+    A channel may have no text for a case: then there is nothing to send, and at most the others.
     """
-    outcome = _failed(turn, page_id, psid) if turn.failure else _completed(turn, page_id, psid)
+    records: list[ConversationRecord] = []
     if turn.text:
-        return _command(turn, page_id, psid), outcome
-    return (outcome,) if turn.failure else ()
+        records.append(_command(turn, page_id, psid))
+    if turn.failure:
+        records.append(_failed(turn, page_id, psid))
+    elif turn.text:
+        records.append(_completed(turn, page_id, psid))
+    if turn.request is not None:
+        records.append(_requested(turn, turn.request, page_id, psid))
+    return tuple(records)
 
 
 def _command(turn: Turn, page_id: str, psid: str) -> SendText:
@@ -54,4 +67,16 @@ def _completed(turn: Turn, page_id: str, psid: str) -> TurnCompleted:
         duration_s=turn.duration_s,
         input_tokens=turn.input_tokens,
         output_tokens=turn.output_tokens,
+    )
+
+
+def _requested(turn: Turn, request: HumanRequest, page_id: str, psid: str) -> TakeoverRequested:
+    return TakeoverRequested(
+        event_id=derived_id("takeover.requested", turn.turn_id),
+        page_id=page_id,
+        psid=psid,
+        occurred_at=turn.answered_at,
+        turn_id=turn.turn_id,
+        reason=request.reason,
+        summary=request.summary,
     )

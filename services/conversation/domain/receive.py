@@ -22,6 +22,7 @@ HISTORY_LINES = 60
 LINE_CHARACTERS = 4000
 PENDING_MESSAGES = 50
 RECENT_EVENTS = 128
+QUOTED_CHARACTERS = 300
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,14 @@ class Rules:
 
 @dataclass(frozen=True)
 class Arrival:
-    """An event, and where it stands on the log."""
+    """An event, and where it stands on the log.
+
+    `quoted` is the message it replies to, where only the archive knows that one.
+    """
 
     event: AnyRecord
     position: Position
+    quoted: str = ""
 
 
 def short_id(event_id: str) -> str:
@@ -113,7 +118,7 @@ def receive(state: State, arrivals: Iterable[Arrival], rules: Rules) -> State:
             continue
         if forgotten and is_redelivery(state, arrival.position):
             continue
-        state = _remember(_apply(state, event, rules), arrival)
+        state = _remember(_apply(state, arrival, rules), arrival)
     return state
 
 
@@ -134,12 +139,13 @@ def _remember(state: State, arrival: Arrival) -> State:
     )
 
 
-def _apply(state: State, event: AnyRecord, rules: Rules) -> State:
+def _apply(state: State, arrival: Arrival, rules: Rules) -> State:
+    event = arrival.event
     match event:
         case MessageReceived(is_deleted=True):
             return _unsent(state, message_ref(event))
         case MessageReceived():
-            return _message(state, event, rules)
+            return _message(state, event, rules, arrival.quoted)
         case MessageEdited():
             return _edited(state, message_ref(event), (event.text or "").strip())
         case PostbackReceived():
@@ -154,15 +160,28 @@ def _apply(state: State, event: AnyRecord, rules: Rules) -> State:
             return state
 
 
-def _message(state: State, event: MessageReceived, rules: Rules) -> State:
+def _message(state: State, event: MessageReceived, rules: Rules, quoted: str) -> State:
+    """The text of a tapped quick reply is its title."""
     text = (event.text or "").strip()
+    quoted = (remembered(state, event.reply_to_mid) or quoted)[:QUOTED_CHARACTERS]
     state = _from_person(state, event, rules)
     kinds = " ".join(f"[{attachment.type}]" for attachment in event.attachments)
     shown = f"{text} {kinds}".strip()
-    state = _line(state, event, "person", shown)
+    state = _line(state, event, "person", shown, quoted)
     if not shown or not rules.answers:
         return state
-    return _wait(state, event, "text" if text else "attachment", shown)
+    return _wait(state, event, "text" if text else "attachment", shown, quoted)
+
+
+def remembered(state: State, mid: str | None) -> str:
+    """The text of a message that the memory has; empty where only the archive may know it.
+
+    The assistant's own are not known by Meta's id here.
+    """
+    if mid is None:
+        return ""
+    message = short_id(mid)
+    return next((line.text for line in state.history if line.message == message), "")
 
 
 def _postback(state: State, event: PostbackReceived, rules: Rules) -> State:
@@ -203,17 +222,23 @@ def _opens_window(state: State, at: datetime) -> State:
     )
 
 
-def _line(state: State, event: AnyRecord, role: Role, text: str) -> State:
+def _line(state: State, event: AnyRecord, role: Role, text: str, quoted: str = "") -> State:
     if not text:
         return state
     line = Line(
-        message=message_ref(event), role=role, text=text[:LINE_CHARACTERS], at=event.occurred_at
+        message=message_ref(event),
+        role=role,
+        text=text[:LINE_CHARACTERS],
+        at=event.occurred_at,
+        quoted=quoted,
     )
     return state.model_copy(update={"history": (*state.history, line)[-HISTORY_LINES:]})
 
 
-def _wait(state: State, event: AnyRecord, kind: PendingKind, text: str) -> State:
-    waiting = Pending(message=message_ref(event), kind=kind, text=text[:LINE_CHARACTERS])
+def _wait(state: State, event: AnyRecord, kind: PendingKind, text: str, quoted: str = "") -> State:
+    waiting = Pending(
+        message=message_ref(event), kind=kind, text=text[:LINE_CHARACTERS], quoted=quoted
+    )
     return state.model_copy(update={"pending": (*state.pending, waiting)[-PENDING_MESSAGES:]})
 
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 from libs.common.events import derived_id
+from services.conversation.domain import requests
 from services.conversation.domain.receive import (
     HISTORY_LINES,
     LINE_CHARACTERS,
@@ -14,7 +15,14 @@ from services.conversation.domain.receive import (
     is_later_copy,
     message_ref,
 )
-from services.conversation.domain.state import Line, State, Takeover, Turn, TurnKind
+from services.conversation.domain.state import (
+    HumanRequest,
+    Line,
+    State,
+    Takeover,
+    Turn,
+    TurnKind,
+)
 
 Need = Literal["nothing", "welcome", "text_only", "answer"]
 
@@ -25,7 +33,10 @@ BYTES_PER_TOKEN = 3.5
 
 @dataclass(frozen=True)
 class Answer:
-    """A reply ready to be stored: the model's, or one of the channel's fixed texts."""
+    """A reply ready to be stored: the model's, or one of the channel's fixed texts.
+
+    `request` calls for a human. After `silence` nobody is answered for a while.
+    """
 
     kind: TurnKind
     text: str
@@ -35,6 +46,8 @@ class Answer:
     output_tokens: int | None = None
     failure: str | None = None
     failed_attempts: int = 0
+    request: HumanRequest | None = None
+    silence: timedelta | None = None
 
 
 def needed(state: State) -> Need:
@@ -64,6 +77,16 @@ def question(state: State) -> str:
     return "\n".join(reversed(texts))
 
 
+def replied_to(state: State) -> str:
+    """What the waiting messages reply to, each message once."""
+    return "\n".join(dict.fromkeys(item.quoted for item in state.pending if item.quoted))
+
+
+def dismissed(state: State) -> State:
+    """Nothing waits any more, and nothing is said."""
+    return state.model_copy(update={"pending": ()})
+
+
 def earlier_lines(state: State, budget_tokens: int) -> tuple[Line, ...]:
     """The session's newest lines that fit the budget, without those that wait for an answer."""
     waiting = {pending.message for pending in state.pending}
@@ -72,7 +95,7 @@ def earlier_lines(state: State, budget_tokens: int) -> tuple[Line, ...]:
     for line in reversed(state.history):
         if line.message in waiting:
             continue
-        left -= len(line.text.encode()) + 8
+        left -= len(line.text.encode()) + len(line.quoted.encode()) + 8
         if left < 0:
             break
         lines.append(line)
@@ -90,6 +113,9 @@ def finish(
     """The state in which the answer stands and nothing waits any more, and its turn."""
     this_turn = turn_id(conversation, state)
     answered_at = _storable(now)
+    request = answer.request
+    if request is not None and requests.is_told(state, request, takeover.epoch, answered_at):
+        request = None
     turn = Turn(
         turn_id=this_turn,
         command_id=derived_id("reply", this_turn),
@@ -105,7 +131,12 @@ def finish(
         output_tokens=answer.output_tokens,
         failure=answer.failure,
         failed_attempts=answer.failed_attempts,
+        request=request,
     )
+    if request is not None:
+        state = requests.told(state, request, takeover.epoch, answered_at)
+    if answer.silence is not None:
+        state = state.model_copy(update={"silent_until": answered_at + answer.silence})
     history = state.history
     if answer.text:
         text = answer.text[:LINE_CHARACTERS]

@@ -11,11 +11,13 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from libs.common.errors import TransientError
-from libs.common.events import AnyRecord
+from libs.common.events import AnyRecord, TakeoverRequested
 from services.conversation import consumer
 from services.conversation.assistants.base import (
     AssistantRefusedError,
     AssistantUnavailableError,
+    Handover,
+    Reply,
 )
 from services.conversation.domain.receive import RECENT_EVENTS
 from services.conversation.store import ConversationChangedError
@@ -441,7 +443,7 @@ async def test_the_fallback_is_sent_once_and_the_failure_told(
     await world.handle()
 
     assert [command.text for command in world.commands] == [SETTINGS.fallback_text]
-    assert world.facts == ["turn.failed"]
+    assert world.facts == ["turn.failed", "takeover.requested"]
     assert len(world.prompts) == asked
     assert world.state.turn is not None
     assert world.state.turn.failure == reason
@@ -530,7 +532,31 @@ def an_interruption(world: World) -> None:
     world.write(make.message())
 
 
-STORIES = [a_message, a_burst, a_welcome, an_image, a_failure, an_interruption]
+def a_request(world: World) -> None:
+    world.write(make.message("m1", "human"))
+
+
+def a_handover_by_the_model(world: World) -> None:
+    world.answers = [Reply("", "small", 0.1, 3, 2, Handover("angry", "upset"))] * 2
+    world.write(make.message())
+
+
+def a_limit(world: World) -> None:
+    world.page = with_settings(daily_model_calls=0)
+    world.write(make.message())
+
+
+STORIES = [
+    a_message,
+    a_burst,
+    a_welcome,
+    an_image,
+    a_failure,
+    an_interruption,
+    a_request,
+    a_handover_by_the_model,
+    a_limit,
+]
 
 
 def crash() -> None:
@@ -564,6 +590,11 @@ async def test_wherever_it_ends_there_is_one_answer_and_one_command_id(
         assert {command.command_id for command in world.commands} == {expected.command_id}, where
         texts = {command.model_dump_json() for command in world.commands}
         assert len(texts) == 1, where
+        if end is not broken or calm.steps[fatal - 1] not in ("ask", "answered"):
+            told = {each.event_id for each in world.requested}
+            assert told == {each.event_id for each in calm.requested}, where
+        requested = [each for each in world.published if isinstance(each, TakeoverRequested)]
+        assert len({each.model_dump_json() for each in requested}) == len(world.requested), where
         if stored_answer is not None:
             assert len(world.prompts) == asked, where
         assert world.state.inbound_count == len(world.log), where

@@ -114,6 +114,7 @@ async def test_a_conversation_shows_who_has_it_and_when_it_was_active(
                 "page_id": PAGE,
                 "psid": PSID,
                 "mode": "human",
+                "human_requested": None,
                 "inbound_count": 3,
                 "last_user_message_at": "2026-03-01T12:00:00+00:00",
                 "last_activity_at": "2026-03-01T12:00:05+00:00",
@@ -121,6 +122,27 @@ async def test_a_conversation_shows_who_has_it_and_when_it_was_active(
         ],
         "next": None,
     }
+
+
+@pytest.mark.parametrize(
+    ("takeover", "shown"),
+    [
+        ({}, True),
+        ({"takeover": {"mode": "ai", "epoch": 2}}, True),
+        ({"takeover": {"mode": "human", "epoch": 3}}, False),
+        ({"takeover": {"mode": "ai", "epoch": 4}}, False),
+    ],
+    ids=["never", "before", "now", "since"],
+)
+async def test_a_call_for_a_human_shows_until_one_has_come(
+    client: Client[Any, Any], lists: Lists, takeover: Document, shown: bool
+) -> None:
+    requested = {"reason": "asked", "summary": "human!", "at": make.NOON, "epoch": 2}
+    document = {"_id": CONVERSATION, "last_activity_at": make.NOON, "requested": requested}
+    lists.of_conversations = [document | takeover]
+    _, body = await get(client, CONVERSATIONS)
+    badge = {"reason": "asked", "summary": "human!", "at": "2026-03-01T12:00:00+00:00"}
+    assert body["conversations"][0]["human_requested"] == (badge if shown else None)
 
 
 async def test_a_conversation_that_was_never_answered_has_its_defaults(

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from libs.common.channels import Assistant as AssistantProfile
 from libs.common.channels import Channel, ChannelSettings
-from libs.common.events import AnyRecord, Record, SendAction, SendText
+from libs.common.events import AnyRecord, Record, SendAction, SendText, TakeoverRequested
 from libs.common.kafka import ConsumedRecord, KeyBatch
 from libs.common.settings import (
     HttpSettings,
@@ -27,6 +27,7 @@ from libs.common.settings import (
 from services.conversation.assistants.base import Prompt, Reply
 from services.conversation.assistants.settings import AssistantSettings
 from services.conversation.consumer import MessageHandler
+from services.conversation.domain.spending import Spent
 from services.conversation.domain.state import State, Takeover
 from services.conversation.settings import AppSettings, Settings
 from services.conversation.store import ConversationChangedError, Stored
@@ -45,6 +46,8 @@ CHANNEL = Channel(
     token="sealed",
     settings=ChannelSettings(quiet_window_s=0),
 )
+
+DATABASE_STEPS = frozenset({"load", "save", "sources", "texts"})
 
 OnAsk = Callable[[int], Awaitable[None]]
 
@@ -78,6 +81,9 @@ class World:
         self.committed = 0
         self.stored = Stored(CONVERSATION)
         self.archived: dict[str, str] = {}
+        self.archived_texts: dict[str, str] = {}
+        self.spent = Spent()
+        self.time = make.at(1000)
         self.page: Channel | None = CHANNEL
         self.profile: AssistantProfile | None = ASSISTANT
         self.prompts: list[Prompt] = []
@@ -103,7 +109,9 @@ class World:
         records = self.log[self.committed : end]
         self._source = _Rest(self, end)
         batch = KeyBatch(CONVERSATION.encode(), records, self._source)
-        handler = MessageHandler(self, self, self, self, self.settings, clock=self.now)
+        handler = MessageHandler(
+            self, self, self, self, self.settings, clock=self.now, spending=self
+        )
         try:
             async with asyncio.timeout(10):
                 await handler.handle(batch)
@@ -136,14 +144,20 @@ class World:
 
     @property
     def round_trips(self) -> Counter[str]:
-        return Counter(step for step in self.steps if step in ("load", "save", "sources"))
+        return Counter(step for step in self.steps if step in DATABASE_STEPS)
 
     def step(self, name: str) -> None:
         self.steps.append(name)
         self.at_step(len(self.steps))
 
     def now(self) -> datetime:
-        return make.at(1000)
+        return self.time
+
+    @property
+    def requested(self) -> list[TakeoverRequested]:
+        """The calls for a human: each once, though it may have been published again."""
+        found = [record for record in self.published if isinstance(record, TakeoverRequested)]
+        return list({record.event_id: record for record in found}.values())
 
     # --- Store
 
@@ -166,6 +180,21 @@ class World:
         self.step("sources")
         await asyncio.sleep(0)
         return {name: self.archived[name] for name in message_ids if name in self.archived}
+
+    async def texts(self, conversation: str, mids: Sequence[str]) -> dict[str, str]:
+        self.step("texts")
+        await asyncio.sleep(0)
+        return {mid: self.archived_texts[mid] for mid in mids if mid in self.archived_texts}
+
+    # --- Spending
+
+    def count(self, page_id: str, spent: Spent) -> None:
+        assert page_id == PAGE
+        self.spent += spent
+
+    async def today(self, page_id: str) -> Spent:
+        self.step("today")
+        return self.spent
 
     # --- Channels
 

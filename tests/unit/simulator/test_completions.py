@@ -86,3 +86,39 @@ async def test_odd_questions_are_answered_too(
     body = {"messages": [{"role": "user", "content": text}]}
     _, answer = await facebook.ask("POST", PATH, body)
     assert expected in answer["choices"][0]["message"]["content"]
+
+
+TOOL = {"type": "function", "function": {"name": "ring", "parameters": {"type": "object"}}}
+CALL = {"name": "ring", "arguments": {"times": 2}}
+
+
+@pytest.mark.parametrize(
+    ("tools", "call", "is_made"),
+    [([TOOL], CALL, True), ([], CALL, False), ([], {**CALL, "always": True}, True)],
+    ids=["offered", "not offered", "made up"],
+)
+async def test_the_model_calls_a_tool_as_it_was_told(
+    facebook: Facebook, tools: list[Any], call: dict[str, Any], is_made: bool
+) -> None:
+    await facebook.control("PUT", "/model", {"tool_call": call})
+    _, answer = await facebook.ask("POST", PATH, asked("Do you bake rye?", tools=tools))
+    (choice,) = answer["choices"]
+    assert choice["finish_reason"] == ("tool_calls" if is_made else "stop")
+    if is_made:
+        assert choice["message"]["content"] is None
+        (made,) = choice["message"]["tool_calls"]
+        assert made["function"]["name"] == "ring"
+        assert json.loads(made["function"]["arguments"]) == {"times": 2}
+    else:
+        assert "Do you bake rye?" in choice["message"]["content"]
+
+
+async def test_a_streamed_tool_call(facebook: Facebook) -> None:
+    await facebook.control("PUT", "/model", {"tool_call": {"name": "ring", "arguments": "{no"}})
+    lines = await streamed(facebook, asked("Rye?", tools=[TOOL], stream=True))
+    choices = [json.loads(line)["choices"][0] for line in lines[:-1]]
+    (made,) = [
+        choice["delta"]["tool_calls"][0] for choice in choices if choice["delta"].get("tool_calls")
+    ]
+    assert made["function"] == {"name": "ring", "arguments": "{no"}
+    assert choices[-1]["finish_reason"] == "tool_calls"
