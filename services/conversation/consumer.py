@@ -237,7 +237,7 @@ class _Exchange:
             request = requests.asked(state)
             return turns.Answer("handover", texts.handover_text, model="none", request=request)
         if loops.is_loop(state, texts.loop_turns):
-            log.warning("loop_suspected", turns=texts.loop_turns)
+            log.warning("loop_suspected", count=texts.loop_turns)
             silence = timedelta(seconds=texts.loop_pause_s)
             return self._no_answer(state, texts.handover_text, "loop_suspected", silence)
         if has_limits(texts) and is_over(texts, await self._handler.spending.today(self._page_id)):

@@ -251,13 +251,13 @@ def _handover(response: ModelResponse) -> Handover | None:
     calls = [part for part in response.parts if isinstance(part, ToolCallPart)]
     call = next((part for part in calls if part.tool_name == REQUEST_HUMAN), None)
     if len(calls) > (call is not None):
-        log.warning("model_called_other_tools", calls=len(calls))
+        log.warning("model_called_other_tools", count=len(calls))
     if call is None:
         return None
     try:
         arguments = _HandoverArguments.model_validate_json(call.args_as_json_str())
     except ValidationError:
-        log.warning("tool_arguments_unreadable", tool=REQUEST_HUMAN)
+        log.warning("tool_arguments_unreadable")
         return Handover("cannot_answer", "")
     return Handover(arguments.reason, clean(arguments.summary))
 
