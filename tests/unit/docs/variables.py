@@ -38,7 +38,7 @@ MEANINGS = {
     "CONVERSATION_MODEL_ATTEMPTS": "calls of the model for one answer",
     "CONVERSATION_TURN_DEADLINE_S": "for all attempts at one answer together",
     "ENCRYPTION_KEYS": "keys for stored tokens: `id:base64 of 32 bytes, …`; the first encrypts",
-    "ENV": "production: the gateway wants https in `PUBLIC_URL`; the local stack refuses to start",
+    "ENV": "production: https in `PUBLIC_URL`, no local stack, not its database either",
     "FACEBOOK_APP_ID": "the app's id, decimal digits; tells our own echoes from those of others",
     "FACEBOOK_APP_SECRET": "the app's secret: signs webhooks, proves that our calls are ours",
     "FACEBOOK_APP_SECRET_PREVIOUS": "accepted as well, while a new secret is rolled out",
