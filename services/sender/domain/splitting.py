@@ -1,7 +1,7 @@
 """Cuts a text into messages: at the best place that keeps each within the limit.
 
-Best first: blank line, line, list item or indented line, sentence, space, grapheme cluster (what a
-reader sees as one character). The parts are packed greedily. Only whitespace at the cuts is lost.
+Best first: blank line, line, list item or indented line or what follows a colon, sentence, space,
+grapheme cluster (what a reader sees as one character). The parts are packed greedily. Only whitespace at the cuts is lost.
 
 Meta documents 2000 "characters" and no unit. UTF-16 code units are never fewer than characters
 in any other reading except bytes, therefore they are the default.
@@ -27,6 +27,7 @@ _WHITESPACE = re.compile(r"\s+")
 _NO_BREAK = "\u00a0\u2007\u202f"
 _ZERO_WIDTH_SPACE = re.compile("\u200b+")  # ends words in Khmer, Lao, Burmese; not whitespace: kept
 _ITEM = re.compile(r"(?:[•◦▪‣*+–—-]|\d{1,9}[.)])\s")
+_INTRODUCES = (":", "\uff1a")
 _NUMBER_OF_ITEM = re.compile(r"\s*\d{1,9}[.)]\s*")
 _CLUSTER = regex.compile(r"\X")
 
@@ -143,16 +144,18 @@ class _Splitter:
         for match in _WHITESPACE.finditer(self._text):
             if self._carries_mark(match.end()):
                 continue
-            self._kind_of(match.group(), match.end()).append(match.start())
+            self._kind_of(match.group(), match.start(), match.end()).append(match.start())
         zero_width = (match.end() for match in _ZERO_WIDTH_SPACE.finditer(self._text))
         extra = [cut for cut in zero_width if not self._is_in_url(cut)]
         if extra:
             self._spaces = sorted({*self._spaces, *extra})
 
-    def _kind_of(self, whitespace: str, end: int) -> list[int]:
+    def _kind_of(self, whitespace: str, start: int, end: int) -> list[int]:
         match len(f"x{whitespace}x".splitlines()) - 1:
             case 0:
                 return [] if not whitespace.strip(_NO_BREAK) else self._spaces
+            case _ if self._text[start - 1 : start] in _INTRODUCES:
+                return self._items  # "We have:" belongs to the list that follows
             case 1:
                 is_indented = whitespace[-1] in " \t"
                 is_item = is_indented or _ITEM.match(self._text, end)

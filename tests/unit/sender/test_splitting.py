@@ -122,6 +122,11 @@ def test_words_are_packed_greedily(words: list[str], limit: int) -> None:
             id="list item before sentence",
         ),
         pytest.param(
+            "We are here for you.\n\nOur breads:\n\n• wheat and spelt\n\n• rye",
+            ["We are here for you.", "Our breads:\n\n• wheat and spelt\n\n• rye"],
+            id="an introduction stays with its list",
+        ),
+        pytest.param(
             "Please ask Dr. Smith today. Then come back to us later this week.",
             ["Please ask Dr. Smith today.", "Then come back to us later this week."],
             id="sentence, not abbreviation",
