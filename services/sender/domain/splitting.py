@@ -1,7 +1,8 @@
 """Cuts a text into messages: at the best place that keeps each within the limit.
 
-Best first: blank line, line, list item or indented line or what follows a colon, sentence, space,
-grapheme cluster (what a reader sees as one character). The parts are packed greedily. Only whitespace at the cuts is lost.
+Best first: blank line, line, list item (or an indented line, or what follows a colon), sentence,
+space, grapheme cluster (what a reader sees as one character). The parts are packed greedily. Only
+whitespace at the cuts is lost.
 
 Meta documents 2000 "characters" and no unit. UTF-16 code units are never fewer than characters
 in any other reading except bytes, therefore they are the default.
