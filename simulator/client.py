@@ -29,8 +29,9 @@ class Simulator:
         """Every Page: `id`, `name`, `access_token`."""
         return list((await self._call("GET", "/pages"))["pages"])
 
-    async def add_page(self, name: str) -> dict[str, Any]:
-        return await self._call("POST", "/pages", {"name": name})
+    async def add_page(self, name: str, *, subscribed: bool = True) -> dict[str, Any]:
+        """A new Page; of one that is not `subscribed`, nobody hears anything."""
+        return await self._call("POST", "/pages", {"name": name, "subscribed": subscribed})
 
     async def add_person(self, page: str, first_name: str, last_name: str) -> str:
         """A new person; their page-scoped id."""

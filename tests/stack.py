@@ -156,7 +156,7 @@ class LocalStack:
         os.kill(self.component(name)["pid"], signal.SIGKILL)
 
     def wait_until_back(self, name: str, restarts: int, within_s: float = 60) -> None:
-        """Wait until a component that was killed for the `restarts`th time is ready again."""
+        """Wait until a component that was killed is ready again: its `restarts`th new process."""
         until = time.monotonic() + within_s
         while (now := self.component(name))["restarts"] < restarts or now["state"] != "ready":
             assert time.monotonic() < until, f"{name} is not back: {json.dumps(now)}"

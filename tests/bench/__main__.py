@@ -18,7 +18,7 @@ from typing import Any
 
 from deploy.local.topics import ensure_topics
 from libs.common import logging as project_logging
-from tests.bench import counters, gateway, turns
+from tests.bench import counters, gateway, sending, turns
 from tests.bench.figures import Figure, table
 from tests.bench.processes import ROOT
 from tests.bench.rounds import Say
@@ -30,6 +30,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "counters": counters.measure,
     "gateway": gateway.measure,
     "turns": turns.measure,
+    "sending": sending.measure,
 }
 BUSY_SHARE = 0.3  # of the CPUs, at work for others before we begin
 

@@ -9,7 +9,9 @@ import os
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -17,13 +19,12 @@ from typing import Any
 from libs.common import logging as project_logging
 from tests.faults.ground import breakable_stack, open_ground, play
 from tests.faults.judging import Verdict
-from tests.faults.run import Plan, Run
+from tests.faults.run import Ground, Plan, Run
 from tests.faults.scenarios import Scenario, named, side_by_side
 from tests.stack import LocalStack
 
 RESULT = Path(__file__).resolve().parents[2] / ".local" / "faults.json"
 PEOPLE = 20
-Results = dict[str, list[tuple[int, Verdict]]]
 
 
 def seeds_from(text: str) -> range:
@@ -32,22 +33,54 @@ def seeds_from(text: str) -> range:
     return range(int(first or 1), int(last) + 1)
 
 
+@dataclass
+class Results:
+    """What came of all runs, by scenario; `broken` are those that did not get to their end."""
+
+    verdicts: dict[str, list[tuple[int, Verdict]]] = field(default_factory=dict)
+    broken: list[str] = field(default_factory=list)
+
+    @property
+    def complaints(self) -> list[str]:
+        return self.broken + [
+            f"{name}, seed {seed}: {verdict.complaints}"
+            for name, verdicts in self.verdicts.items()
+            for seed, verdict in verdicts
+            if verdict.complaints
+        ]
+
+    def to_json(self) -> list[dict[str, Any]]:
+        return [
+            {"scenario": name, "seed": seed, **vars(verdict)}
+            for name, verdicts in self.verdicts.items()
+            for seed, verdict in verdicts
+        ]
+
+
 async def play_all(stack: LocalStack, scenarios: Sequence[Scenario], seeds: range) -> Results:
-    results: Results = {scenario.name: [] for scenario in scenarios}
+    results = Results()
+    played: list[Run] = []
     async with open_ground(stack) as ground:
-        played: list[Run] = []
         for seed in seeds:
             for group in side_by_side(scenarios):
-                began = time.monotonic()
-                runs = await play(ground, group, [seed], Plan(people=PEOPLE))
-                took_s = time.monotonic() - began
-                for run in runs:
-                    verdict = await run.verdict()
-                    say(f"seed {seed:3}  {took_s:5.1f} s  {run.name:34} {told(verdict)}")
-                played += runs
+                try:
+                    played += await play_group(ground, group, seed)
+                except Exception:
+                    results.broken.append(f"{group[0].name} and those beside it, seed {seed}")
+                    traceback.print_exc()
         for run in played:  # nothing has come since
-            results[run.name].append((run.seed, await run.verdict()))
+            verdicts = results.verdicts.setdefault(run.name, [])
+            verdicts.append((run.seed, await run.verdict()))
     return results
+
+
+async def play_group(ground: Ground, group: Sequence[Scenario], seed: int) -> list[Run]:
+    began = time.monotonic()
+    runs = await play(ground, group, [seed], Plan(people=PEOPLE))
+    took_s = time.monotonic() - began
+    for run in runs:
+        say(f"seed {seed:3}  {took_s:5.1f} s  {run.name:34} {told(await run.verdict())}")
+    return runs
 
 
 def told(verdict: Verdict) -> str:
@@ -60,7 +93,7 @@ def told(verdict: Verdict) -> str:
 def table(results: Results) -> str:
     head = f"{'scenario':34} seeds answers listed  lost doubled order twice  recovered after"
     lines = [head, "-" * len(head)]
-    for name, runs in results.items():
+    for name, runs in results.verdicts.items():
         verdicts = [verdict for _, verdict in runs]
         waits = [verdict.recovered_after_s for verdict in verdicts]
         lines.append(
@@ -72,23 +105,6 @@ def table(results: Results) -> str:
             f"{median(waits):.1f} s, at most {max(waits):.1f} s"
         )
     return "\n".join(lines)
-
-
-def complaints(results: Results) -> list[str]:
-    return [
-        f"{name}, seed {seed}: {verdict.complaints}"
-        for name, runs in results.items()
-        for seed, verdict in runs
-        if verdict.complaints
-    ]
-
-
-def report(results: Results) -> list[dict[str, Any]]:
-    return [
-        {"scenario": name, "seed": seed, **vars(verdict)}
-        for name, runs in results.items()
-        for seed, verdict in runs
-    ]
 
 
 def say(text: str) -> None:
@@ -109,12 +125,11 @@ def main() -> int:
     ):
         results = asyncio.run(play_all(stack, scenarios, seeds))
     RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps(report(results), indent=2) + "\n", encoding="utf-8")
+    RESULT.write_text(json.dumps(results.to_json(), indent=2) + "\n", encoding="utf-8")
     say(f"\n{table(results)}\n")
-    found = complaints(results)
-    for complaint in found:
+    for complaint in results.complaints:
         say(complaint)
-    return 1 if found else 0
+    return 1 if results.complaints else 0
 
 
 if __name__ == "__main__":

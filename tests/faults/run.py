@@ -106,7 +106,7 @@ class Run:
             self.stack.kill(name)
             if thaw:
                 self.thaw(thaw)
-        await asyncio.to_thread(self.stack.wait_until_back, name, restarts)
+        await asyncio.to_thread(self.stack.wait_until_back, name, restarts + 1)
 
     async def freeze(self, name: str) -> None:
         """A component keeps its connections and does nothing, until it is thawed."""

@@ -35,4 +35,4 @@ def mutated(stack: LocalStack, service: str, mutation: str) -> Iterator[None]:
 def _start_again(stack: LocalStack, service: str) -> None:
     restarts = stack.component(service)["restarts"]
     stack.kill(service)
-    stack.wait_until_back(service, restarts)
+    stack.wait_until_back(service, restarts + 1)
