@@ -19,7 +19,9 @@ async def ensure_topics(bootstrap_servers: str, replication: int = 1) -> str:
     Raises:
         StackError: Kafka can't be reached in time, or refuses.
     """
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # the message below says it
+    aiokafka = logging.getLogger("aiokafka")
+    level = aiokafka.level
+    aiokafka.setLevel(logging.CRITICAL)  # the messages below say it
     try:
         async with asyncio.timeout(WITHIN_S):
             admin = await _connect(bootstrap_servers)
@@ -32,6 +34,8 @@ async def ensure_topics(bootstrap_servers: str, replication: int = 1) -> str:
         raise StackError(f"Kafka can't be reached at {bootstrap_servers}") from None
     except KafkaError as error:
         raise StackError(f"Kafka refuses our topics: {error}") from error
+    finally:
+        aiokafka.setLevel(level)
     return f"{len(TOPICS)} topics, {created} new" + (
         f", {grown} with more partitions now" * (grown > 0)
     )
