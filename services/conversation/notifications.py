@@ -28,6 +28,8 @@ PAUSES_S = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 60.0)
 an offset that stays behind for hours would hold the partition."""
 TOO_OLD = timedelta(hours=24)
 REMEMBERED = 10_000
+LAST_POST_S = 2.0
+"""What a post on its way gets when the service stops: answers need the rest of the time."""
 
 NOTIFICATIONS = Counter(
     "assistant_notifications_total",
@@ -58,6 +60,27 @@ class Webhooks(Protocol):
 def wants(headers: Mapping[str, bytes]) -> bool:
     """Of the events topic, the calls for a human."""
     return headers.get("type") == WANTED and headers.get("version", b"").startswith(b"1.")
+
+
+class Patient(Protocol):
+    """A consumer whose handlers may wait long for a webhook."""
+
+    async def run(self) -> None: ...
+
+    async def stop(self, drain_timeout_s: float) -> None: ...
+
+
+class Impatient:
+    """Stops within seconds, whatever its handlers wait for: it all comes again elsewhere."""
+
+    def __init__(self, consumer: Patient) -> None:
+        self._consumer = consumer
+
+    async def run(self) -> None:
+        await self._consumer.run()
+
+    async def stop(self, drain_timeout_s: float) -> None:
+        await self._consumer.stop(min(drain_timeout_s, LAST_POST_S))
 
 
 class Notifier:

@@ -17,7 +17,7 @@ import structlog
 from prometheus_client import Counter
 
 from libs.common.errors import TransientError
-from libs.common.mongo import BulkWriter, Database, Document, GroupReader, UpdateOne
+from libs.common.mongo import BulkWriter, Database, Document, GroupReader, UpdateOne, mongo_errors
 from services.conversation.domain.spending import Spent, day_of
 
 COLLECTION = "spending"
@@ -25,7 +25,7 @@ SYNC_EVERY_S = 2.0
 ACTIVE_S = 60.0
 """How long after its last turn a Page's count is kept fresh. Later it is as old as that turn, until
 the next one."""
-KEPT_DAYS_S = 90 * 24 * 3600
+KEPT_S = 90 * 24 * 3600
 MOST_LABELS = 500
 OTHER = "other"
 
@@ -60,7 +60,8 @@ class SpendingStore:
         self._writer = BulkWriter(self._collection)
 
     async def ensure_indexes(self) -> None:
-        await self._collection.create_index("at", expireAfterSeconds=KEPT_DAYS_S)
+        with mongo_errors():
+            await self._collection.create_index("at", expireAfterSeconds=KEPT_S)
 
     async def add(self, counted: Mapping[tuple[str, str], Spent]) -> None:
         writes = [
@@ -145,10 +146,14 @@ class SpendingKeeper:
         while not self._stopping.is_set():
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), SYNC_EVERY_S)
-            try:
-                await self.sync()
-            except TransientError as error:
-                log.warning("spending_not_stored", error=type(error).__name__)
+            await self._try_to_sync()
+        await self._try_to_sync()  # what was counted while the last one was under way
+
+    async def _try_to_sync(self) -> None:
+        try:
+            await self.sync()
+        except TransientError as error:
+            log.warning("spending_not_stored", error=type(error).__name__)
 
     async def stop(self, drain_timeout_s: float) -> None:
         self._stopping.set()
