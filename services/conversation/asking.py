@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
@@ -58,7 +57,7 @@ async def ask(
         handover: what the person reads where the model asks for a human.
         count: told of every call, whatever comes of it.
     """
-    started = time.monotonic()
+    started = _now()
     outcome = await _try(assistant, prompt, attempts, started + deadline_s, count)
     if isinstance(outcome, Reply):
         return _answer(prompt, outcome, handover)
@@ -67,7 +66,7 @@ async def ask(
         kind="fallback",
         text=fallback,
         model="none",
-        duration_s=time.monotonic() - started,
+        duration_s=_now() - started,
         failure=outcome.reason,
         failed_attempts=outcome.attempts,
     )
@@ -86,7 +85,7 @@ async def _try(
     for attempt in range(1, attempts + 1):
         retry_after_s: float | None = None
         try:
-            async with asyncio.timeout(until - time.monotonic()) as deadline:
+            async with asyncio.timeout(until - _now()) as deadline:
                 return await _call(assistant, prompt, count)
         except AssistantUnavailableError as error:
             reason, retry_after_s = error.code, error.retry_after_s
@@ -99,7 +98,7 @@ async def _try(
             log.error("assistant_failed", error=type(error).__name__)
             return _Failure("assistant_failed", attempt)
         pause_s = _backoff_s(attempt, retry_after_s)
-        if attempt == attempts or time.monotonic() + pause_s >= until:
+        if attempt == attempts or _now() + pause_s >= until:
             return _Failure(reason, attempt)
         await asyncio.sleep(pause_s)
     return _Failure(reason, attempts)
@@ -147,3 +146,8 @@ def _backoff_s(attempt: int, retry_after_s: float | None) -> float:
     """Full jitter, but never less than what the provider asked for."""
     jittered = random.uniform(0, min(MAX_BACKOFF_S, FIRST_BACKOFF_S * 2**attempt))
     return max(jittered, retry_after_s or 0.0)
+
+
+def _now() -> float:
+    """The loop's own clock, which is the monotonic one but in tests."""
+    return asyncio.get_running_loop().time()

@@ -6,7 +6,6 @@ between the two is mended when the log hands out the same events again.
 """
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -151,7 +150,7 @@ class _Exchange:
         self._taken = 0
         self._typing_again_at = 0.0
         self._asks: dict[Pending, bool] = {}
-        self._started = time.monotonic()
+        self._started = _now()
 
     async def run(self) -> None:
         arrivals = self._arrivals()
@@ -204,7 +203,7 @@ class _Exchange:
         TURNS.labels(answer.kind).inc()
         if turn.request is not None:
             REQUESTS.labels(turn.request.reason).inc()
-        ANSWER_SECONDS.observe(time.monotonic() - self._started)
+        ANSWER_SECONDS.observe(_now() - self._started)
         return is_sent
 
     async def _find_answer(
@@ -283,8 +282,8 @@ class _Exchange:
         self, stored: Stored, state: State, channel: Channel, rules: receive.Rules
     ) -> State:
         """Wait until the person has been quiet for the channel's window, though not for ever."""
-        until = time.monotonic() + self._settings.max_burst_s
-        while (left := until - time.monotonic()) > 0:
+        until = _now() + self._settings.max_burst_s
+        while (left := until - _now()) > 0:
             if self._is_urgent(stored, state, channel) or not await self._batch.wait_for_more(
                 min(channel.settings.quiet_window_s, left)
             ):
@@ -325,11 +324,13 @@ class _Exchange:
 
     async def _with_quotes(self, state: State, arrivals: Sequence[Arrival]) -> Sequence[Arrival]:
         """With the messages that these reply to, where the memory has them not."""
+        here = {getattr(arrival.event, "mid", None) for arrival in arrivals}
         mids = {
             arrival.position: arrival.event.reply_to_mid
             for arrival in arrivals
             if isinstance(arrival.event, MessageReceived)
             and arrival.event.reply_to_mid is not None
+            and arrival.event.reply_to_mid not in here
             and not receive.is_known(state, arrival.event.event_id)
             and not receive.remembered(state, arrival.event.reply_to_mid)
         }
@@ -421,7 +422,7 @@ class _Exchange:
             tasks.add(more)
         try:
             while not any(task.done() for task in tasks):
-                left = max(0.0, self._typing_again_at - time.monotonic())
+                left = max(0.0, self._typing_again_at - _now())
                 await asyncio.wait(tasks, timeout=left, return_when=asyncio.FIRST_COMPLETED)
                 if not asking.done():
                     self._keep_typing()
@@ -456,13 +457,13 @@ class _Exchange:
         return bool(turn.text)
 
     def _keep_typing(self) -> None:
-        if time.monotonic() >= self._typing_again_at:
+        if _now() >= self._typing_again_at:
             self._show("typing_on")
 
     def _show(self, *actions: SenderAction) -> None:
         """Seen and typing: worth a try, never worth waiting for."""
         now = self._handler.clock()
-        self._typing_again_at = time.monotonic() + TYPING_EVERY_S
+        self._typing_again_at = _now() + TYPING_EVERY_S
         self._handler.publisher.publish_soon(
             SendAction(
                 event_id=derived_id("action", self._conversation, now.isoformat(), *actions),
@@ -484,3 +485,8 @@ async def _end(task: "asyncio.Task[Any]") -> None:
     await asyncio.wait({task})
     if not task.cancelled():
         task.exception()  # looked at, so that nobody is told it was not
+
+
+def _now() -> float:
+    """The loop's own clock, which is the monotonic one but in tests."""
+    return asyncio.get_running_loop().time()

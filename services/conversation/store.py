@@ -16,7 +16,7 @@ from libs.common.mongo import (
     UpdateOne,
     mongo_errors,
 )
-from services.conversation.domain.archive import DELIVERED_MIDS, Activity, Entry, source_of
+from services.conversation.domain.archive import DELIVERED_MIDS, Activity, Entry, source_of, view
 from services.conversation.domain.state import Position, State, Takeover
 
 EMPTY = State()
@@ -119,11 +119,16 @@ class ConversationStore:
 
     async def texts(self, conversation: str, mids: Sequence[str]) -> dict[str, str]:
         """What these messages of a conversation say, by Meta's id, as far as the archive knows."""
-        query = {"conversation": conversation, "mid": {"$in": list(mids)}}
+        wanted, page_id = {"$in": list(mids)}, conversation.partition(":")[0]
+        ways = [
+            {"_id": {"$in": [f"{page_id}:{mid}" for mid in mids]}},
+            {"outcome.mid": wanted},
+            {"echo.mid": wanted},
+        ]
         with mongo_errors():
-            cursor = self._messages.find(query, {"mid": 1, "text": 1})
-            found = await cursor.to_list(None)
-        return {document["mid"]: document["text"] for document in found if document.get("text")}
+            cursor = self._messages.find({"conversation": conversation, "$or": ways})
+            found = [view(document) for document in await cursor.to_list(None)]
+        return {each["mid"]: each["text"] for each in found if each.get("mid") and each.get("text")}
 
     async def conversations(self, page_id: str, after: After | None, limit: int) -> list[Document]:
         """A page's conversations, the most recently active first."""

@@ -15,9 +15,11 @@ from libs.common.mongo import Database, Document
 from services.conversation.consumer import MessageHandler
 from services.conversation.domain import archive, receive, turns
 from services.conversation.domain.archive import Activity
-from services.conversation.domain.state import Position, State, Takeover
+from services.conversation.domain.spending import Spent
+from services.conversation.domain.state import HumanRequest, Position, State, Takeover
 from services.conversation.domain.turns import Answer
 from services.conversation.history import HistoryKeeper
+from services.conversation.spending import SpendingStore
 from services.conversation.store import After, ConversationChangedError, ConversationStore, Stored
 from tests.unit.conversation import factories as make
 from tests.unit.conversation.factories import APP, CONVERSATION, PAGE, PSID, arrivals, rules
@@ -376,3 +378,37 @@ async def test_a_saved_state_belongs_to_its_own_conversation(store: Conversation
     other = replace(Stored("100:201"), state=STATE)
     await store.save(other, ANSWERED)
     assert (await store.load(CONVERSATION)).state == STATE
+
+
+async def test_what_a_reply_replies_to_is_found_by_metas_id(store: ConversationStore) -> None:
+    await keep(store, make.message("m1", "Is it vegan?"), make.sent("c1"), make.echo("e1"))
+    found = await store.texts(CONVERSATION, ["m1", "mid-c1-0", "e1", "unknown"])
+    assert found == {
+        "m1": "Is it vegan?",
+        "mid-c1-0": "an answer",
+        "e1": "written by hand",
+    }
+    assert await store.texts(f"{PAGE}:somebody else", ["m1"]) == {}
+
+
+async def test_the_call_for_a_human_shows_beside_the_state(store: ConversationStore) -> None:
+    request = HumanRequest(reason="asked", summary="wants a refund")
+    asked = Answer("handover", "One moment", model="none", request=request)
+    state, _ = turns.finish(STATE, CONVERSATION, asked, Takeover(epoch=0), make.at(5))
+    await store.save(await store.load(CONVERSATION), state)
+    conversation = await store.conversation(CONVERSATION)
+    assert conversation is not None
+    assert conversation["requested"]["summary"] == "wants a refund"
+    assert (await store.load(CONVERSATION)).state == state
+
+
+async def test_spending_adds_up_over_replicas(database: Database) -> None:
+    first, second = SpendingStore(database), SpendingStore(database)
+    await first.ensure_indexes()
+    key = (PAGE, "2026-03-01")
+    await asyncio.gather(
+        *[each.add({key: Spent(1, 10, 5)}) for each in (first, second) for _ in range(20)]
+    )
+    await first.add({(PAGE, "2026-03-02"): Spent(1)})
+    assert await second.read(*key) == Spent(40, 400, 200)
+    assert await second.read("other", "2026-03-01") == Spent()

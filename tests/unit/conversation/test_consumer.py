@@ -19,7 +19,7 @@ from services.conversation.assistants.base import (
     Handover,
     Reply,
 )
-from services.conversation.domain.receive import RECENT_EVENTS
+from services.conversation.domain.receive import QUOTED_CHARACTERS, RECENT_EVENTS
 from services.conversation.store import ConversationChangedError
 from tests.unit.conversation import factories as make
 from tests.unit.conversation.world import CHANNEL, Crash, World
@@ -184,6 +184,82 @@ async def test_a_human_has_it_so_the_assistant_is_silent(world: World) -> None:
     assert command.epoch == 2
     assert world.prompts[0].question == "and now?"
     assert [line.text for line in world.prompts[0].history] == ["hello?"]
+
+
+# --- what a message replies to
+
+
+async def test_a_reply_is_read_with_what_it_replies_to(world: World) -> None:
+    world.write(
+        make.message("m1", "Is the rye vegan?"),
+        make.message("m2", "this one", reply_to_mid="m1"),
+    )
+    await world.handle()
+    assert world.prompts[0].quoted == "Is the rye vegan?"
+    assert world.prompts[0].question == "Is the rye vegan?\nthis one"
+    assert world.round_trips == {"load": 1, "save": 1}
+
+    world.write(make.message("m3", "and then?"))
+    await world.handle()
+    assert [line.quoted for line in world.prompts[1].history] == ["", "Is the rye vegan?", ""]
+    assert world.prompts[1].quoted == ""
+
+
+async def test_what_only_the_archive_knows_is_looked_up_once(world: World) -> None:
+    """The assistant's own messages, and those of earlier sessions."""
+    world.archived_texts = {"ours": "We open at 8."}
+    replies = [make.message(f"m{n}", "sure?", reply_to_mid="ours") for n in range(3)]
+    world.write(*replies, make.message("m9", "or", reply_to_mid="nobody knows"))
+    await world.handle()
+    assert world.prompts[0].quoted == "We open at 8."
+    assert world.round_trips == {"load": 1, "texts": 1, "save": 1}
+
+    world.steps.clear()
+    world.write(replies[0])  # Meta's copy
+    await world.handle()
+    assert world.round_trips == {"load": 1}
+
+
+async def test_a_long_quotation_is_shortened(world: World) -> None:
+    world.write(make.message("m1", "x" * 3000), make.message("m2", "?", reply_to_mid="m1"))
+    await world.handle()
+    assert world.prompts[0].quoted == "x" * QUOTED_CHARACTERS
+
+
+async def test_a_tapped_quick_reply_is_its_title(world: World) -> None:
+    world.write(make.message("m1", "Opening hours", quick_reply_payload="HOURS_V2"))
+    await world.handle()
+    assert world.prompts[0].question == "Opening hours"
+    assert "HOURS_V2" not in world.state.model_dump_json()
+
+
+# --- sessions
+
+
+@pytest.mark.parametrize(("idle_s", "remembers"), [(3599, True), (3601, False)])
+async def test_a_session_ends_after_the_channels_idle_time(
+    world: World, idle_s: int, remembers: bool
+) -> None:
+    world.page = with_settings(session_idle_s=3600)
+    world.write(make.message("m1", "I am Ann"))
+    await world.handle()
+    session = world.state.session_id
+    world.write(make.message("m2", "who am I?", idle_s))
+    await world.handle()
+    assert (world.state.session_id == session) is remembers
+    assert bool(world.prompts[1].history) is remembers
+
+
+async def test_the_history_fits_the_budget_and_names_the_human_agents_words() -> None:
+    world = World(history_tokens=20)
+    world.write(make.message("m1", "long ago " * 50), make.echo(text="Anna: we do", seconds=1))
+    await world.handle()
+    world.write(make.message("m2", "thanks", 2))
+    await world.handle()
+    assert [(line.role, line.text) for line in world.prompts[1].history] == [
+        ("human", "Anna: we do"),
+        ("assistant", "Answer 1"),
+    ]
 
 
 # --- budgets
