@@ -26,6 +26,8 @@ NAMES = {
     "message.read": ("read receipt", "read receipts"),
 }
 SETTINGS = (CHANNELS_COLLECTION, ASSISTANTS_COLLECTION)
+SPENDING = "spending"  # the day's count of model calls: one write every 2 s, however many turns
+KEPT = "kept"  # what waits for its Page, looked at every 10 s, however many messages
 SOMEBODY_ELSE = "Somebody else wrote"
 REPORTED_BACK = ("echoes", "delivery_receipts", "read_receipts")
 QUESTION = "How can I pay?"
@@ -55,9 +57,15 @@ class Costs:
         """
         return sum(self.round_trips(service, collection) for collection in SETTINGS)
 
+    def upkeep(self, service: str) -> int:
+        """Round trips that come with the time, whether or not anybody writes."""
+        looks = self.counts.total(service, ROUND_TRIPS, collection=KEPT, command="distinct")
+        return self.round_trips(service, SPENDING) + looks
+
     def for_message(self, service: str) -> int:
-        """All round trips but those for the settings."""
-        return self.counts.total(service, ROUND_TRIPS) - self.settings(service)
+        """All round trips but those for the settings and what comes with the time."""
+        all_of_them = self.counts.total(service, ROUND_TRIPS)
+        return all_of_them - self.settings(service) - self.upkeep(service)
 
     @property
     def archive(self) -> int:
@@ -198,6 +206,11 @@ def _table(alone: Costs, in_life: Costs) -> Table:
                 "both: database, the Page's settings",
                 [c.settings("conversation") + c.settings("sender") for c in both],
                 "when they are 30 s old",
+            ),
+            row(
+                "both: database, with the time",
+                [c.upkeep("conversation") + c.upkeep("sender") for c in both],
+                "spending, what waits",
             ),
         ),
     )
