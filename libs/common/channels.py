@@ -44,6 +44,10 @@ class ChannelSettings(BaseModel):
     max_message_length: int = Field(2000, ge=50, le=2000)
     quiet_window_s: float = Field(0.8, ge=0, le=10)
     session_idle_s: float = Field(24 * 3600, gt=0, description="then a new session begins")
+    contact_matching: bool = Field(
+        False, description="people are linked to the one contact of the workspace that fits"
+    )
+    auto_create_contacts: bool = Field(False, description="a contact for who has none")
     prompt_addition: str = ""
     text_only_reply: str = (
         "Sorry, I can only read text here. Please describe in words what you need."

@@ -5,28 +5,40 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 from libs.common.channels import ChannelDirectory
+from libs.common.crypto import KeyRing
+from libs.common.graph import open_graph
 from libs.common.kafka import BroadcastReader, KafkaPublisher, KeyedConsumer, open_publisher
 from libs.common.mongo import open_database, ping
 from libs.common.service import Lifetime, Service
 from libs.common.topics import CHANNELS, EVENTS
 from libs.common.web import Late, Readiness, base_app, json_errors, require_service_token
-from services.conversation import consumer, history
+from services.conversation import consumer, contacts, history
 from services.conversation.assistants.factory import assistant_maker
 from services.conversation.consumer import MessageHandler
+from services.conversation.contacts import ContactKeeper, Sweep
+from services.conversation.contacts_handlers import CONTACTS, KEEPER, add_contact_routes
+from services.conversation.contacts_store import ContactStore
 from services.conversation.handlers import STORE, add_routes
 from services.conversation.history import HistoryKeeper
+from services.conversation.profiles import ProfileReader
 from services.conversation.settings import Settings
 from services.conversation.store import ConversationStore
 
 NAME = "conversation"
 HISTORY_GROUP = "conversation-history"
+CONTACTS_GROUP = "conversation-contacts"
+PEOPLE_IN_FLIGHT = 100  # each may wait some seconds for Meta
 
 
 def create_service(settings: Settings) -> Service:
     readiness = Readiness()
     app = base_app(readiness, json_errors, require_service_token(settings.internal.service_token))
     app[STORE] = Late("the database")
+    app[CONTACTS] = Late("the database")
+    app[KEEPER] = Late("the database")
     add_routes(app)
+    add_contact_routes(app)
+    keys = KeyRing.parse(settings.crypto.encryption_keys.get_secret_value())
     make_assistant = assistant_maker(settings.assistant)  # imports for seconds: before a loop runs
 
     @asynccontextmanager
@@ -44,9 +56,20 @@ def create_service(settings: Settings) -> Service:
             app[STORE].set(store)
             stack.callback(app[STORE].clear)
             channels = ChannelDirectory(database)
+            people = ContactStore(database)
+            await people.ensure_indexes()
+            graph = await stack.enter_async_context(
+                open_graph(settings.graph, timeout_s=settings.profile_timeout_s)
+            )
+            profiles = ProfileReader(graph, keys, people, settings.profile_calls)
+
+            def channel_changed(page_id: str) -> None:
+                channels.forget(page_id)
+                profiles.reconsider(page_id)
+
             await stack.enter_async_context(
                 BroadcastReader(
-                    settings.kafka, CHANNELS, lambda record: channels.forget(record.page_id)
+                    settings.kafka, CHANNELS, lambda record: channel_changed(record.page_id)
                 )
             )
             publisher = await stack.enter_async_context(
@@ -58,13 +81,23 @@ def create_service(settings: Settings) -> Service:
             answers = _answers(
                 settings, MessageHandler(store, channels, assistant, publisher, settings), publisher
             )
-            # the quick one first: it ends last, and leaves the other nearly all the time there is
+            settler = ContactKeeper(people, channels, profiles)
+            app[CONTACTS].set(people)
+            stack.callback(app[CONTACTS].clear)
+            app[KEEPER].set(settler)
+            stack.callback(app[KEEPER].clear)
+            names = _contacts(settings, settler, publisher)
+            # the quick ones first: they end last, and leave the other nearly all the time there is
+            sweep = Sweep(settler, people, channels)
+            await stack.enter_async_context(lifetime.running(sweep, "sweep"))
+            await stack.enter_async_context(lifetime.running(names, "contacts"))
             await stack.enter_async_context(lifetime.running(keeper, "history"))
             await stack.enter_async_context(lifetime.running(answers, "answers"))
             readiness.add("mongodb", partial(ping, database))
             readiness.add("kafka", publisher.ready)
             readiness.add("partitions", answers.is_ready)
             readiness.add("history_partitions", keeper.is_ready)
+            readiness.add("contact_partitions", names.is_ready)
             yield
 
     return Service(NAME, app, readiness, resources)
@@ -82,6 +115,21 @@ def _history(
         service=NAME,
         wants=history.wants,
         key_of=history.whole_partition,
+    )
+
+
+def _contacts(
+    settings: Settings, settler: ContactKeeper, publisher: KafkaPublisher
+) -> KeyedConsumer:
+    return KeyedConsumer(
+        settings.kafka,
+        topic=EVENTS,
+        group=CONTACTS_GROUP,
+        handler=settler.handle,
+        publisher=publisher,
+        service=NAME,
+        wants=contacts.wants,
+        max_keys_in_flight=PEOPLE_IN_FLIGHT,
     )
 
 

@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from libs.common.mongo import Document
 from libs.common.web import Late, problem
+from services.conversation.contacts_handlers import CONTACTS, person_shown
 from services.conversation.domain.archive import reactions_id, status_of, view
 from services.conversation.store import After, ConversationStore
 
@@ -49,7 +50,8 @@ async def list_conversations(request: web.Request) -> web.Response:
         return query
     store = request.app[STORE].get()
     found = await store.conversations(request.match_info["page_id"], query.cursor, query.limit)
-    shown = [_conversation(document) for document in found]
+    people = await request.app[CONTACTS].get().people([each["_id"] for each in found])
+    shown = [_conversation(each) | person_shown(people.get(each["_id"])) for each in found]
     return web.json_response(
         {"conversations": shown, "next": _next(found, "last_activity_at", query.limit)}
     )

@@ -4,6 +4,8 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from libs.common.settings import (
+    CryptoSettings,
+    GraphSettings,
     HttpSettings,
     InternalSettings,
     KafkaSettings,
@@ -31,6 +33,8 @@ class Settings(SettingsGroup):
     mongo: MongoSettings = Field(default_factory=MongoSettings)
     internal: InternalSettings = Field(default_factory=InternalSettings)
     app: AppSettings = Field(default_factory=AppSettings)
+    graph: GraphSettings = Field(default_factory=GraphSettings)
+    crypto: CryptoSettings = Field(default_factory=CryptoSettings)
     assistant: AssistantSettings = Field(default_factory=AssistantSettings)
 
     turn_deadline_s: float = Field(60.0, gt=0, le=600, description="for all attempts together")
@@ -38,3 +42,9 @@ class Settings(SettingsGroup):
     history_tokens: int = Field(3000, ge=0, le=200_000)
     max_burst_s: float = Field(8.0, gt=0, le=60, description="longest wait for a burst to end")
     max_turns_in_flight: int = Field(2000, ge=1, le=100_000)
+    profile_timeout_s: float = Field(
+        3.0, gt=0, le=20, description="of one call for a person's name and picture"
+    )
+    profile_calls: int = Field(
+        10, ge=1, le=1000, description="for names and pictures, of one Page in ten minutes"
+    )

@@ -19,11 +19,14 @@ from libs.common.channels import (
     Channel,
     ChannelSettings,
 )
+from libs.common.crypto import generate_key
 from libs.common.events import SenderAction
 from libs.common.kafka import ConsumedRecord
 from libs.common.kafka.records import from_fetched
 from libs.common.mongo import ROUND_TRIPS, Database, open_database
 from libs.common.settings import (
+    CryptoSettings,
+    GraphSettings,
     HttpSettings,
     InternalSettings,
     KafkaSettings,
@@ -110,6 +113,8 @@ def conversation_settings(servers: Servers) -> Settings:
         mongo=MongoSettings(uri=SecretStr(servers.mongodb_uri)),
         internal=InternalSettings(service_token=SecretStr("t" * 16)),
         app=AppSettings(facebook_app_id="1"),
+        graph=GraphSettings(facebook_app_id="1", facebook_app_secret=SecretStr("s" * 8)),
+        crypto=CryptoSettings(encryption_keys=SecretStr(f"bench:{generate_key()}")),
         assistant=AssistantSettings(provider="offline"),
     )
 

@@ -6,7 +6,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from libs.common.settings import load
 from services.conversation.app import create_service
 from services.conversation.settings import Settings
-from tests.unit.conversation.world import TOKEN, settings
+from tests.unit.conversation.world import KEYS, TOKEN, settings
 
 INTERNAL = "/internal/v1/pages/100/conversations"
 
@@ -32,6 +32,8 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     for name in ("FACEBOOK_APP_ID", "SERVICE_TOKEN", "HTTP_PORT", "LLM_PROVIDER"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("FACEBOOK_APP_ID", "4242")
+    monkeypatch.setenv("FACEBOOK_APP_SECRET", "app-secret")
+    monkeypatch.setenv("ENCRYPTION_KEYS", KEYS)
     monkeypatch.setenv("SERVICE_TOKEN", TOKEN)
     monkeypatch.setenv("HTTP_PORT", "8082")
     return monkeypatch
@@ -43,6 +45,10 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
         ("FACEBOOK_APP_ID", "not a number"),
         ("FACEBOOK_APP_ID", ""),
         ("SERVICE_TOKEN", "short"),
+        ("FACEBOOK_APP_SECRET", "short"),
+        ("ENCRYPTION_KEYS", "no key ring"),
+        ("GRAPH_API_URL", "not a url"),
+        ("CONVERSATION_PROFILE_CALLS", "0"),
         ("HTTP_PORT", "0"),
         ("CONVERSATION_TURN_DEADLINE_S", "0"),
         ("CONVERSATION_MODEL_ATTEMPTS", "11"),

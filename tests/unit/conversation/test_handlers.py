@@ -9,6 +9,9 @@ from aiohttp.test_utils import TestServer
 
 from libs.common.mongo import Document
 from libs.common.web import Late, Readiness, base_app, json_errors, require_service_token
+from services.conversation.contacts_handlers import CONTACTS
+from services.conversation.domain.contacts import Link, Person, Suggestion
+from services.conversation.domain.profiles import Profile
 from services.conversation.handlers import STORE, add_routes
 from services.conversation.store import After
 from tests.unit.conversation import factories as make
@@ -26,6 +29,7 @@ class Lists:
     def __init__(self) -> None:
         self.of_conversations: list[Document] = []
         self.of_messages: list[Document] = []
+        self.of_people: dict[str, Person] = {}
         self.of_reactions: dict[str, Document] = {}
         self.receipts: Document = {}
         self.asked: list[tuple[str, After | None, int]] = []
@@ -40,6 +44,9 @@ class Lists:
     async def messages(self, conversation: str, after: After | None, limit: int) -> list[Document]:
         self.asked.append((conversation, after, limit))
         return self._page(self.of_messages, "at", after, limit)
+
+    async def people(self, person_ids: Sequence[str]) -> dict[str, Person]:
+        return {name: self.of_people[name] for name in person_ids if name in self.of_people}
 
     async def reactions(self, message_ids: Sequence[str]) -> dict[str, Document]:
         return {name: self.of_reactions[name] for name in message_ids if name in self.of_reactions}
@@ -67,6 +74,8 @@ async def client(lists: Lists) -> AsyncIterator[Client[Any, Any]]:
     app = base_app(Readiness(), json_errors, token)
     app[STORE] = Late("the database")
     app[STORE].set(lists)  # type: ignore[arg-type]
+    app[CONTACTS] = Late("the database")
+    app[CONTACTS].set(lists)  # type: ignore[arg-type]
     add_routes(app)
     async with Client(TestServer(app)) as client:
         yield client
@@ -105,6 +114,20 @@ async def test_a_conversation_shows_who_has_it_and_when_it_was_active(
             "version": 4,
         }
     ]
+    lists.of_people[CONVERSATION] = Person(
+        profile=Profile(
+            first_name="Ann",
+            last_name="Lee",
+            picture_url="https://cdn.example.org/ann.jpg",
+            fetched_at=make.at(6),
+        ),
+        link=Link(
+            state="linked",
+            contact_id="c1",
+            by="created",
+            suggestion=Suggestion(by="email", contacts=("c2",)),
+        ),
+    )
     status, body = await get(client, CONVERSATIONS)
     assert status == 200
     assert body == {
@@ -118,6 +141,14 @@ async def test_a_conversation_shows_who_has_it_and_when_it_was_active(
                 "inbound_count": 3,
                 "last_user_message_at": "2026-03-01T12:00:00+00:00",
                 "last_activity_at": "2026-03-01T12:00:05+00:00",
+                "name": "Ann Lee",
+                "first_name": "Ann",
+                "last_name": "Lee",
+                "picture_url": "https://cdn.example.org/ann.jpg",
+                "picture_fetched_at": "2026-03-01T12:00:06+00:00",
+                "contact_id": "c1",
+                "contact_linked_by": "created",
+                "contact_suggestion": {"by": "email", "contacts": ["c2"]},
             }
         ],
         "next": None,
@@ -153,6 +184,7 @@ async def test_a_conversation_that_was_never_answered_has_its_defaults(
     [shown] = body["conversations"]
     assert (shown["mode"], shown["inbound_count"]) == ("ai", 0)
     assert shown["last_user_message_at"] is None
+    assert (shown["name"], shown["contact_id"], shown["contact_suggestion"]) == (None, None, None)
 
 
 async def test_a_message_shows_its_status_by_the_receipts(

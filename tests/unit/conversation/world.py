@@ -5,6 +5,7 @@ the log hands out again what was not committed.
 """
 
 import asyncio
+import base64
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -18,6 +19,8 @@ from libs.common.channels import Channel, ChannelSettings
 from libs.common.events import AnyRecord, Record, SendAction, SendText, TakeoverRequested
 from libs.common.kafka import ConsumedRecord, KeyBatch
 from libs.common.settings import (
+    CryptoSettings,
+    GraphSettings,
     HttpSettings,
     InternalSettings,
     KafkaSettings,
@@ -35,6 +38,7 @@ from tests.unit.conversation import factories as make
 from tests.unit.conversation.factories import APP, CONVERSATION, PAGE
 
 TOKEN = "service-token-of-the-tests"
+KEYS = "k1:" + base64.b64encode(b"1" * 32).decode()
 ASSISTANT = AssistantProfile(
     id="a1", workspace_id="w1", name="Crumb", system_prompt="You are Crumb.", knowledge="Bread."
 )
@@ -65,6 +69,8 @@ def settings(**own: Any) -> Settings:  # noqa: ANN401
         "mongo": MongoSettings(),
         "internal": InternalSettings(service_token=SecretStr(TOKEN)),
         "app": AppSettings(facebook_app_id=APP),
+        "graph": GraphSettings(facebook_app_id=APP, facebook_app_secret=SecretStr("app-secret")),
+        "crypto": CryptoSettings(encryption_keys=SecretStr(KEYS)),
         "assistant": AssistantSettings(),
     }
     return Settings.model_validate({**groups, "model_attempts": 1, **own})

@@ -1,0 +1,235 @@
+"""MongoDB: `people`, `contacts` and `profile_calls`. Nobody else writes them.
+
+Every document carries a `version` and changes by compare-and-set: who comes second is told, reads
+again, and decides again.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from libs.common.errors import TransientError
+from libs.common.mongo import (
+    Collection,
+    Database,
+    Document,
+    DuplicateKeyError,
+    GroupReader,
+    mongo_errors,
+)
+from services.conversation.domain.contacts import Contact, Found, Person
+from services.conversation.domain.profiles import name_key, next_call_at, spend
+
+MOST_FOUND = 50  # more than a handful is as ambiguous as two
+NAMELESS = "\uffff"  # behind every name
+UNKNOWN = Person()
+AT_ONCE = datetime.fromtimestamp(0, UTC)
+
+
+class ChangedMeanwhileError(TransientError):
+    """Somebody else wrote the document since it was read."""
+
+    code = "changed_meanwhile"
+
+
+@dataclass(frozen=True)
+class KnownPerson:
+    """A person as the database has them."""
+
+    id: str
+    person: Person = UNKNOWN
+    version: int = 0
+
+
+@dataclass(frozen=True)
+class KnownContact:
+    """A contact as the database has it; version 0: not yet."""
+
+    contact: Contact
+    version: int = 0
+
+
+@dataclass(frozen=True)
+class AfterContact:
+    """Where a page of the list begins: behind this contact."""
+
+    sort_key: str
+    id: str
+
+
+class ContactStore:
+    """What is known of people and contacts, one method a question."""
+
+    def __init__(self, database: Database) -> None:
+        self._people = database["people"]
+        self._contacts = database["contacts"]
+        self._calls = database["profile_calls"]
+        self._reader = GroupReader(self._people)
+
+    async def ensure_indexes(self) -> None:
+        with mongo_errors():
+            for field in ("emails", "phones", "name_key", "search"):
+                await self._contacts.create_index([("workspace_id", 1), (field, 1)])
+            await self._contacts.create_index([("workspace_id", 1), ("sort_key", 1), ("_id", 1)])
+            await self._people.create_index([("see_to_at", 1)])
+
+    async def person(self, person_id: str) -> KnownPerson:
+        document = await self._reader.read(person_id)
+        if document is None:
+            return KnownPerson(person_id)
+        return KnownPerson(person_id, Person.model_validate(document), document["version"])
+
+    async def people(self, person_ids: Sequence[str]) -> dict[str, Person]:
+        """Those of these people that are known."""
+        with mongo_errors():
+            cursor = self._people.find({"_id": {"$in": list(person_ids)}})
+            found = await cursor.to_list(None)
+        return {document["_id"]: Person.model_validate(document) for document in found}
+
+    async def save_person(self, known: KnownPerson, person: Person) -> KnownPerson:
+        """Write what changed of a person.
+
+        Raises:
+            ChangedMeanwhileError: somebody else did.
+        """
+        if person == known.person and known.version:
+            return known
+        fields = person.model_dump() | {"see_to_at": _see_to_at(person)}
+        await _compare_and_set(self._people, known.id, known.version, fields)
+        return replace(known, person=person, version=known.version + 1)
+
+    async def unfinished(self, now: datetime, limit: int) -> list[str]:
+        """People to be seen to: who waits longest comes first."""
+        with mongo_errors():
+            cursor = self._people.find({"see_to_at": {"$lte": now}}, {"_id": 1})
+            cursor = cursor.sort([("see_to_at", 1)])
+            return [document["_id"] for document in await cursor.limit(limit).to_list(limit)]
+
+    async def contact(self, contact_id: str) -> KnownContact | None:
+        with mongo_errors():
+            document = await self._contacts.find_one({"_id": contact_id})
+        return _known(document) if document is not None else None
+
+    async def save_contact(self, known: KnownContact, contact: Contact) -> KnownContact:
+        """Write what changed of a contact, or make it.
+
+        Raises:
+            ChangedMeanwhileError: somebody else did.
+        """
+        if contact == known.contact and known.version:
+            return known
+        await _compare_and_set(self._contacts, contact.id, known.version, _fields(contact))
+        return KnownContact(contact, known.version + 1)
+
+    async def remove_contact(self, known: KnownContact) -> None:
+        """Raises ChangedMeanwhileError if somebody else wrote it since."""
+        wanted = {"_id": known.contact.id, "version": known.version}
+        with mongo_errors():
+            removed = await self._contacts.delete_one(wanted)
+        if not removed.deleted_count:
+            raise ChangedMeanwhileError("written, or gone")
+
+    async def found(self, workspace_id: str, person: Person) -> Found:
+        """The workspace's contacts that have one of the person's addresses, or their name."""
+        fitting: list[dict[str, Any]] = []
+        if person.emails:
+            fitting.append({"emails": {"$in": list(person.emails)}})
+        if person.phones:
+            fitting.append({"phones": {"$in": list(person.phones)}})
+        if person.key:
+            fitting.append({"name_key": person.key})
+        if not fitting:
+            return Found()
+        with mongo_errors():
+            cursor = self._contacts.find({"workspace_id": workspace_id, "$or": fitting})
+            documents = await cursor.sort([("_id", 1)]).limit(MOST_FOUND).to_list(MOST_FOUND)
+        contacts = [_known(document).contact for document in documents]
+        return Found(
+            [each for each in contacts if _shares_address(person, each)],
+            [each for each in contacts if person.key and name_key(each.name) == person.key],
+        )
+
+    async def contacts(
+        self, workspace_id: str, prefix: str, after: AfterContact | None, limit: int
+    ) -> list[KnownContact]:
+        """A workspace's contacts by name: those of which a name or an address begins so."""
+        query: dict[str, Any] = {"workspace_id": workspace_id}
+        if prefix:
+            query["search"] = {"$regex": f"^{re.escape(prefix)}"}
+        if after is not None:
+            same = {"sort_key": after.sort_key, "_id": {"$gt": after.id}}
+            query["$or"] = [{"sort_key": {"$gt": after.sort_key}}, same]
+        with mongo_errors():
+            cursor = self._contacts.find(query).sort([("sort_key", 1), ("_id", 1)])
+            return [_known(document) for document in await cursor.limit(limit).to_list(limit)]
+
+    async def spend_call(self, page_id: str, now: datetime, most: int) -> datetime | None:
+        """Take one of the calls that a Page has in ten minutes, whichever process asks.
+
+        Returns:
+            None: it is ours. Otherwise when to try again.
+        """
+        with mongo_errors():
+            document = await self._calls.find_one({"_id": page_id}) or {}
+        calls = document.get("calls", ())
+        spent = spend(calls, now, most)
+        if spent is None:
+            return next_call_at(calls, now, most)
+        fields = {"calls": list(spent)}
+        await _compare_and_set(self._calls, page_id, document.get("version", 0), fields)
+        return None
+
+
+def sort_key(contact: Contact) -> str:
+    return name_key(contact.name) or NAMELESS
+
+
+def search_key(text: str) -> str:
+    """How a prefix is looked for: names and addresses in small letters."""
+    return name_key(text)
+
+
+async def _compare_and_set(
+    collection: Collection, document_id: str, version: int, fields: Document
+) -> None:
+    """Write the fields if the document has this version still; 0: if there is none.
+
+    If it is not so, the upsert meets the unique `_id`.
+    """
+    change = {"$set": fields | {"version": version + 1}}
+    try:
+        with mongo_errors():
+            await collection.update_one(
+                {"_id": document_id, "version": version}, change, upsert=True
+            )
+    except DuplicateKeyError:
+        raise ChangedMeanwhileError("written by somebody else meanwhile") from None
+
+
+def _see_to_at(person: Person) -> datetime | None:
+    """When the sweep should; None: everything about this person is done."""
+    if person.link.state == "claiming":
+        return AT_ONCE
+    return person.profile.next_at if person.profile.is_waiting else None
+
+
+def _known(document: Document) -> KnownContact:
+    contact = Contact.model_validate({**document, "id": document["_id"]})
+    return KnownContact(contact, document["version"])
+
+
+def _fields(contact: Contact) -> Document:
+    words = name_key(contact.name).split()
+    names = [" ".join(words[start:]) for start in range(len(words))]
+    return contact.model_dump(exclude={"id"}) | {
+        "name_key": name_key(contact.name),
+        "sort_key": sort_key(contact),
+        "search": [*names, *contact.emails, *contact.phones],
+    }
+
+
+def _shares_address(person: Person, contact: Contact) -> bool:
+    mails, phones = set(person.emails), set(person.phones)
+    return bool(mails.intersection(contact.emails) or phones.intersection(contact.phones))
