@@ -1,6 +1,7 @@
 """`python -m tests.faults`: every scenario with many seeds, and what the judge said about each.
 
-SEEDS=20 for the first twenty seeds, SEEDS=7-20 to go on with the seventh; SCENARIO=part-of-a-name.
+SEEDS=20 for the first twenty seeds, SEEDS=7-20 to go on with the seventh; SCENARIO=part-of-a-name;
+AT_ONCE=2 for two seeds side by side, each with people of its own, though they meet the same kills.
 """
 
 import asyncio
@@ -57,16 +58,19 @@ class Results:
         ]
 
 
-async def play_all(stack: LocalStack, scenarios: Sequence[Scenario], seeds: range) -> Results:
+async def play_all(
+    stack: LocalStack, scenarios: Sequence[Scenario], seeds: range, at_once: int
+) -> Results:
     results = Results()
     played: list[Run] = []
     async with open_ground(stack) as ground:
-        for seed in seeds:
+        for first in seeds[::at_once]:
+            some = range(first, min(first + at_once, seeds.stop))
             for group in side_by_side(scenarios):
                 try:
-                    played += await play_group(ground, group, seed)
+                    played += await play_group(ground, group, some)
                 except Exception:
-                    results.broken.append(f"{group[0].name} and those beside it, seed {seed}")
+                    results.broken.append(f"{group[0].name} and those beside it, seed {first}")
                     traceback.print_exc()
         for run in played:  # nothing has come since
             verdicts = results.verdicts.setdefault(run.name, [])
@@ -74,12 +78,12 @@ async def play_all(stack: LocalStack, scenarios: Sequence[Scenario], seeds: rang
     return results
 
 
-async def play_group(ground: Ground, group: Sequence[Scenario], seed: int) -> list[Run]:
+async def play_group(ground: Ground, group: Sequence[Scenario], seeds: Sequence[int]) -> list[Run]:
     began = time.monotonic()
-    runs = await play(ground, group, [seed], Plan(people=PEOPLE))
+    runs = await play(ground, group, seeds, Plan(people=PEOPLE))
     took_s = time.monotonic() - began
     for run in runs:
-        say(f"seed {seed:3}  {took_s:5.1f} s  {run.name:34} {told(await run.verdict())}")
+        say(f"seed {run.seed:3}  {took_s:5.1f} s  {run.name:34} {told(await run.verdict())}")
     return runs
 
 
@@ -113,6 +117,7 @@ def say(text: str) -> None:
 
 def main() -> int:
     seeds = seeds_from(os.environ.get("SEEDS") or "20")
+    at_once = int(os.environ.get("AT_ONCE") or "1")
     scenarios = named(os.environ.get("SCENARIO", ""))
     if not scenarios:
         say(f"there is no such scenario; there are: {', '.join(each.name for each in named())}")
@@ -123,7 +128,7 @@ def main() -> int:
         tempfile.TemporaryDirectory(prefix="faults-") as folder,
         breakable_stack(Path(folder)) as stack,
     ):
-        results = asyncio.run(play_all(stack, scenarios, seeds))
+        results = asyncio.run(play_all(stack, scenarios, seeds, at_once))
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(json.dumps(results.to_json(), indent=2) + "\n", encoding="utf-8")
     say(f"\n{table(results)}\n")
