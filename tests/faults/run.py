@@ -18,7 +18,7 @@ from tests.stack import LocalStack
 
 LOOK_EVERY_S = 0.05
 LISTED_WITHIN_S = 10.0
-FAULT_WITHIN_S = 60.0
+FAULT_WITHIN_S = 120.0
 
 
 @dataclass(frozen=True)
