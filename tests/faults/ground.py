@@ -21,7 +21,7 @@ QUICKLY = {  # the sender's patience, as short as the scenarios allow
     "SENDER_HTTP_TIMEOUT_S": "3",
     "SENDER_CLAIM_MARGIN_S": "0.5",
     "SENDER_EVIDENCE_GAP_S": "0.5",
-    "SENDER_HOLD_AFTER_S": "10",
+    "SENDER_HOLD_AFTER_S": "20",
 }
 
 
