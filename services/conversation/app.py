@@ -12,7 +12,7 @@ from libs.common.mongo import open_database, ping
 from libs.common.service import Lifetime, Service
 from libs.common.topics import CHANNELS, EVENTS
 from libs.common.web import Late, Readiness, base_app, json_errors, require_service_token
-from services.conversation import consumer, contacts, history
+from services.conversation import consumer, contacts, history, notifications
 from services.conversation.assistants.factory import assistant_maker
 from services.conversation.consumer import MessageHandler
 from services.conversation.contacts import ContactKeeper, Sweep
@@ -20,12 +20,16 @@ from services.conversation.contacts_handlers import CONTACTS, KEEPER, add_contac
 from services.conversation.contacts_store import ContactStore
 from services.conversation.handlers import STORE, add_routes
 from services.conversation.history import HistoryKeeper
+from services.conversation.notifications import Impatient, Notifier
 from services.conversation.profiles import ProfileReader
 from services.conversation.settings import Settings
+from services.conversation.spending import SpendingKeeper, SpendingStore
 from services.conversation.store import ConversationStore
+from services.conversation.webhook_client import open_webhooks
 
 NAME = "conversation"
 HISTORY_GROUP = "conversation-history"
+NOTIFICATIONS_GROUP = "conversation-notifications"
 CONTACTS_GROUP = "conversation-contacts"
 PEOPLE_IN_FLIGHT = 100  # each may wait some seconds for Meta
 
@@ -78,9 +82,17 @@ def create_service(settings: Settings) -> Service:
             assistant = make_assistant()
             stack.push_async_callback(assistant.aclose)
             keeper = _history(settings, store, publisher)
-            answers = _answers(
-                settings, MessageHandler(store, channels, assistant, publisher, settings), publisher
+            counts = SpendingStore(database)
+            await counts.ensure_indexes()
+            spending = SpendingKeeper(counts)
+            handler = MessageHandler(
+                store, channels, assistant, publisher, settings, spending=spending
             )
+            answers = _answers(settings, handler, publisher)
+            webhooks = await stack.enter_async_context(
+                open_webhooks(is_production=settings.runtime.env == "production")
+            )
+            alarms = _notifications(settings, Notifier(channels, webhooks, keys), publisher)
             settler = ContactKeeper(people, channels, profiles)
             app[CONTACTS].set(people)
             stack.callback(app[CONTACTS].clear)
@@ -92,12 +104,15 @@ def create_service(settings: Settings) -> Service:
             await stack.enter_async_context(lifetime.running(sweep, "sweep"))
             await stack.enter_async_context(lifetime.running(names, "contacts"))
             await stack.enter_async_context(lifetime.running(keeper, "history"))
+            await stack.enter_async_context(lifetime.running(spending, "spending"))
+            await stack.enter_async_context(lifetime.running(Impatient(alarms), "notifications"))
             await stack.enter_async_context(lifetime.running(answers, "answers"))
             readiness.add("mongodb", partial(ping, database))
             readiness.add("kafka", publisher.ready)
             readiness.add("partitions", answers.is_ready)
             readiness.add("history_partitions", keeper.is_ready)
             readiness.add("contact_partitions", names.is_ready)
+            readiness.add("notification_partitions", alarms.is_ready)
             yield
 
     return Service(NAME, app, readiness, resources)
@@ -130,6 +145,20 @@ def _contacts(
         service=NAME,
         wants=contacts.wants,
         max_keys_in_flight=PEOPLE_IN_FLIGHT,
+    )
+
+
+def _notifications(
+    settings: Settings, notifier: Notifier, publisher: KafkaPublisher
+) -> KeyedConsumer:
+    return KeyedConsumer(
+        settings.kafka,
+        topic=EVENTS,
+        group=NOTIFICATIONS_GROUP,
+        handler=notifier.handle,
+        publisher=publisher,
+        service=NAME,
+        wants=notifications.wants,
     )
 
 
