@@ -33,9 +33,9 @@ class Simulator:
         """A new Page; of one that is not `subscribed`, nobody hears anything."""
         return await self._call("POST", "/pages", {"name": name, "subscribed": subscribed})
 
-    async def add_person(self, page: str, first_name: str, last_name: str) -> str:
-        """A new person; their page-scoped id."""
-        body = {"first_name": first_name, "last_name": last_name}
+    async def add_person(self, page: str, first_name: str, last_name: str, **more: Any) -> str:  # noqa: ANN401
+        """A new person, with `profile_pic` or without a `profile` to see; their page-scoped id."""
+        body = {"first_name": first_name, "last_name": last_name, **more}
         return str((await self._call("POST", f"/pages/{page}/people", body))["psid"])
 
     async def write(self, page: str, psid: str, text: str | None = None, **more: Any) -> str:  # noqa: ANN401

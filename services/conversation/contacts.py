@@ -236,7 +236,8 @@ class ContactKeeper:
             return await self._store.save_person(known, _changed(known.person, link=lost))
         if previous is not None:
             claimed = contacts.fold(claimed, previous.contact)
-        await self._store.save_contact(contact, claimed)
+        found = await self._store.found(link.workspace_id, known.person)
+        await self._store.save_contact(contact, contacts.learn(claimed, known.person, found))
         if previous is not None:
             await self._store.remove_contact(previous)
         LINKS.labels(link.by or "unknown").inc()
