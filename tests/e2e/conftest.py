@@ -9,9 +9,12 @@ from simulator.client import Simulator
 from tests.stack import LocalStack, local_stack
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
-    """A full local stack, as `make up` starts it. A test that disturbs it sets it right again."""
+    """A full local stack, as `make up` starts it. A test that disturbs it sets it right again.
+
+    It ends with the last of these tests: others start stacks, too.
+    """
     with local_stack(tmp_path_factory.mktemp("stack")) as running:
         yield running
 

@@ -1,7 +1,8 @@
 """`python -m tests.faults`: every scenario with many seeds, and what the judge said about each.
 
 SEEDS=20 for the first twenty seeds, SEEDS=7-20 to go on with the seventh; SCENARIO=part-of-a-name;
-AT_ONCE=2 for two seeds side by side, each with people of its own, though they meet the same kills.
+AT_ONCE=2 for two seeds side by side, each with people of its own, though they meet the same kills;
+PEOPLE=20 for so many in each run.
 """
 
 import asyncio
@@ -25,7 +26,6 @@ from tests.faults.scenarios import Scenario, named, side_by_side
 from tests.stack import LocalStack
 
 RESULT = Path(__file__).resolve().parents[2] / ".local" / "faults.json"
-PEOPLE, PEOPLE_EACH = 20, 10  # in a scenario that is played alone, and in one beside others
 
 
 def seeds_from(text: str) -> range:
@@ -77,11 +77,17 @@ async def play_all(
 
 async def play_group(ground: Ground, group: Sequence[Scenario], seeds: Sequence[int]) -> list[Run]:
     began = time.monotonic()
-    runs = await play(ground, group, seeds, Plan(people=PEOPLE_EACH if len(group) > 1 else PEOPLE))
+    runs = await play(ground, group, seeds, Plan(people=_people(len(group))))
     took_s = time.monotonic() - began
     for run in runs:
         say(f"seed {run.seed:3}  {took_s:5.1f} s  {run.name:34} {told(await run.verdict())}")
     return runs
+
+
+def _people(scenarios: int) -> int:
+    """In each run: half as many where scenarios are played side by side."""
+    people = int(os.environ.get("PEOPLE") or "20")
+    return people if scenarios == 1 else max(1, people // 2)
 
 
 def told(verdict: Verdict) -> str:

@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
+from tests.faults.__main__ import seeds_from
 from tests.faults.judging import REPLY, Listed, judge
+from tests.faults.scenarios import SCENARIOS, side_by_side
 
 PSID = "7"
 
@@ -96,3 +98,14 @@ def test_recovery_is_the_longest_wait_for_an_answer_that_was_due_at_the_fault() 
     }
     assert judge(threads, [], [], faults_at=[1800]).recovered_after_s == 0
     assert judge(threads, [], [], faults_at=[3000, 4100]).recovered_after_s == 6.0
+
+
+@pytest.mark.parametrize(("text", "seeds"), [("3", [1, 2, 3]), ("7-9", [7, 8, 9]), ("4-4", [4])])
+def test_seeds_are_a_number_or_a_range(text: str, seeds: list[int]) -> None:
+    assert list(seeds_from(text)) == seeds
+
+
+def test_scenarios_have_names_of_their_own_and_groups_hold_them_all() -> None:
+    names = [scenario.name for group in side_by_side(SCENARIOS) for scenario in group]
+    assert len(set(names)) == len(SCENARIOS)
+    assert sorted(names) == sorted(scenario.name for scenario in SCENARIOS)
