@@ -62,7 +62,7 @@ class TurnCompleted(ConversationRecord):
     type: Literal["turn.completed"] = "turn.completed"
     turn_id: str
     command_id: str
-    kind: str = Field(description="answer, text_only, welcome or fallback")
+    kind: str = Field(description="answer, text_only, welcome, fallback or handover")
     messages_answered: int = Field(ge=0)
     model: str
     duration_s: float
@@ -80,12 +80,19 @@ class TurnFailed(ConversationRecord):
 
 
 class TakeoverRequested(ConversationRecord):
-    """A human is wanted: the assistant or the person asked."""
+    """A human is wanted: the assistant or the person asked, or no answer can be made.
+
+    Once per request, however often it is asked within minutes; once per conversation and hour where
+    no answer can be made.
+    """
 
     type: Literal["takeover.requested"] = "takeover.requested"
     turn_id: str | None = None
-    reason: str
-    summary: str = ""
+    reason: str = Field(
+        description="asked, angry, cannot_answer, policy: the assistant or the person wants it; "
+        "model_failed, limit_reached, loop_suspected: the assistant can't go on"
+    )
+    summary: str = Field("", description="for the human, at most 500 characters of one line")
 
 
 class TakeoverStarted(ConversationRecord):
