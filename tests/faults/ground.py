@@ -63,9 +63,9 @@ async def play(
         await scenario.prepare(run)
     await connect_new_pages(ground.stack.environment)
     try:
-        await asyncio.gather(
-            *(_talk_through(scenario, run) for (scenario, _), run in zip(casts, runs, strict=True))
-        )
+        async with asyncio.TaskGroup() as group:
+            for (scenario, _), run in zip(casts, runs, strict=True):
+                group.create_task(_talk_through(scenario, run), name=f"{run.name}, seed {run.seed}")
     finally:
         await ground.simulator.clear_faults()
         await ground.simulator.set_model()

@@ -172,12 +172,10 @@ class Run:
                 for number, psid in enumerate(self._people)
             ]
             start.set()
-            try:
-                yield
-            finally:
-                self.over.set()
-                await asyncio.wait(people)
-                watching.cancel()
+            yield
+            self.over.set()
+            await asyncio.wait(people)
+            watching.cancel()
 
     async def open(self) -> None:
         """A new Page, connected, and its people."""

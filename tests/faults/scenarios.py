@@ -109,16 +109,13 @@ async def _five_parts(run: Run) -> None:
 
 async def _kill_sender_between_parts(run: Run) -> None:
     """Part 2 has arrived: sometimes part 3 is on its way by then, sometimes it is not."""
-    try:
-        await run.wait(0.2, 1.0)
-        await run.until_somebody_has(2)
-        if run.chance.random() < 0.5:
-            await run.lose_answers(run.chance.randint(1, 4), drop="before", delay_ms=60_000)
-            await run.until_lost(times=1)
-        await run.kill("sender")
-        await run.until_answered()
-    finally:
-        run.over.set()
+    await run.wait(0.2, 1.0)
+    await run.until_somebody_has(2)
+    if run.chance.random() < 0.5:
+        await run.lose_answers(run.chance.randint(1, 4), drop="before", delay_ms=60_000)
+        await run.until_lost(times=1)
+    await run.kill("sender")
+    await run.until_answered()
 
 
 # conversation dies
