@@ -6,27 +6,52 @@ from functools import partial
 
 from libs.common.channels import ChannelDirectory
 from libs.common.crypto import KeyRing
+from libs.common.events import AnyRecord, ChannelTokenRejected
 from libs.common.graph import open_graph
-from libs.common.kafka import BroadcastReader, KafkaPublisher, KeyedConsumer, open_publisher
+from libs.common.kafka import BroadcastReader, KafkaPublisher, KeyedConsumer, Limits, open_publisher
 from libs.common.mongo import Database, open_database, ping
 from libs.common.service import Lifetime, Service
 from libs.common.topics import CHANNELS, COMMANDS, EVENTS
-from libs.common.web import Readiness, base_app, json_errors, require_service_token
+from libs.common.web import Late, Readiness, base_app, json_errors, require_service_token
 from services.sender.consumer import CommandHandler, order_key, wants
+from services.sender.decisions import Decisions
 from services.sender.desk import Desk
 from services.sender.draining import Drain
+from services.sender.echo_history import EchoHistory
 from services.sender.echoes import Echoes
 from services.sender.graph_meta import GraphMeta
+from services.sender.handlers import DECISIONS, REVIEW, add_routes
+from services.sender.kept_store import KeptStore
+from services.sender.late import LateEvidence
+from services.sender.late import wants as wants_event
 from services.sender.pages import Pages
+from services.sender.review_store import ReviewStore
 from services.sender.settings import Settings
 from services.sender.store import DeliveryStore
+from services.sender.wakes import Wakes
 
 NAME = "sender"
+MAX_SPAN = 100_000
+"""Records of a partition begun and not committable. One part in doubt, for minutes, holds up the
+commit for its whole partition, and must not hold up others' messages."""
+
+
+class LateKicks:
+    """Tells the wakes of a change, once there are wakes."""
+
+    def __init__(self) -> None:
+        self.wakes: Wakes | None = None
+
+    def kick(self, page_id: str) -> None:
+        if self.wakes is not None:
+            self.wakes.kick(page_id)
 
 
 def create_service(settings: Settings) -> Service:
     readiness = Readiness()
     app = base_app(readiness, json_errors, require_service_token(settings.internal.service_token))
+    app[REVIEW], app[DECISIONS] = Late("the list of parts"), Late("deciding about parts")
+    add_routes(app)
     keys = KeyRing.parse(settings.crypto.encryption_keys.get_secret_value())
 
     @asynccontextmanager
@@ -42,7 +67,15 @@ def create_service(settings: Settings) -> Service:
             publisher = await stack.enter_async_context(
                 open_publisher(settings.kafka, client_id=NAME)
             )
-            desk = await _open_desk(stack, settings, keys, database, publisher)
+            wakes = LateKicks()
+            desk = await _open_desk(stack, settings, keys, database, publisher, wakes)
+            review = ReviewStore(database)
+            await review.ensure_indexes()
+            late = LateEvidence(desk, review)
+            await stack.enter_async_context(
+                BroadcastReader(settings.kafka, EVENTS, late.heard, wants_event)
+            )
+            desk.echoes.listen()
             consumer = KeyedConsumer(
                 settings.kafka,
                 topic=COMMANDS,
@@ -52,9 +85,19 @@ def create_service(settings: Settings) -> Service:
                 service=NAME,
                 wants=wants,
                 key_of=order_key,
-                max_keys_in_flight=settings.sending.max_conversations_in_flight,
+                limits=Limits(
+                    max_keys_in_flight=settings.sending.max_conversations_in_flight,
+                    max_span=MAX_SPAN,
+                ),
             )
             await stack.enter_async_context(lifetime.running(consumer, "commands"))
+            wakes.wakes = Wakes(desk, lambda: consumer.assigned)
+            await stack.enter_async_context(lifetime.running(wakes.wakes, "wakes"))
+            await stack.enter_async_context(lifetime.running(late, "late-evidence"))
+            app[REVIEW].set(review)
+            stack.callback(app[REVIEW].clear)
+            app[DECISIONS].set(Decisions(desk, review, late))
+            stack.callback(app[DECISIONS].clear)
             stack.callback(desk.drain.begin)  # leaves the stack first: nobody waits for Meta then
             readiness.add("mongodb", partial(ping, database))
             readiness.add("kafka", publisher.ready)
@@ -70,24 +113,38 @@ async def _open_desk(
     keys: KeyRing,
     database: Database,
     publisher: KafkaPublisher,
+    wakes: LateKicks,
 ) -> Desk:
-    store = DeliveryStore(database)
+    store, kept = DeliveryStore(database), KeptStore(database)
     await store.ensure_indexes()
+    await kept.ensure_indexes()
     channels = ChannelDirectory(database)
     drain = Drain()
-    pages = Pages(settings.sending.text_per_s, drain)
+    pages = Pages(settings.sending.text_per_s, drain, settings.sending.media_per_s)
     graph = await stack.enter_async_context(
         open_graph(settings.graph, timeout_s=settings.sending.http_timeout_s, on_usage=pages.heed)
     )
 
-    def channel_changed(page_id: str) -> None:
-        channels.forget(page_id)
-        pages.reconsider(page_id)
+    def channel_changed(record: AnyRecord) -> None:
+        channels.forget(record.page_id)
+        if not isinstance(record, ChannelTokenRejected):  # that is no reason to try again
+            pages.reconsider(record.page_id)
+            wakes.kick(record.page_id)
 
-    await stack.enter_async_context(
-        BroadcastReader(settings.kafka, CHANNELS, lambda record: channel_changed(record.page_id))
-    )
+    await stack.enter_async_context(BroadcastReader(settings.kafka, CHANNELS, channel_changed))
     echoes = Echoes(settings.graph.facebook_app_id)
-    await stack.enter_async_context(BroadcastReader(settings.kafka, EVENTS, echoes.heard))
+    history = EchoHistory(settings.kafka, EVENTS, echoes.heard)
+    stack.push_async_callback(history.close)
     meta = GraphMeta(graph, keys)
-    return Desk(store, channels, meta, publisher, pages, drain, settings.sending, echoes=echoes)
+    return Desk(
+        store,
+        kept,
+        channels,
+        meta,
+        publisher,
+        pages,
+        drain,
+        settings.sending,
+        echoes=echoes,
+        history=history,
+    )

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import structlog
 from prometheus_client import Histogram
 
-from libs.common.events import SendAction, SendText, UndecodableRecordError, decode
+from libs.common.events import SendAction, SendKept, SendText, UndecodableRecordError, decode
 from services.sender.actions import ActionShower
-from services.sender.delivery import Courier
+from services.sender.keeper import Keeper
 from services.sender.part import Source
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from services.sender.desk import Desk
 
 SEND_TEXT = b"send.text"
-WANTED = frozenset({SEND_TEXT, b"send.action"})
+WANTED = frozenset({SEND_TEXT, b"send.action", b"send.kept"})
 
 COMMAND_SECONDS = Histogram(
     "assistant_command_seconds",
@@ -42,7 +42,7 @@ class CommandHandler:
     """Carries out everything that waits for one person, in the order of the log."""
 
     def __init__(self, desk: Desk) -> None:
-        self._courier = Courier(desk)
+        self._keeper = Keeper(desk)
         self._actions = ActionShower(desk)
 
     async def handle(self, batch: KeyBatch) -> None:
@@ -57,9 +57,11 @@ class CommandHandler:
         command = decode(record.value)
         if isinstance(command, SendText):
             with COMMAND_SECONDS.time():
-                await self._courier.deliver(command, Source(record.partition, record.offset))
+                await self._keeper.carry_out(command, Source(record.partition, record.offset))
         elif isinstance(command, SendAction):
             await self._actions.show(command, text_follows=text_follows)
+        elif isinstance(command, SendKept):
+            await self._keeper.take_up(command.conversation_id)
         else:
             raise UndecodableRecordError("not a command, though its header says so")
 

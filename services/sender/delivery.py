@@ -21,11 +21,15 @@ class Courier:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
 
-    async def deliver(self, command: SendText, source: Source) -> None:
+    async def deliver(self, command: SendText, source: Source, *, kept: bool = False) -> None:
         """Return when every part of the command is final, recorded and told.
+
+        Args:
+            kept: it was put away, and nothing of this person is put away before it.
 
         Raises:
             TransientError: not all are; handling the command again goes on where this ended.
+            NotNowError: not all are, and will not be for long; nothing of the person may pass it.
         """
         channel = await self._desk.channels.channel(command.page_id)
         outline = Outline(plan_parts(command.text, origin=command.origin, limit=_limit(channel)))
@@ -34,12 +38,15 @@ class Courier:
                 "empty", "There is nothing to send: the text is empty."
             )
             return
-        await self._deliver_parts(command, source, outline)
+        await self._deliver_parts(command, source, outline, kept=kept)
 
-    async def _deliver_parts(self, command: SendText, source: Source, outline: Outline) -> None:
-        number, expected = 0, self._expected_at_first(command, source)
+    async def _deliver_parts(
+        self, command: SendText, source: Source, outline: Outline, *, kept: bool
+    ) -> None:
+        number = 0
+        expected = None if kept else self._expected_at_first(command, source)
         while number < len(outline):  # the outline may grow
-            part = Part(self._desk, command, source, outline, number)
+            part = Part(self._desk, command, source, outline, number, kept=kept)
             delivery = await part.deliver(expected)
             if delivery.state == "failed":
                 await self._fail_rest(command, source, outline, number + 1)

@@ -9,8 +9,10 @@ from libs.common.channels import Channel
 from libs.common.events import Record
 from services.sender.domain.claims import Claim, Expected
 from services.sender.domain.deliveries import Delivery
+from services.sender.domain.keeping import Kept, NotNowError
 from services.sender.draining import Drain
 from services.sender.echoes import Echoes
+from services.sender.kept_store import Closing
 from services.sender.memory import Memory
 from services.sender.meta import Meta
 from services.sender.pages import Pages
@@ -31,9 +33,50 @@ class Store(Protocol):
 
     async def finish(self, delivery: Delivery) -> Delivery: ...
 
+    async def begin_again(self, send_id: str, generation: int) -> Delivery | None: ...
+
     async def recorded_mids(self, conversation: str, mids: Iterable[str]) -> Collection[str]: ...
 
     async def held_texts(self, conversation: str, since: datetime) -> list[str]: ...
+
+
+class KeptQueue(Protocol):
+    """What is needed of `KeptStore`; tests keep it in memory."""
+
+    async def mark(self, conversation: str, kept_id: str, unused_claim: str | None) -> int: ...
+
+    async def add(self, kept: Kept) -> bool: ...
+
+    async def marked(self, conversation: str) -> str | None: ...
+
+    async def unmark(self, conversation: str, mark: str) -> None: ...
+
+    async def first(self, conversation: str) -> Kept | None: ...
+
+    async def remove(self, kept_id: str) -> None: ...
+
+    async def postpone(self, kept: Kept, not_now: NotNowError, now: datetime) -> None: ...
+
+    async def pages(self, partitions: Iterable[int]) -> Collection[str]: ...
+
+    async def closing(self, page_id: str) -> Closing: ...
+
+    async def due(self, page_id: str, now: datetime, after: str, limit: int) -> list[str]: ...
+
+    async def expired(self, page_id: str, now: datetime, after: str, limit: int) -> list[str]: ...
+
+
+class History(Protocol):
+    """What is needed of `EchoHistory`."""
+
+    async def recall(self, send_id: str, since: datetime) -> None: ...
+
+
+class NoHistory:
+    """Nothing came while nobody listened."""
+
+    async def recall(self, send_id: str, since: datetime) -> None:
+        pass
 
 
 class Channels(Protocol):
@@ -53,6 +96,7 @@ class Desk:
     """Made once, in `app.py`."""
 
     store: Store
+    kept: KeptQueue
     channels: Channels
     meta: Meta
     publisher: Publisher
@@ -62,6 +106,7 @@ class Desk:
     clock: Callable[[], datetime] = lambda: datetime.now(UTC)
     memory: Memory = field(default_factory=Memory)
     echoes: Echoes = field(default_factory=Echoes)
+    history: History = field(default_factory=NoHistory)
 
     def now(self) -> datetime:
         """The moment, in whole milliseconds: what MongoDB keeps, so that a copy read is equal."""

@@ -1,7 +1,7 @@
 """The end of a sender: what has begun is finished, nothing new begins, nobody waits on."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -21,9 +21,16 @@ class Drain:
 
     def __init__(self) -> None:
         self._begun = asyncio.Event()
+        self._to_tell: list[Callable[[], None]] = []
 
     def begin(self) -> None:
         self._begun.set()
+        for tell in self._to_tell:
+            tell()
+
+    def when_begun(self, tell: Callable[[], None]) -> None:
+        """Call this when it begins: for those who wait elsewhere."""
+        self._to_tell.append(tell)
 
     def check(self) -> None:
         """Raises: DrainingError: nothing new may begin."""

@@ -1,13 +1,14 @@
 """Echoes of our own messages: the best evidence there is, for they name the very part.
 
-Kept in memory only, and heard from the start of this process on: after a crash, and where echoes
-are not subscribed, the thread is read back instead.
+Kept in memory, and heard from the start of this process on. What came before, while no sender ran,
+stands on the log still, and is read back from there (`echo_history.py`) for the parts in doubt.
 """
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 import structlog
 from prometheus_client import Counter
@@ -24,30 +25,47 @@ log = structlog.get_logger(__name__)
 
 
 class Echoes:
-    """The mids of parts that Meta has shown, by send id."""
+    """The mids of parts that Meta has shown, by send id.
 
-    def __init__(self, own_app_id: str = "") -> None:
+    `remembers_since`: every echo that was on the log before is not here, or not any more.
+    """
+
+    def __init__(
+        self, own_app_id: str = "", clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
         self._own_app_id = own_app_id
-        self._mids: OrderedDict[str, str] = OrderedDict()
+        self._clock = clock
+        self._mids: OrderedDict[str, tuple[str, datetime]] = OrderedDict()
         self._awaited: dict[str, asyncio.Event] = {}
+        self.remembers_since = clock()
+
+    def listen(self) -> None:
+        """From now on every echo comes here."""
+        self.remembers_since = self._clock()
+
+    def is_ours(self, record: AnyRecord) -> bool:
+        """Whether it is an echo of a part of ours."""
+        if not isinstance(record, MessageEchoed) or record.app_id != self._own_app_id:
+            return False
+        return record.send_id is not None
 
     def heard(self, record: AnyRecord) -> None:
         """Take note of an event, if it is an echo of ours. A redelivered one changes nothing."""
-        if not isinstance(record, MessageEchoed) or record.app_id != self._own_app_id:
+        if not isinstance(record, MessageEchoed) or not self.is_ours(record):
             return
-        if record.send_id is None:
-            return
-        known = self._mids.setdefault(record.send_id, record.mid)
+        send_id = record.send_id or ""
+        known, _ = self._mids.setdefault(send_id, (record.mid, self._clock()))
         if known != record.mid:
             DUPLICATES.inc()
-            log.error("sent_twice", send_id=record.send_id, conversation=record.conversation_id)
+            log.error("sent_twice", send_id=send_id, conversation=record.conversation_id)
         if len(self._mids) > KEPT:
-            self._mids.popitem(last=False)
-        if (awaited := self._awaited.get(record.send_id)) is not None:
+            _, (_, self.remembers_since) = self._mids.popitem(last=False)
+        if (awaited := self._awaited.get(send_id)) is not None:
             awaited.set()
 
     def mid_of(self, send_id: str) -> str | None:
-        return self._mids.get(send_id)
+        known = self._mids.get(send_id)
+        return known[0] if known is not None else None
 
     @contextmanager
     def awaiting(self, send_id: str) -> Iterator[asyncio.Event]:

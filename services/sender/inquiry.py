@@ -10,7 +10,9 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from libs.common.errors import TransientError
 from libs.common.events import SendText
+from services.sender.closing import closing_of
 from services.sender.desk import Desk
 from services.sender.domain.claims import Claim
 from services.sender.domain.deliveries import Delivery
@@ -58,12 +60,14 @@ class Inquiry:
         self._hold_after = timedelta(seconds=desk.settings.hold_after_s)
         self._missed_at: datetime | None = None
         self._unclear_since: datetime | None = None
+        self._recalled = doubt.since >= desk.echoes.remembers_since
 
-    async def run(self) -> Delivery | Evidence:
+    async def run(self) -> Delivery | Evidence | None:
         """What is certain in the end.
 
         A delivery: somebody else recorded it. Found: it was sent. Absent: it was not. Unclear:
-        there was no evidence for as long as we wait for it.
+        there was no evidence for as long as we wait for it. None: the Page cannot be called for
+        long, so that nothing can be found out now.
 
         Raises:
             DrainingError: the service stops; the next one begins the inquiry anew.
@@ -71,15 +75,37 @@ class Inquiry:
         with self._desk.echoes.awaiting(self._send_id) as echoed:
             while True:
                 recorded = await self._desk.store.delivery(self._send_id)
-                if recorded is not None:
+                if recorded is not None and recorded.state != "again":
                     return recorded
                 began_at = self._desk.now()
-                evidence = self._echo() or await self._look()
+                await self._recall()
+                evidence: Evidence | None = self._echo()
+                if evidence is None:
+                    if await closing_of(self._desk, self._command.page_id) is not None:
+                        return None
+                    evidence = await self._look()
                 if self._settles(evidence, began_at):
                     kind = type(evidence).__name__
                     log.info("doubt_settled", send_id=self._send_id, outcome=kind)
                     return evidence
                 await self._desk.drain.wait_for(echoed, self._pause_s())
+
+    async def glance(self) -> Found | None:
+        """What there is to be found without waiting."""
+        await self._recall()
+        evidence = self._echo() or await self._look()
+        return evidence if isinstance(evidence, Found) else None
+
+    async def _recall(self) -> None:
+        """An echo may have come while nobody was there to hear it: the log has it."""
+        if self._recalled or self._echo() is not None:
+            return
+        try:
+            await self._desk.history.recall(self._send_id, self._doubt.since)
+        except TransientError as error:
+            log.warning("echoes_not_recalled", send_id=self._send_id, error=type(error).__name__)
+            return
+        self._recalled = True
 
     def _echo(self) -> Found | None:
         mid = self._desk.echoes.mid_of(self._send_id)
@@ -121,7 +147,7 @@ class Inquiry:
         return began_at - self._unclear_since >= self._hold_after
 
     def _missed_twice(self, began_at: datetime) -> bool:
-        if began_at < self._doubt.deadline_at:
+        if began_at < self._doubt.deadline_at or not self._recalled:
             return False
         if self._missed_at is None:
             self._missed_at = began_at

@@ -2,69 +2,125 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
+from typing import Literal
 
 from aiolimiter import AsyncLimiter
-from prometheus_client import Counter
+from prometheus_client import Counter, Gauge, Histogram
 
 from libs.common.graph import Usage
 from services.sender.draining import Drain
+from services.sender.pacing import Allowance, Line, ceiling_for
 
-BURST_SHARE = 0.1  # of a second's calls may go at once; what is left flows evenly
 READS_PERIOD_S = 0.5  # the Conversations API takes 2 calls a second and Page
 FIRST_BACKOFF_S = 1.0
 MAX_BACKOFF_S = 60.0
 PROBE_EVERY_S = 60.0  # with a token that was refused
 TELL_EVERY_S = 60.0
 FULL_PERCENT = 100.0
-PACES = ((90.0, 0.1), (75.0, 0.5), (0.0, 1.0))
-"""From how much of Meta's allowance on, which share of the usual rate."""
+LONG_STOP_S = 10.0
+"""A stop that lasts longer is not waited out in place: what waits is put away (`keeper.py`)."""
+
+Kind = Literal["text", "media"]
 
 PAUSES = Counter(
-    "assistant_page_pauses_total", "Times a Page's sending was stopped for a while.", ["cause"]
+    "assistant_page_pauses_total",
+    "Times a Page's sending was stopped for a while.",
+    ["cause"],  # limit, app_limit, usage, token
 )
+TURN_SECONDS = Histogram(
+    "assistant_page_turn_seconds",
+    "How long a part waited for leave to call Meta.",
+    ["origin"],  # assistant, human
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)
+SLOWEST = Gauge("assistant_page_pace_ratio", "Share of its full rate that the slowest Page takes.")
+MOST_USED = Gauge("assistant_page_usage_ratio", "Share of Meta's allowance of the Page nearest it.")
+WAITING = Gauge("assistant_page_waiting_parts", "Parts in line for leave to call, all Pages.")
+STOPPED = Gauge(
+    "assistant_pages_stopped",
+    "Pages that are not called for now.",
+    ["cause"],  # limit, token
+)
+
+
+class Stop:
+    """Until when nothing may be called, on the event loop's clock."""
+
+    def __init__(self) -> None:
+        self._until = float("-inf")
+
+    def left_s(self) -> float:
+        return self._until - _now()
+
+    def extend(self, seconds: float) -> None:
+        self._until = max(self._until, _now() + seconds)
+
+    def end(self) -> None:
+        self._until = float("-inf")
 
 
 class Page:
     """One Page's turn-taking. Times are seconds on the event loop's clock.
 
-    In any one second no more than `per_s` calls begin: a burst of a tenth, and the rest evenly.
-    The more of its allowance is used by what Meta says, the fewer. After a refused token, one call
-    at a time finds out whether the next one is taken.
+    In any one second no more than `per_s` calls begin. The more of its allowance is used by what
+    Meta says, the fewer. After a refused token, one call at a time finds out whether the next one
+    is taken.
     """
 
-    def __init__(self, per_s: float, drain: Drain) -> None:
-        self._buckets = {pace: _bucket(per_s * pace) for _, pace in PACES}
-        self._pace = 1.0
+    def __init__(
+        self, per_s: float, drain: Drain, *, media_per_s: float = 10.0, app: Stop | None = None
+    ) -> None:
+        self._allowances: dict[Kind, Allowance] = {
+            "text": Allowance(per_s),
+            "media": Allowance(min(media_per_s, per_s)),
+        }
+        self._lines = {kind: Line(allowance) for kind, allowance in self._allowances.items()}
         self._drain = drain
-        self._paused_until = float("-inf")
+        self._stop, self._app = Stop(), app or Stop()
+        self._token_stop = Stop()
         self._limited_in_a_row = 0
         self._suspect = False
         self._probing = False
         self._told_at = float("-inf")
         self._changed = asyncio.Event()
+        self.used_percent = 0.0
         self.reads = AsyncLimiter(1, READS_PERIOD_S)
-
-    @property
-    def _bucket(self) -> AsyncLimiter:
-        return self._buckets[self._pace]
+        drain.when_begun(self._send_away)
 
     @property
     def token_is_suspect(self) -> bool:
         """Whether the token was refused and nothing has gone through since."""
         return self._suspect
 
+    @property
+    def waiting(self) -> int:
+        """How many stand in line."""
+        return sum(len(line) for line in self._lines.values())
+
+    def pace(self) -> float:
+        return min(allowance.pace(_now()) for allowance in self._allowances.values())
+
+    def stopped_for_s(self) -> float:
+        """How long no call will be let through; 0 or less: some may be."""
+        return max(self._stop.left_s(), self._app.left_s(), self._token_stop.left_s())
+
     @asynccontextmanager
-    async def turn(self, patience_s: float) -> AsyncIterator[bool]:
-        """Wait for leave to make one call; False if it did not come within `patience_s`.
+    async def turn(
+        self, patience_s: float, *, human: bool = False, kind: Kind = "text"
+    ) -> AsyncIterator[bool]:
+        """Wait for leave to make one call; False if it will not come within `patience_s`, or if
+        the Page has been stopped for long.
 
         Raises:
             DrainingError: the service stops.
         """
-        if not await self._admitted(patience_s):
+        began_at = _now()
+        if not await self._admitted(patience_s, human=human, kind=kind):
             yield False
             return
+        TURN_SECONDS.labels("human" if human else "assistant").observe(_now() - began_at)
         probing = self._suspect
         self._probing = probing
         try:
@@ -76,19 +132,21 @@ class Page:
 
     async def take_now(self) -> bool:
         """Leave for a call that would be worth nothing later: now, or not at all."""
-        if self._suspect or self._wait_s() > 0 or not self._bucket.has_capacity():
+        if self._suspect or self.stopped_for_s() > 0:
             return False
-        await self._bucket.acquire()
-        return True
+        return self._lines["text"].take_now()
 
-    def limited(self, retry_after_s: float | None) -> float:
+    def limited(self, retry_after_s: float | None, *, whole_app: bool = False) -> float:
         """Meta wants less: stop for as long as it says, else longer each time. Returns how long."""
-        if self._wait_s() <= 0:  # answers to calls begun earlier tell nothing new
+        if self.stopped_for_s() <= 0:  # answers to calls begun earlier tell nothing new
             self._limited_in_a_row += 1
-            PAUSES.labels("limit").inc()
+            PAUSES.labels("app_limit" if whole_app else "limit").inc()
+            for allowance in self._allowances.values():
+                allowance.halve(_now())
         backoff_s = min(FIRST_BACKOFF_S * 2 ** (self._limited_in_a_row - 1), MAX_BACKOFF_S)
         pause_s = retry_after_s or backoff_s * random.uniform(0.5, 1.0)
-        self._pause(pause_s)
+        (self._app if whole_app else self._stop).extend(pause_s)
+        self._send_away()
         return pause_s
 
     def heed(self, usage: Usage) -> None:
@@ -96,61 +154,64 @@ class Page:
 
         To be called only when it says so: no word about usage is not a usage of zero.
         """
-        self._pace = next(pace for percent, pace in PACES if usage.percent >= percent)
+        self.used_percent = usage.percent
+        for allowance in self._allowances.values():
+            allowance.cap(_now(), ceiling_for(usage.percent))
         if usage.regain_s > 0 or usage.percent >= FULL_PERCENT:
-            if self._wait_s() <= 0:
+            if self.stopped_for_s() <= 0:
                 PAUSES.labels("usage").inc()
-            self._pause(usage.regain_s or MAX_BACKOFF_S)
+            self._stop.extend(usage.regain_s or MAX_BACKOFF_S)
+            self._send_away()
 
-    def token_rejected(self) -> bool:
+    def token_rejected(self, probe_every_s: float = PROBE_EVERY_S) -> bool:
         """Meta refused the token: stop, then probe. True if it is time to tell the others."""
         self._suspect = True
-        self._pause(PROBE_EVERY_S)
+        self._token_stop.extend(probe_every_s)
+        self._send_away()
         PAUSES.labels("token").inc()
         tell = _now() - self._told_at >= TELL_EVERY_S
         if tell:
             self._told_at = _now()
         return tell
 
+    def remember(self, *, suspect: bool, stopped_for_s: float) -> None:
+        """What another process knew of the Page when it put something away."""
+        self._suspect = self._suspect or suspect
+        self._stop.extend(stopped_for_s)
+
     def answered(self) -> None:
         """Meta took a call, or refused it for its own sake: the Page works."""
         self._limited_in_a_row = 0
         if self._suspect:
             self._suspect = False
+            self._token_stop.end()
             self._wake_all()
 
     def reconsider(self) -> None:
         """The channel was changed, perhaps reconnected: find out at once."""
-        if self._suspect:
-            self._paused_until = float("-inf")
+        self._token_stop.end()
         self._wake_all()
 
-    async def wait_for_change(self, seconds: float) -> None:
-        """Raises: DrainingError: the service stops."""
-        await self._drain.wait_for(self._changed, seconds)
-
-    async def _admitted(self, patience_s: float) -> bool:
+    async def _admitted(self, patience_s: float, *, human: bool, kind: Kind) -> bool:
         until = _now() + patience_s
         while True:
             self._drain.check()
-            if self._is_open():
-                await self._bucket.acquire()
-                if self._is_open():  # it may have been closed while we stood in line
-                    return True
-            left_s = until - _now()
-            if left_s <= 0:
+            # in line it may have been closed
+            if self._is_open() and await self._lines[kind].stand(human=human) and self._is_open():
+                return True
+            stopped_s, left_s = self.stopped_for_s(), until - _now()
+            if left_s <= 0 or stopped_s > LONG_STOP_S:
                 return False
-            wait_s = self._wait_s()
-            await self.wait_for_change(min(wait_s, left_s) if wait_s > 0 else left_s)
+            wait_s = min(stopped_s, left_s) if stopped_s > 0 else left_s
+            if not self._is_open():
+                await self._drain.wait_for(self._changed, wait_s)
 
     def _is_open(self) -> bool:
-        return self._wait_s() <= 0 and not (self._suspect and self._probing)
+        return self.stopped_for_s() <= 0 and not (self._suspect and self._probing)
 
-    def _wait_s(self) -> float:
-        return self._paused_until - _now()
-
-    def _pause(self, seconds: float) -> None:
-        self._paused_until = max(self._paused_until, _now() + seconds)
+    def _send_away(self) -> None:
+        for line in self._lines.values():
+            line.send_away()
 
     def _wake_all(self) -> None:
         self._changed.set()
@@ -158,17 +219,25 @@ class Page:
 
 
 class Pages:
-    """Every Page this process has sent for."""
+    """Every Page this process has sent for. What stops the whole app stops all of them."""
 
-    def __init__(self, per_s: float, drain: Drain) -> None:
-        self._per_s = per_s
+    def __init__(self, per_s: float, drain: Drain, media_per_s: float = 10.0) -> None:
+        self._per_s, self._media_per_s = per_s, media_per_s
         self._drain = drain
+        self._app = Stop()
         self._pages: dict[str, Page] = {}
+        SLOWEST.set_function(lambda: self._over(min, Page.pace, 1.0))
+        MOST_USED.set_function(lambda: self._over(max, lambda page: page.used_percent / 100, 0.0))
+        WAITING.set_function(lambda: sum(page.waiting for page in self._pages.values()))
+        STOPPED.labels("limit").set_function(lambda: self._stopped(suspect=False))
+        STOPPED.labels("token").set_function(lambda: self._stopped(suspect=True))
 
     def __getitem__(self, page_id: str) -> Page:
         page = self._pages.get(page_id)
         if page is None:
-            page = self._pages[page_id] = Page(self._per_s, self._drain)
+            page = self._pages[page_id] = Page(
+                self._per_s, self._drain, media_per_s=self._media_per_s, app=self._app
+            )
         return page
 
     def heed(self, page_id: str, usage: Usage) -> None:
@@ -178,11 +247,19 @@ class Pages:
         if page_id in self._pages:
             self._pages[page_id].reconsider()
 
+    def _over(
+        self,
+        choose: Callable[[Collection[float]], float],
+        value: Callable[[Page], float],
+        otherwise: float,
+    ) -> float:
+        return choose([value(page) for page in self._pages.values()] or [otherwise])
 
-def _bucket(per_s: float) -> AsyncLimiter:
-    burst = max(1.0, per_s * BURST_SHARE)
-    steady = max(per_s - burst, per_s * BURST_SHARE)
-    return AsyncLimiter(burst, burst / steady)
+    def _stopped(self, *, suspect: bool) -> float:
+        return sum(
+            page.stopped_for_s() > 0 and page.token_is_suspect is suspect
+            for page in self._pages.values()
+        )
 
 
 def _now() -> float:

@@ -12,7 +12,7 @@ Each step may be the last one before a crash, and the next run finds out what th
 
 import random
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -22,10 +22,12 @@ from prometheus_client import Counter
 from libs.common.channels import Channel
 from libs.common.errors import TransientError
 from libs.common.events import ChannelTokenRejected, SendText, derived_id
+from services.sender.closing import closing_of
 from services.sender.desk import Desk
 from services.sender.domain.claims import Claim, Exactly, Expected, Sending, is_in_doubt
 from services.sender.domain.deliveries import Delivery, DeliveryState, event_of
 from services.sender.domain.evidence import Absent, Found
+from services.sender.domain.keeping import NotNowError, window_end
 from services.sender.domain.outcome import RateLimited, Refused, Sent, TokenRejected
 from services.sender.domain.outline import Outline
 from services.sender.domain.parts import send_id
@@ -34,6 +36,7 @@ from services.sender.domain.window import Decision, Refuse, Send, Wait, decide
 from services.sender.draining import finish_first
 from services.sender.inquiry import Doubt, Inquiry
 from services.sender.meta import Answer
+from services.sender.pages import LONG_STOP_S
 from services.sender.store import Fence, Snapshot
 
 PATIENCE_S = 30.0  # how long to wait for a Page before looking whether the message still may go
@@ -72,13 +75,24 @@ class Part:
     """Brings one part to its final state, recorded and told."""
 
     def __init__(
-        self, desk: Desk, command: SendText, source: Source, outline: Outline, part: int
+        self,
+        desk: Desk,
+        command: SendText,
+        source: Source,
+        outline: Outline,
+        part: int,
+        *,
+        kept: bool = False,
+        generation: int = 0,
     ) -> None:
         self._desk = desk
         self._command = command
         self._source = source
         self._outline = outline
         self._part = part
+        self._kept = kept  # nothing of this person is put away before it
+        self._generation = generation
+        self._not_before: datetime | None = None  # Meta wants this person left alone until then
         self._send_id = send_id(command.command_id, part)
         self._page = desk.pages[command.page_id]
         self._attempts = 0
@@ -94,9 +108,11 @@ class Part:
 
         Raises:
             TransientError: something is away, or the service stops; another run goes on from here.
+            NotNowError: it cannot go out for long; another run goes on from here.
         """
         known = self._desk.memory.result(self._send_id)
-        step: Step = await self._conclude(known) if known else Attempt(expected)
+        ours = known is not None and known.generation == self._generation
+        step: Step = await self._conclude(known) if known and ours else Attempt(expected)
         while not isinstance(step, Delivery):
             step = await (self._settle(step) if isinstance(step, Doubt) else self._try(step))
         self._outline.settle(self._part, step.text)
@@ -113,11 +129,10 @@ class Part:
         self._desk.drain.check()
         if attempt.expected is None:
             return await self._look()
-        channel = await self._channel()
-        if channel is not None and channel.enabled and channel.status in ("expired", "revoked"):
-            await self._page.wait_for_change(PATIENCE_S)
+        if await closing_of(self._desk, self._command.page_id) is not None:
             return Attempt(None)
-        async with self._page.turn(PATIENCE_S) as admitted:
+        is_human = self._command.origin == "human"
+        async with self._page.turn(PATIENCE_S, human=is_human) as admitted:
             if not admitted:
                 return Attempt(None)
             return await finish_first(
@@ -129,24 +144,66 @@ class Part:
         # the conversation first: a claim that is read before the missing delivery is in doubt
         snapshot = await self._desk.store.conversation(self._command.conversation_id)
         recorded = await self._desk.store.delivery(self._send_id)
-        if recorded is not None:
+        if recorded is not None and not self._is_open_again(recorded):
             return await self._tell(recorded)
+        if snapshot is not None and snapshot.kept is not None and not self._kept:
+            raise NotNowError("behind", expires_at=self._window_end(snapshot))
         sending = snapshot.sending if snapshot else None
-        if sending is not None and self._is_in_doubt(sending):
-            return self._doubt(sending)
         decision = _decide(self._command, await self._channel(), snapshot, self._desk.now())
+        if sending is not None and self._is_in_doubt(sending):
+            return await self._look_into(self._doubt(sending), snapshot, decision)
         if isinstance(decision, Refuse):
             return await self._refuse(decision)
+        await self._give_up_place(snapshot)
         if sending is None:
             return Attempt(Exactly(None, begins=True))
         begins = self._command.command_id not in sending.recent
         return Attempt(Exactly(sending.claim_id, begins=begins))
 
+    async def _look_into(self, doubt: Doubt, snapshot: Snapshot | None, decision: Decision) -> Step:
+        """Where the Page cannot be called, neither can the thread be read: put it away, unless its
+        echo is there or waiting cannot help any more."""
+        if self._desk.echoes.mid_of(self._send_id) is not None:
+            return doubt
+        if await closing_of(self._desk, self._command.page_id) is None:
+            return doubt
+        if isinstance(decision, Refuse):
+            self._attempts, self._since = doubt.attempts, doubt.since
+            return await self._conclude(await self._held(doubt, tried=False))
+        await self._give_up_place(snapshot)
+        return Attempt(None)
+
+    async def _give_up_place(self, snapshot: Snapshot | None) -> None:
+        """Raises: NotNowError: the part cannot go out, nor be asked about, for long."""
+        not_before, now = self._not_before, self._desk.now()
+        sending = snapshot.sending if snapshot else None
+        facts: dict[str, Any] = {"expires_at": self._window_end(snapshot)}
+        if sending is not None and sending.send_id == self._send_id and self._is_unused(sending):
+            facts["unused_claim"] = sending.claim_id
+        closing = await closing_of(self._desk, self._command.page_id)
+        if closing is not None:
+            raise NotNowError(closing.why, wake_at=closing.until, **facts)
+        if not_before is not None and (not_before - now).total_seconds() > LONG_STOP_S:
+            raise NotNowError("person_limit", wake_at=not_before, **facts)
+
+    def _window_end(self, snapshot: Snapshot | None) -> datetime | None:
+        last = snapshot.last_user_message_at if snapshot else None
+        return window_end(self._command.origin, last)
+
+    def _is_open_again(self, recorded: Delivery) -> bool:
+        return (recorded.state, recorded.generation) == ("again", self._generation)
+
+    def _is_unused(self, sending: Sending) -> bool:
+        return sending.unused or self._desk.memory.is_unused(sending.claim_id)
+
     def _is_in_doubt(self, sending: Sending) -> bool:
         if sending.claim_id == self._cleared:
             return False
-        if sending.send_id == self._send_id and self._desk.memory.is_unused(sending.claim_id):
+        if sending.send_id == self._send_id and self._is_unused(sending):
             return False
+        if self._generation:  # what went before, a person has seen and decided about
+            ours = (self._send_id, self._generation)
+            return (sending.send_id, sending.generation) == ours
         return is_in_doubt(sending, self._command.command_id, self._part)
 
     def _doubt(self, sending: Sending) -> Doubt:
@@ -196,6 +253,7 @@ class Part:
             first_claimed_at=self._since or now,
             claimed_at=now,
             deadline_at=now + self._desk.settings.claim_lifetime,
+            generation=self._generation,
         )
 
     async def _take(self, answer: Answer, claim: Claim, decision: Send) -> Step:
@@ -217,12 +275,17 @@ class Part:
         self._desk.memory.keep_unused(claim.claim_id)
         again = Exactly(claim.claim_id)
         if isinstance(outcome, TokenRejected):
-            if self._page.token_rejected():
+            if self._page.token_rejected(outcome.cause.probe_every_s):
                 await self._tell_token_rejected(outcome)
             return Attempt(again)
         if outcome.scope == "person":
-            return Attempt(again, after_s=outcome.retry_after_s or self._backoff_s())
-        pause_s = self._page.limited(outcome.retry_after_s)
+            pause_s = outcome.retry_after_s or self._backoff_s()
+            if pause_s > LONG_STOP_S:
+                self._not_before = self._desk.now() + timedelta(seconds=pause_s)
+                return Attempt(None)
+            return Attempt(again, after_s=pause_s)
+        whole_app = outcome.scope == "app"
+        pause_s = self._page.limited(outcome.retry_after_s, whole_app=whole_app)
         log.warning("page_limited", page_id=self._command.page_id, pause_s=round(pause_s, 1))
         return Attempt(again)
 
@@ -251,7 +314,8 @@ class Part:
     def _pause_before_another(self, refusal: Refusal) -> float | None:
         """Seconds until it is worth another try, by itself; None: it is not."""
         if refusal.retry == "split":
-            return 0.0 if self._outline.split_again(self._part) else None
+            splits = not self._generation and self._outline.split_again(self._part)
+            return 0.0 if splits else None
         if refusal.retry == "soon":
             return self._backoff_s()
         if refusal.retry == "once" and not self._refusals:
@@ -274,17 +338,23 @@ class Part:
     async def _settle(self, doubt: Doubt) -> Step:
         self._attempts, self._since = max(self._attempts, doubt.attempts), doubt.since
         found = await Inquiry(self._desk, self._command, self._send_id, doubt).run()
+        if found is None:
+            return Attempt(None)
         if isinstance(found, Delivery):
             DOUBTS.labels("recorded").inc()
             return await self._tell(found)
         DOUBTS.labels(type(found).__name__.lower()).inc()
         if isinstance(found, Found):
-            how = await self._decided_at(doubt.since)
-            return await self._conclude(self._sent(found.mid, f"found_by_{found.by}", how))
+            return await self.found(found.mid, found.by, doubt.since)
         if isinstance(found, Absent) and self._attempts < MAX_ATTEMPTS:
             self._cleared = doubt.claim_id
             return Attempt(Exactly(doubt.claim_id))
-        return await self._conclude(self._held(tried=isinstance(found, Absent)))
+        return await self._conclude(await self._held(doubt, tried=isinstance(found, Absent)))
+
+    async def found(self, mid: str, by: str, since: datetime) -> Delivery:
+        """Record that it was sent after all."""
+        how = await self._decided_at(since)
+        return await self._conclude(self._sent(mid, f"found_by_{by}", how))
 
     async def _decided_at(self, moment: datetime) -> Send | None:
         """As what a message of then went out. The assistant has but one way."""
@@ -314,7 +384,8 @@ class Part:
         return await self._tell(recorded)
 
     async def _tell(self, delivery: Delivery) -> Delivery:
-        await self._desk.publisher.publish(event_of(delivery))
+        if delivery.state != "again":  # somebody is at it
+            await self._desk.publisher.publish(event_of(delivery))
         return delivery
 
     async def _tell_token_rejected(self, outcome: TokenRejected) -> None:
@@ -343,7 +414,8 @@ class Part:
             window_expires_at=how.window_expires_at if how else None,
         )
 
-    def _held(self, *, tried: bool) -> Delivery:
+    async def _held(self, doubt: Doubt, *, tried: bool) -> Delivery:
+        how = await self._decided_at(doubt.since)
         seen = (
             f"Facebook gave no clear answer to {self._attempts} attempts, and the thread does not "
             "show the message."
@@ -355,6 +427,9 @@ class Part:
             "held",
             rule="no_evidence",
             reason="unanswered" if tried else "no_evidence",
+            since=doubt.since,
+            messaging_type=how.messaging_type if how else None,
+            tag=how.tag if how else None,
             explanation=f"{seen} Whether it arrived has to be seen in Facebook's own inbox.",
         )
 
@@ -372,6 +447,7 @@ class Part:
             state=state,
             at=self._desk.now(),
             attempts=self._attempts,
+            generation=self._generation,
             **facts,
         )
 

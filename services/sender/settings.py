@@ -33,6 +33,9 @@ class SendingSettings(SettingsGroup):
         120.0, gt=0, le=3600, description="without evidence either way; then the part is held"
     )
     text_per_s: float = Field(300.0, ge=2, le=300, description="calls per Page")
+    media_per_s: float = Field(
+        10.0, ge=0.1, le=10, description="calls per Page that send audio or video"
+    )
     action_max_age_s: float = Field(15.0, gt=0, le=60, description="older signs are not shown")
     action_timeout_s: float = Field(3.0, gt=0, le=20, description="a sign delays what follows it")
     max_conversations_in_flight: int = Field(2000, ge=1, le=100_000)

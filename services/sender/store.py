@@ -36,6 +36,7 @@ class Snapshot:
     mode: Literal["ai", "human"]
     epoch: int
     sending: Sending | None = None
+    kept: str | None = None  # something of this person is put away: nothing may pass it
 
 
 class DeliveryStore:
@@ -73,7 +74,8 @@ class DeliveryStore:
     async def conversation(self, conversation: str) -> Snapshot | None:
         with mongo_errors():
             document = await self._conversations.find_one(
-                {"_id": conversation}, {"last_user_message_at": 1, "takeover": 1, "sending": 1}
+                {"_id": conversation},
+                {"last_user_message_at": 1, "takeover": 1, "sending": 1, "kept": 1},
             )
         return None if document is None else _snapshot(document)
 
@@ -84,12 +86,44 @@ class DeliveryStore:
         return None if document is None else Delivery.model_validate(document)
 
     async def finish(self, delivery: Delivery) -> Delivery:
-        """Record a final state, and return the one that counts: the first one ever recorded."""
+        """Record a final state, and return the one that counts: the generation's first one."""
+        if delivery.generation:
+            return await self._finish_again(delivery)
         try:
             await self._writer.write(InsertOne(delivery.to_document()))
         except DuplicateKeyError:
             return await self.delivery(delivery.send_id) or delivery
         return delivery
+
+    async def _finish_again(self, delivery: Delivery) -> Delivery:
+        wanted = {
+            "_id": delivery.send_id,
+            "state": "again",
+            "generation": delivery.generation,
+        }
+        with mongo_errors():
+            result = await self._deliveries.update_one(wanted, {"$set": delivery.to_document()})
+        if result.matched_count:
+            return delivery
+        return await self.delivery(delivery.send_id) or delivery
+
+    async def begin_again(self, send_id: str, generation: int) -> Delivery | None:
+        """Open a held or failed part anew; None: it is not one, or not of the generation before.
+
+        Of any number of callers all but the first find it opened, by this very generation.
+        """
+        wanted = {
+            "_id": send_id,
+            "state": {"$in": ["held", "failed"]},
+            "reason": {"$ne": "discarded"},
+            "generation": {"$in": [generation - 1, None] if generation == 1 else [generation - 1]},
+        }
+        change = {"$set": {"state": "again", "generation": generation}}
+        with mongo_errors():
+            await self._deliveries.update_one(wanted, change)
+        now = await self.delivery(send_id)
+        opened = now is not None and (now.state, now.generation) == ("again", generation)
+        return now if opened else None
 
     async def recorded_mids(self, conversation: str, mids: Iterable[str]) -> Collection[str]:
         """Which of these messages are known to be other deliveries of the conversation."""
@@ -125,8 +159,9 @@ def _expected(expected: Expected, command_id: str) -> Document:
         return {"sending.claim_id": expected.claim_id}  # None matches a missing field, too
     return {
         "$or": [
-            {"sending": {"$exists": False}},
+            {"sending": {"$exists": False}, "kept.last": None},
             {
+                "kept.last": None,
                 "sending.partition": expected.partition,
                 "sending.offset": {"$lt": expected.offset},
                 "sending.recent": {"$ne": command_id},
@@ -158,4 +193,5 @@ def _snapshot(document: Document) -> Snapshot:
         mode=takeover.get("mode") or "ai",
         epoch=takeover.get("epoch") or 0,
         sending=Sending.model_validate(sending) if sending else None,
+        kept=(document.get("kept") or {}).get("last"),
     )

@@ -27,7 +27,7 @@ from libs.common.events.codec import (
     key_of,
     topic_of,
 )
-from libs.common.events.commands import SendAction, SenderAction, SendText
+from libs.common.events.commands import SendAction, SenderAction, SendKept, SendText
 from libs.common.events.inbound import (
     Attachment,
     HandoverChanged,
@@ -85,6 +85,7 @@ __all__ = [
     "Referral",
     "ReferralReceived",
     "SendAction",
+    "SendKept",
     "SendText",
     "SenderAction",
     "StandbyReceived",

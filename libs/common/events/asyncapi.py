@@ -72,6 +72,7 @@ _SENDS: Mapping[str, tuple[type[Record], ...]] = {
         outcomes.MessageFailed,
         outcomes.MessageHeld,
         channels.ChannelTokenRejected,
+        commands.SendKept,
     ),
     "takeover": (outcomes.TakeoverStarted, outcomes.TakeoverEnded, commands.SendText),
     "console": (

@@ -31,8 +31,8 @@ class ChannelTokenRejected(Record):
     type: Literal["channel.token_rejected"] = "channel.token_rejected"
     cause: str = Field(
         description="expired, unknown, unreadable: the channel is Expired; app_removed, "
-        "checkpoint, password_changed, unconfirmed_account, invalid, role_lost: Revoked; page_restricted: the "
-        "connection is good, and Reconnect would not help"
+        "checkpoint, password_changed, unconfirmed_account, invalid, role_lost: Revoked; "
+        "page_restricted: the connection is good, and Reconnect would not help"
     )
     error_code: int | None = None
     error_subcode: int | None = None

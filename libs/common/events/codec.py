@@ -37,7 +37,7 @@ ALL_RECORDS: dict[str, tuple[type[Record], ...]] = {
         outcomes.TakeoverStarted,
         outcomes.TakeoverEnded,
     ),
-    COMMANDS: (commands.SendText, commands.SendAction),
+    COMMANDS: (commands.SendText, commands.SendAction, commands.SendKept),
     CHANNELS: (
         channels.ChannelConnected,
         channels.ChannelUpdated,
@@ -71,6 +71,7 @@ AnyRecord = Annotated[
     | outcomes.TakeoverEnded
     | commands.SendText
     | commands.SendAction
+    | commands.SendKept
     | channels.ChannelConnected
     | channels.ChannelUpdated
     | channels.ChannelDisconnected

@@ -28,6 +28,13 @@ class SendText(ConversationRecord):
         return self.event_id
 
 
+class SendKept(ConversationRecord):
+    """Take up what the sender has put away for this person. From the sender to itself: the record
+    brings it to whoever owns the Page, in the person's order. One too many does no harm."""
+
+    type: Literal["send.kept"] = "send.kept"
+
+
 class SendAction(ConversationRecord):
     """Show that we have seen, or are writing. Worth nothing a few seconds later: never retried."""
 

@@ -1,7 +1,7 @@
 """A topic that every process reads whole, from now on: what was cached has changed."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from types import TracebackType
 
@@ -31,11 +31,17 @@ class BroadcastReader:
     """
 
     def __init__(
-        self, settings: KafkaSettings, topic: str, heard: Callable[[AnyRecord], None]
+        self,
+        settings: KafkaSettings,
+        topic: str,
+        heard: Callable[[AnyRecord], None],
+        wants: Callable[[Mapping[str, bytes]], bool] = is_readable,
     ) -> None:
+        """`wants`: by a record's headers, whether it is worth parsing."""
         self._settings = settings
         self._topic = topic
         self._heard = heard
+        self._wants = wants
         self._positions: dict[TopicPartition, int] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -111,7 +117,7 @@ class BroadcastReader:
                 self._positions[partition] = record.offset + 1
 
     def _tell(self, record: ConsumedRecord) -> None:
-        if not is_readable(record.headers):
+        if not is_readable(record.headers) or not self._wants(record.headers):
             return
         try:
             self._heard(decode(record.value))

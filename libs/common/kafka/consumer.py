@@ -123,6 +123,11 @@ class KeyedConsumer:
         self._stopping.set()
         await self._finished.wait()
 
+    @property
+    def assigned(self) -> frozenset[int]:
+        """The partitions that are ours at present."""
+        return self._engine.assigned
+
     async def is_ready(self) -> bool:
         """Whether the group has given us our share of the partitions, be it none."""
         return self._session is not None and self._session.has_joined

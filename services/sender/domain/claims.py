@@ -26,6 +26,8 @@ class Claim(Model):
     first_claimed_at: UtcDatetime = Field(description="of all attempts that may have got through")
     claimed_at: UtcDatetime
     deadline_at: UtcDatetime = Field(description="until then its request may be on its way")
+    generation: int = Field(0, description="counts how often a person had the part sent again")
+    unused: bool = Field(False, description="set later: surely nothing was sent under this claim")
 
     def leaves(self, timeout: timedelta, now: datetime) -> bool:
         """Whether a request begun now ends before others may think that this claim is dead."""

@@ -19,12 +19,17 @@ from libs.common.events import (
 )
 from libs.common.events.outcomes import Origin
 
-DeliveryState = Literal["sent", "failed", "held"]
+DeliveryState = Literal["sent", "failed", "held", "again"]
+"""`again`: not final any more, a person has it sent once more."""
 OutcomeEvent = MessageSent | MessageFailed | MessageHeld
 
 
 class Delivery(Model):
-    """The final state of one part; `send_id` is the document's `_id`."""
+    """The final state of one part; `send_id` is the document's `_id`.
+
+    A part gets a new generation each time a person has it sent again. A final state of a generation
+    changes only from held, or discarded, to sent: when evidence comes late.
+    """
 
     model_config = ConfigDict(populate_by_name=True)
 
@@ -40,7 +45,9 @@ class Delivery(Model):
     state: DeliveryState
     rule: str
     at: UtcDatetime = Field(description="whole milliseconds: more is not stored")
+    generation: int = 0
     attempts: int = Field(0, description="how often it was posted to Meta")
+    since: UtcDatetime | None = Field(None, description="of a held part: when it may have gone out")
     mid: str | None = None
     messaging_type: str | None = None
     tag: str | None = None
@@ -59,9 +66,11 @@ class Delivery(Model):
 
 
 def event_of(delivery: Delivery) -> OutcomeEvent:
-    """The fact to publish. Its id follows from send id and state: a repeat is the same event."""
+    """The fact to publish. Its id follows from send id, generation and state: a repeat is the same
+    event. `again` is no fact."""
+    generation = (delivery.generation,) if delivery.generation else ()
     shared = {
-        "event_id": derived_id(f"message.{delivery.state}", delivery.send_id),
+        "event_id": derived_id(f"message.{delivery.state}", delivery.send_id, *generation),
         "page_id": delivery.page_id,
         "psid": delivery.psid,
         "occurred_at": delivery.at,

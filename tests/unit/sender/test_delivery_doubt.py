@@ -237,11 +237,11 @@ def test_an_outcome_is_told_again_until_the_log_has_it() -> None:
 def test_two_senders_that_believe_to_own_a_command_send_it_once() -> None:
     async def story(world: World) -> None:
         world.meta.otherwise = Reply(after_s=1.0)
-        zombie = world.courier
+        zombie = world.keeper
         first = asyncio.create_task(world.deliver(send_text(THREE_PARTS)))
         await asyncio.sleep(0.5)
         world.start()
-        assert world.courier is not zombie
+        assert world.keeper is not zombie
         await asyncio.gather(first, world.deliver(send_text(THREE_PARTS)))
 
     world = play(story)

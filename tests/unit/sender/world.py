@@ -14,22 +14,26 @@ from libs.common.events import (
     MessageHeld,
     MessageSent,
     Record,
+    SendKept,
     SendText,
 )
-from services.sender.delivery import Courier
 from services.sender.desk import Desk
 from services.sender.domain.claims import After, Claim, Exactly, Expected, Sending
 from services.sender.domain.deliveries import Delivery
 from services.sender.domain.evidence import Seen
+from services.sender.domain.keeping import Kept, NotNowError
 from services.sender.domain.outcome import MetaError, classify
 from services.sender.domain.window import Send
 from services.sender.draining import Drain
 from services.sender.echoes import Echoes
+from services.sender.keeper import Keeper
+from services.sender.kept_store import Closing
 from services.sender.meta import Answer, ThreadUnreadableError
 from services.sender.pages import Pages
 from services.sender.part import Source
 from services.sender.settings import SendingSettings
 from services.sender.store import Fence, Snapshot
+from services.sender.wakes import Wakes
 
 PAGE, PSID = "100", "200"
 APP_ID = "1517776481860111"
@@ -40,7 +44,7 @@ CHANNEL = Channel(
 )
 
 
-class CrashError(Exception):
+class CrashError(BaseException):
     """The process ends here."""
 
 
@@ -75,6 +79,8 @@ class Conversation:
     mode: Literal["ai", "human"] = "ai"
     epoch: int = 0
     sending: Sending | None = None
+    kept: str | None = None
+    seq: int = 0
 
 
 class FakeStore:
@@ -98,7 +104,7 @@ class FakeStore:
         document = self.conversations.get(conversation)
         if document is None or not _passes(document, fence):
             return None
-        if not _is_as_expected(document.sending, expected, claim.command_id):
+        if not _is_as_expected(document, expected, claim.command_id):
             return None
         recent = document.sending.recent if document.sending else ()
         if claim.command_id not in recent:
@@ -118,9 +124,23 @@ class FakeStore:
 
     async def finish(self, delivery: Delivery) -> Delivery:
         await self._arrive("finish")
-        recorded = self.deliveries.setdefault(delivery.send_id, delivery)
+        recorded = self.deliveries.get(delivery.send_id)
+        opened = recorded is not None and recorded.state == "again"
+        if recorded is None or (opened and recorded.generation == delivery.generation):
+            self.deliveries[delivery.send_id] = recorded = delivery
         await self.points.reach("finished")
         return recorded
+
+    async def begin_again(self, send_id: str, generation: int) -> Delivery | None:
+        await self._arrive("begin again")
+        known = self.deliveries.get(send_id)
+        if known is None:
+            return None
+        if known.state in ("held", "failed") and known.generation == generation - 1:
+            change = {"state": "again", "generation": generation}
+            known = self.deliveries[send_id] = known.model_copy(update=change)
+        await self.points.reach("begun again")
+        return known if (known.state, known.generation) == ("again", generation) else None
 
     async def recorded_mids(self, _conversation: str, mids: Iterable[str]) -> Collection[str]:
         await self._arrive("read mids")
@@ -143,11 +163,103 @@ def _passes(document: Conversation, fence: Fence | None) -> bool:
     return fence is None or (document.mode != "human" and document.epoch == fence.epoch)
 
 
-def _is_as_expected(sending: Sending | None, expected: Expected, command_id: str) -> bool:
+class FakeKept:
+    """The same promises as `KeptStore`."""
+
+    def __init__(self, store: FakeStore) -> None:
+        self.store = store
+        self.kept: dict[str, Kept] = {}
+
+    async def mark(self, conversation: str, kept_id: str, unused_claim: str | None) -> int:
+        await self.store._arrive("mark")
+        document = self.store.conversations.get(conversation)
+        if document is None:
+            return 0
+        if document.sending is not None and document.sending.claim_id == unused_claim:
+            document.sending = document.sending.model_copy(update={"unused": True})
+        document.kept, document.seq = kept_id, document.seq + 1
+        await self.store.points.reach("marked")
+        return document.seq
+
+    async def add(self, kept: Kept) -> bool:
+        await self.store._arrive("keep")
+        added = kept.id not in self.kept
+        self.kept.setdefault(kept.id, kept)
+        await self.store.points.reach("kept")
+        return added
+
+    async def marked(self, conversation: str) -> str | None:
+        await self.store._arrive("read mark")
+        document = self.store.conversations.get(conversation)
+        return document.kept if document else None
+
+    async def unmark(self, conversation: str, mark: str) -> None:
+        await self.store._arrive("unmark")
+        document = self.store.conversations[conversation]
+        if document.kept == mark:
+            document.kept = None
+
+    async def first(self, conversation: str) -> Kept | None:
+        await self.store._arrive("read kept")
+        found = [kept for kept in self.kept.values() if kept.conversation == conversation]
+        return min(found, key=lambda kept: kept.seq, default=None)
+
+    async def remove(self, kept_id: str) -> None:
+        await self.store._arrive("remove kept")
+        self.kept.pop(kept_id, None)
+
+    async def postpone(self, kept: Kept, not_now: NotNowError, now: datetime) -> None:
+        await self.store._arrive("postpone")
+        facts = {"why": not_now.why, "wake_at": not_now.wake_at, "expires_at": not_now.expires_at}
+        if kept.id in self.kept:
+            self.kept[kept.id] = kept.model_copy(update=facts)
+        for other in list(self.kept.values()):
+            if other.conversation == kept.conversation and other.expires_at is not None:
+                later = {"expires_at": max(other.expires_at, now + timedelta(hours=1))}
+                if other.expires_at <= now:
+                    self.kept[other.id] = other.model_copy(update=later)
+
+    async def pages(self, partitions: Iterable[int]) -> Collection[str]:
+        ours = set(partitions)
+        return {kept.page_id for kept in self.kept.values() if kept.partition in ours}
+
+    async def closing(self, page_id: str) -> Closing:
+        of_page = [kept for kept in self.kept.values() if kept.page_id == page_id]
+        limits = [kept.wake_at for kept in of_page if kept.why == "limit" and kept.wake_at]
+        return Closing(max(limits, default=None), any(kept.why == "token" for kept in of_page))
+
+    async def due(self, page_id: str, now: datetime, after: str, limit: int) -> list[str]:
+        return self._people(
+            page_id, lambda kept: kept.wake_at is None or kept.wake_at <= now, after, limit
+        )
+
+    async def expired(self, page_id: str, now: datetime, after: str, limit: int) -> list[str]:
+        return self._people(
+            page_id,
+            lambda kept: kept.expires_at is not None and kept.expires_at <= now,
+            after,
+            limit,
+        )
+
+    def _people(
+        self, page_id: str, wanted: Callable[[Kept], bool], after: str, limit: int
+    ) -> list[str]:
+        found = {
+            kept.conversation
+            for kept in self.kept.values()
+            if kept.page_id == page_id and kept.conversation > after and wanted(kept)
+        }
+        return sorted(found)[:limit]
+
+
+def _is_as_expected(document: Conversation, expected: Expected, command_id: str) -> bool:
+    sending = document.sending
     if isinstance(expected, Exactly):
         return (sending.claim_id if sending else None) == expected.claim_id
     if isinstance(expected, After):
         return sending is not None and sending.send_id == expected.send_id
+    if document.kept is not None:
+        return False
     return sending is None or (
         sending.partition == expected.partition
         and sending.offset < expected.offset
@@ -156,7 +268,13 @@ def _is_as_expected(sending: Sending | None, expected: Expected, command_id: str
 
 
 def _snapshot(document: Conversation) -> Snapshot:
-    return Snapshot(document.last_user_message_at, document.mode, document.epoch, document.sending)
+    return Snapshot(
+        document.last_user_message_at,
+        document.mode,
+        document.epoch,
+        document.sending,
+        document.kept,
+    )
 
 
 @dataclass(frozen=True)
@@ -182,6 +300,7 @@ UNSURE = Reply(accepted=False, status=500, error=(2, None))
 LIMITED = Reply(accepted=False, status=400, error=(613, None), retry_after_s=7.0)
 LIMITED_FOR_PERSON = Reply(accepted=False, status=400, error=(613, 2018338))
 TOKEN_DEAD = Reply(accepted=False, status=400, error=(190, 460))
+BARRED = Reply(accepted=False, status=400, error=(368, None))
 BLOCKED = Reply(accepted=False, status=400, error=(551, 1545041))
 UNREACHABLE = Reply(accepted=False, status=None, arrived=False)
 TOO_LONG = Reply(
@@ -325,6 +444,7 @@ class World:
     def __init__(self) -> None:
         self.points = Points()
         self.store = FakeStore(self.points)
+        self.kept = FakeKept(self.store)
         self.meta = FakeMeta(self.points)
         self.publisher = FakePublisher(self.points)
         self.channels = FakeChannels()
@@ -338,6 +458,7 @@ class World:
         self.echoes = Echoes(APP_ID)
         self.desk = Desk(
             self.store,
+            self.kept,
             self.channels,
             self.meta,
             self.publisher,
@@ -347,14 +468,34 @@ class World:
             clock,
             echoes=self.echoes,
         )
-        self.courier = Courier(self.desk)
+        self.keeper = Keeper(self.desk)
+        self.wakes = Wakes(self.desk, lambda: [0])
 
     @property
     def conversation(self) -> Conversation:
         return self.store.conversations[CONVERSATION]
 
     async def deliver(self, command: SendText, offset: int = 1, partition: int = 0) -> None:
-        await self.courier.deliver(command, Source(partition, offset))
+        await self.keeper.carry_out(command, Source(partition, offset))
+
+    def reconnect(self) -> None:
+        """The channel was changed, and everybody hears of it."""
+        self.pages.reconsider(PAGE)
+        self.wakes.kick(PAGE)
+
+    async def until_nothing_is_kept(self, within_s: float = 1e6, step_s: float = 1) -> None:
+        """Wakes go out and are carried out, as the log and the consumer do it."""
+        async with asyncio.timeout(within_s):
+            while self.kept.kept:
+                await self.wake()
+                await asyncio.sleep(step_s)
+
+    async def wake(self) -> None:
+        """One look at what is put away, and everything that it leads to."""
+        await self.wakes.look()
+        wakes = [record for record in self.publisher.records if isinstance(record, SendKept)]
+        self.publisher.records = [each for each in self.publisher.records if each not in wakes]
+        await asyncio.gather(*[self.keeper.take_up(each.conversation_id) for each in wakes])
 
     def accepted(self) -> list[str]:
         return [item.send_id for item in self.meta.accepted]

@@ -1,0 +1,139 @@
+"""How fast one Page is called, and who goes first."""
+
+import asyncio
+from collections import deque
+
+BURST_SHARE = 0.02  # of a second's calls may go at once, and one more
+STEADY_SHARE = 0.96  # the rest flows evenly; what is left over is for a network that bunches calls
+RECOVERY_PER_S = 0.02  # of the full rate
+LOWEST_PACE = 0.05
+SLOW_FROM, SLOWER_FROM = 75.0, 90.0  # percent of Meta's allowance
+
+
+def ceiling_for(percent: float) -> float:
+    """Which share of the full rate is left when so much of Meta's allowance is used.
+
+    All of it below 75 %, half at 90 %, a tenth at 100 %, evenly in between.
+    """
+    if percent < SLOW_FROM:
+        return 1.0
+    if percent < SLOWER_FROM:
+        return 1.0 - 0.5 * (percent - SLOW_FROM) / (SLOWER_FROM - SLOW_FROM)
+    return max(0.1, 0.5 - 0.4 * (percent - SLOWER_FROM) / (100.0 - SLOWER_FROM))
+
+
+class Allowance:
+    """A bucket of calls whose rate gives way at once and comes back slowly. Pure: times are given.
+
+    In any one second no more than `per_s` calls begin.
+    """
+
+    def __init__(self, per_s: float) -> None:
+        self._steady = per_s * STEADY_SHARE
+        self._burst = 1 + per_s * BURST_SHARE
+        self._calls = self._burst
+        self._counted_at: float | None = None
+        self._ceiling = 1.0
+        self._pace = 1.0
+
+    def pace(self, now: float) -> float:
+        """The share of the full rate that is taken at present."""
+        self._count(now)
+        return self._pace
+
+    def take(self, now: float) -> bool:
+        """Begin a call, if one may begin."""
+        self._count(now)
+        if self._calls < 1 - 1e-9:
+            return False
+        self._calls -= 1
+        return True
+
+    def wait_s(self, now: float) -> float:
+        """Until the next call may begin, at the present pace."""
+        self._count(now)
+        return max(0.0, (1 - self._calls) / (self._steady * self._pace))
+
+    def halve(self, now: float) -> None:
+        """Meta refused a call for coming too fast."""
+        self._count(now)
+        self._pace = max(LOWEST_PACE, self._pace / 2)
+        self._calls = min(self._calls, 1.0)
+
+    def cap(self, now: float, ceiling: float) -> None:
+        """Go no faster than this share of the full rate, until told otherwise."""
+        self._count(now)
+        self._ceiling = ceiling
+        self._pace = min(self._pace, ceiling)
+
+    def _count(self, now: float) -> None:
+        passed_s = 0.0 if self._counted_at is None else max(0.0, now - self._counted_at)
+        self._counted_at = now
+        before = self._pace
+        self._pace = min(self._ceiling, before + RECOVERY_PER_S * passed_s)
+        earned = passed_s * self._steady * (before + self._pace) / 2
+        self._calls = min(self._calls + earned, max(1.0, self._burst * self._pace))
+
+
+class Line:
+    """Those who wait for a call: what humans wrote first, then in the order of coming.
+
+    A person has one part in the line at a time and goes to its end with the next one: however many
+    parts one of them has, the others have their turn in between.
+    """
+
+    def __init__(self, allowance: Allowance) -> None:
+        self._allowance = allowance
+        self._humans: deque[asyncio.Future[bool]] = deque()
+        self._others: deque[asyncio.Future[bool]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        return len(self._humans) + len(self._others)
+
+    def take_now(self) -> bool:
+        """Pass without waiting; False where others wait or no call may begin."""
+        return not len(self) and self._allowance.take(_now())
+
+    async def stand(self, *, human: bool) -> bool:
+        """True when it is our turn; False if all were sent away."""
+        if self.take_now():
+            return True
+        turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        (self._humans if human else self._others).append(turn)
+        self._pump()
+        return await turn
+
+    def send_away(self) -> None:
+        """Nobody gets a turn any more: let all look anew at how things stand."""
+        for waiting in (self._humans, self._others):
+            while waiting:
+                if not (turn := waiting.popleft()).done():
+                    turn.set_result(False)
+
+    def _pump(self) -> None:
+        """Let pass whoever may, and come back when the next one may."""
+        if self._timer is not None:
+            return
+        while (waiting := self._first()) is not None and self._allowance.take(_now()):
+            waiting.popleft().set_result(True)
+        if self._first() is not None:
+            wait_s = self._allowance.wait_s(_now())
+            self._timer = asyncio.get_running_loop().call_later(wait_s, self._again)
+
+    def _again(self) -> None:
+        self._timer = None
+        self._pump()
+
+    def _first(self) -> "deque[asyncio.Future[bool]] | None":
+        """The line whose head is next; those who gave up are gone from it."""
+        for waiting in (self._humans, self._others):
+            while waiting and waiting[0].done():
+                waiting.popleft()
+            if waiting:
+                return waiting
+        return None
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
