@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from libs.common.channels import Channel, ChannelSettings
 from libs.common.events import AnyRecord
@@ -149,6 +150,39 @@ async def test_copies_change_nothing_and_cost_nothing(
 async def everything(database: Database) -> list[Any]:
     names = ("people", "contacts")
     return [await database[name].find().sort("_id").to_list(None) for name in names]
+
+
+async def test_a_message_of_somebody_who_is_known_costs_no_round_trip(
+    keeper: ContactKeeper, store: ContactStore, world: World
+) -> None:
+    world.names[PSID] = "Ann Lee"
+    world.settings = ChannelSettings()
+    before = round_trips()
+    await hear(keeper, says("hello"))
+    assert round_trips() - before == 3  # and two for the Page's calls, which this world has not
+    before = round_trips()
+    for number in range(20):
+        await hear(keeper, says(f"{number}, {MAIL}", mid=f"m{number}"))
+    assert round_trips() - before == 0
+    world.now += timedelta(hours=1)
+    await hear(keeper, says("still there?", mid="late"))
+    assert round_trips() - before == 1
+
+
+async def test_a_name_is_asked_for_again_after_a_week(
+    keeper: ContactKeeper, store: ContactStore, world: World
+) -> None:
+    for name, later in (
+        ("Ann Lee", timedelta()),
+        ("Ann Lee", timedelta(days=6)),
+        ("Ann Ray", timedelta(days=2)),
+    ):
+        world.now += later
+        world.names[PSID] = name
+        await hear(keeper, says("hello"))
+        shown = (await store.person(CONVERSATION)).person.profile
+        assert (shown.shown_name, shown.fetched_at is not None) == (name, True)
+    assert world.asked == [PSID, PSID]
 
 
 async def test_replicas_that_handle_the_same_make_one_contact(
@@ -425,3 +459,13 @@ async def test_of_many_people_each_reads_back_as_it_was_saved(store: ContactStor
     await asyncio.gather(*[store.save_person(await store.person(each), who) for each in ids])
     assert await store.people([*ids, "100:nobody"]) == dict.fromkeys(ids, who)
     await store.ensure_indexes()
+
+
+def round_trips() -> float:
+    return sum(
+        sample.value
+        for metric in REGISTRY.collect()
+        if metric.name == "assistant_mongo_round_trips"
+        for sample in metric.samples
+        if sample.name.endswith("_total")
+    )
