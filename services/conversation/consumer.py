@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import structlog
 from prometheus_client import Counter, Histogram
@@ -138,6 +138,14 @@ class MessageHandler:
             await _Exchange(self, batch, conversation).run()
 
 
+class _Found(NamedTuple):
+    """An answer, the messages it answers, and the state, in which others may wait by then."""
+
+    state: State
+    answer: turns.Answer | None
+    asked: tuple[Pending, ...]
+
+
 class _Exchange:
     """One run of the handler: the batch as it grows, and what becomes of the conversation."""
 
@@ -148,6 +156,8 @@ class _Exchange:
         self._conversation = conversation
         self._page_id, _, self._psid = conversation.partition(":")
         self._taken = 0
+        self._listens = True
+        """Whether what comes meanwhile joins. Not for ever: one person's offsets have to move."""
         self._typing_again_at = 0.0
         self._asks: dict[Pending, bool] = {}
         self._started = _now()
@@ -165,7 +175,10 @@ class _Exchange:
         if channel is not None and self._is_silent(stored, state, channel):
             await self._handler.store.save(stored, turns.dismissed(state))
         elif channel is not None and turns.needed(state) != "nothing":
-            await self._take_turn(stored, state, channel, rules)
+            stored, state = await self._take_turn(stored, state, channel, rules)
+            if turns.needed(state) != "nothing":  # it came too late for that turn
+                self._listens = False
+                await self._take_turn(stored, state, channel, rules)
         elif state != stored.state:
             await self._handler.store.save(stored, state)
 
@@ -177,57 +190,72 @@ class _Exchange:
 
     async def _take_turn(
         self, stored: Stored, state: State, channel: Channel, rules: receive.Rules
-    ) -> None:
+    ) -> tuple[Stored, State]:
         """Show that we are at it, answer, and never leave typing on when no answer goes out."""
         self._show("mark_seen", "typing_on")
         is_sent = False
         try:
-            is_sent = await self._answer(stored, state, channel, rules)
+            stored, state, is_sent = await self._answer(stored, state, channel, rules)
         finally:
             if not is_sent:
                 self._show("typing_off")
+        return stored, state
 
     async def _answer(
         self, stored: Stored, state: State, channel: Channel, rules: receive.Rules
-    ) -> bool:
+    ) -> tuple[Stored, State, bool]:
         """Ask, save the answer with what it answers, publish it. False: nothing is to be said."""
-        state, answer = await self._find_answer(stored, state, channel, rules)
-        if answer is None:
-            await self._handler.store.save(stored, state)
-            return False
-        now = self._handler.clock()
-        state, turn = turns.finish(state, self._conversation, answer, stored.takeover, now)
+        found = await self._find_answer(stored, state, channel, rules)
+        if found.answer is None:
+            return await self._handler.store.save(stored, found.state), found.state, False
+        state, turn = turns.finish(
+            found.state,
+            self._conversation,
+            found.answer,
+            stored.takeover,
+            self._handler.clock(),
+            found.asked,
+        )
         # the fence: this fails if a takeover has begun since the turn did
-        await self._handler.store.save(stored, state)
+        stored = await self._handler.store.save(stored, state)
         is_sent = await self._publish(turn)
-        TURNS.labels(answer.kind).inc()
+        TURNS.labels(turn.kind).inc()
         if turn.request is not None:
             REQUESTS.labels(turn.request.reason).inc()
         ANSWER_SECONDS.observe(_now() - self._started)
-        return is_sent
+        return stored, state, is_sent
 
     async def _find_answer(
         self, stored: Stored, state: State, channel: Channel, rules: receive.Rules
-    ) -> tuple[State, turns.Answer | None]:
-        """The answer, and the state it answers. New text while asking starts over, twice at most.
+    ) -> _Found:
+        """The answer to what waits. New text while asking starts over, twice at most.
 
         No answer: the person took back what they wrote.
         """
-        for restarts_left in range(MAX_RESTARTS, -1, -1):
+        restarts = 0
+        while True:
             state = await self._gather_burst(stored, state, channel, rules)
+            asked = state.pending
             need = turns.needed(state)
             if need == "nothing":
-                break
+                return _Found(state, None, asked)
             if need == "text_only":
-                return state, turns.Answer(need, channel.settings.text_only_reply, model="none")
-            answer = await self._without_model(state, channel)
+                texts = channel.settings
+                answer: turns.Answer | None
+                answer = turns.Answer(need, texts.text_only_reply, model="none")
+            else:
+                answer = await self._without_model(state, channel)
             if answer is None:
                 state, answer = await self._ask(
-                    stored, state, channel, rules, may_restart=restarts_left > 0
+                    stored,
+                    state,
+                    channel,
+                    rules,
+                    may_restart=self._listens and restarts < MAX_RESTARTS,
                 )
             if answer is not None:
-                return state, answer
-        return state, None
+                return _Found(state, answer, asked)
+            restarts += 1
 
     async def _without_model(self, state: State, channel: Channel) -> turns.Answer | None:
         """The answer where no model is asked: a human is wanted, or it would be wrong to go on."""
@@ -282,6 +310,8 @@ class _Exchange:
         self, stored: Stored, state: State, channel: Channel, rules: receive.Rules
     ) -> State:
         """Wait until the person has been quiet for the channel's window, though not for ever."""
+        if not self._listens:
+            return state
         until = _now() + self._settings.max_burst_s
         while (left := until - _now()) > 0:
             if self._is_urgent(stored, state, channel) or not await self._batch.wait_for_more(
@@ -374,7 +404,7 @@ class _Exchange:
         *,
         may_restart: bool,
     ) -> tuple[State, turns.Answer | None]:
-        """The answer to what waits; None if the person wrote more and it has to be asked anew."""
+        """The answer to what waits; None if it has to be asked anew: see `_starts_over`."""
         texts = channel.settings
         profile = await self._handler.channels.assistant(channel.assistant_id)
         if profile is None:
@@ -395,9 +425,9 @@ class _Exchange:
         try:
             asked = state.pending
             while not asking.done():
-                if await self._more_came(asking, listen=may_restart):
+                if await self._more_came(asking):
                     state = await self._take_more(stored, state, rules)
-                    if state.pending != asked:
+                    if self._starts_over(stored, state, channel, asked, may_restart=may_restart):
                         return state, None
             if may_restart and await self._batch.wait_for_more(0):  # it came at the same moment
                 state = await self._take_more(stored, state, rules)
@@ -410,14 +440,29 @@ class _Exchange:
         finally:
             await _end(asking)
 
-    async def _more_came(self, asking: "asyncio.Task[turns.Answer]", *, listen: bool) -> bool:
-        """Keep typing until the answer is there, or the person has sent something first.
+    def _starts_over(
+        self,
+        stored: Stored,
+        state: State,
+        channel: Channel,
+        asked: tuple[Pending, ...],
+        *,
+        may_restart: bool,
+    ) -> bool:
+        """Whether an answer to `asked` is no longer wanted.
 
-        Without `listen`, what the person sends stays where it is, for a turn of its own.
+        Where a turn has started over often enough, what the person writes on waits for the next
+        one, unless they took everything back, or want a human: that waits for no model.
         """
+        if state.pending == asked:
+            return False
+        return may_restart or not state.pending or self._is_urgent(stored, state, channel)
+
+    async def _more_came(self, asking: "asyncio.Task[turns.Answer]") -> bool:
+        """Keep typing until the answer is there, or the person has sent something first."""
         tasks: set[asyncio.Task[Any]] = {asking}
         more = None
-        if listen:
+        if self._listens:
             more = asyncio.create_task(self._batch.wait_for_more(TYPING_EVERY_S), name="listening")
             tasks.add(more)
         try:

@@ -18,6 +18,7 @@ from services.conversation.domain.receive import (
 from services.conversation.domain.state import (
     HumanRequest,
     Line,
+    Pending,
     State,
     Takeover,
     Turn,
@@ -102,16 +103,27 @@ def earlier_lines(state: State, budget_tokens: int) -> tuple[Line, ...]:
     return tuple(reversed(lines))
 
 
-def turn_id(conversation: str, state: State) -> str:
+def turn_id(conversation: str, asked: Sequence[Pending]) -> str:
     """The same for the same waiting messages: a repeated turn makes the same ids."""
-    return derived_id("turn", conversation, state.pending[0].message)
+    return derived_id("turn", conversation, asked[0].message)
 
 
 def finish(
-    state: State, conversation: str, answer: Answer, takeover: Takeover, now: datetime
+    state: State,
+    conversation: str,
+    answer: Answer,
+    takeover: Takeover,
+    now: datetime,
+    asked: Sequence[Pending] | None = None,
 ) -> tuple[State, Turn]:
-    """The state in which the answer stands and nothing waits any more, and its turn."""
-    this_turn = turn_id(conversation, state)
+    """The state in which the answer stands and what it answers waits no more, and its turn.
+
+    Args:
+        asked: what it answers, by default all that waits.
+    """
+    asked = state.pending if asked is None else asked
+    answered = tuple(waiting.message for waiting in asked)
+    this_turn = turn_id(conversation, asked)
     answered_at = _storable(now)
     request = answer.request
     if request is not None and requests.is_told(state, request, takeover.epoch, answered_at):
@@ -122,8 +134,8 @@ def finish(
         kind=answer.kind,
         text=answer.text,
         epoch=takeover.epoch,
-        answered=tuple(waiting.message for waiting in state.pending),
-        messages_answered=len(state.pending),
+        answered=answered,
+        messages_answered=len(answered),
         answered_at=answered_at,
         model=answer.model,
         duration_s=answer.duration_s,
@@ -142,7 +154,8 @@ def finish(
         text = answer.text[:LINE_CHARACTERS]
         line = Line(message=turn.command_id, role="assistant", text=text, at=answered_at)
         history = (*history, line)[-HISTORY_LINES:]
-    return state.model_copy(update={"pending": (), "turn": turn, "history": history}), turn
+    left = tuple(waiting for waiting in state.pending if waiting.message not in answered)
+    return state.model_copy(update={"pending": left, "turn": turn, "history": history}), turn
 
 
 def _storable(moment: datetime) -> datetime:

@@ -32,6 +32,7 @@ class Live:
     world: World = field(default_factory=World)
     asked_at: list[float] = field(default_factory=list)
     answered_at: list[float] = field(default_factory=list)
+    model_s: float = MODEL_S
     most_bytes: int = 0
     largest_document: int = 0
 
@@ -69,7 +70,7 @@ class Live:
     async def reply(self, prompt: Prompt) -> Reply:
         self.asked_at.append(self.now)
         self.world.prompts.append(prompt)
-        await asyncio.sleep(MODEL_S)
+        await asyncio.sleep(self.model_s)
         return Reply(f"Answer {len(self.world.prompts)}", "small", MODEL_S, 3, 2)
 
     def write(self, event: AnyRecord) -> None:
@@ -158,7 +159,7 @@ def test_who_never_stops_writing_is_answered_all_the_same() -> None:
     longest = live.world.settings.max_burst_s + MODEL_S
     waits = [live.answered_at[0] - 1000.0]
     waits += [b - a for a, b in zip(live.answered_at, live.answered_at[1:], strict=False)]
-    assert max(waits) <= (MAX_RESTARTS + 1) * longest + 1
+    assert max(waits) <= (MAX_RESTARTS + 1) * longest + MODEL_S + 1
     assert len(live.asked_at) <= len(live.world.commands) * (MAX_RESTARTS + 1)
 
 
@@ -174,6 +175,42 @@ def test_an_answer_is_never_to_less_than_what_was_there_when_it_was_ready() -> N
     answered = [prompt.question for prompt in live.world.prompts]
     assert answered[-1].endswith("on Sundays?")
     assert len(live.world.commands) <= 2
+
+
+def test_a_request_for_a_human_waits_for_no_model_even_after_two_restarts() -> None:
+    asked_for_at: list[float] = []
+
+    async def story(live: Live) -> None:
+        live.model_s = 30.0
+        for number in range(MAX_RESTARTS + 1):  # the last one begins the last attempt
+            live.write(line(number))
+            await asyncio.sleep(QUIET_S + 0.2)
+        live.write(line(8, "and this?"))
+        await asyncio.sleep(0.2)
+        assert len(live.asked_at) == MAX_RESTARTS + 1
+        live.write(line(9, "I want to talk to a human"))
+        asked_for_at.append(live.now)
+
+    live = play(story)
+    assert live.answered_at[0] - asked_for_at[0] < 0.5
+    assert len(live.world.requested) == len(live.world.commands) == 1
+
+
+def test_what_comes_during_the_last_attempt_is_a_turn_of_its_own() -> None:
+    async def story(live: Live) -> None:
+        for number in range(MAX_RESTARTS + 1):
+            live.write(line(number))
+            await asyncio.sleep(QUIET_S + 0.2)
+        live.write(line(9))
+
+    live = play(story)
+    questions = [prompt.question for prompt in live.world.prompts]
+    assert questions[-2:] == ["line 0\nline 1\nline 2", "line 9"]
+    assert len(live.world.commands) == 2
+    assert live.world.state.pending == ()
+    (last_turn,) = [live.world.state.turn]
+    assert last_turn is not None
+    assert last_turn.messages_answered == 1
 
 
 def test_a_thousand_requests_for_a_human_are_one_call_and_few_answers() -> None:

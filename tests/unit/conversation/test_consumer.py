@@ -11,7 +11,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from libs.common.errors import TransientError
-from libs.common.events import AnyRecord, TakeoverRequested
+from libs.common.events import AnyRecord, TakeoverRequested, TurnCompleted, TurnFailed
 from services.conversation import consumer
 from services.conversation.assistants.base import (
     AssistantRefusedError,
@@ -371,14 +371,15 @@ async def test_a_turn_starts_over_twice_at_most_and_what_comes_then_is_the_next_
         "one",
         "one\nmore 1",
         "one\nmore 1\nmore 2",
+        "more 3",  # a turn of its own, in which nothing more joins
     ]
-    assert [command.text for command in world.commands] == ["Answer 3"]
+    assert [command.text for command in world.commands] == ["Answer 3", "Answer 4"]
     assert world.committed == len(world.log) - 1
 
     world.on_ask = None
     await world.handle()
-    assert world.prompts[-1].question == "more 3"
-    assert len({command.command_id for command in world.commands}) == 2
+    assert world.prompts[-1].question == "more 4"
+    assert len({command.command_id for command in world.commands}) == 3
 
 
 @pytest.mark.parametrize(
@@ -622,6 +623,21 @@ def a_limit(world: World) -> None:
     world.write(make.message())
 
 
+def a_line_too_late(world: World) -> None:
+    """Two turns in one run: the second for what came while the first one could not start over."""
+
+    async def interrupted(asked: int) -> None:
+        if (known := len(world.log)) <= consumer.MAX_RESTARTS + 1:
+            world.write(make.message(f"m{known + 1}", f"more {known}"))
+            if known <= consumer.MAX_RESTARTS:
+                await forever()
+            for _ in range(20):
+                await asyncio.sleep(0)
+
+    world.on_ask = interrupted
+    world.write(make.message())
+
+
 STORIES = [
     a_message,
     a_burst,
@@ -676,6 +692,40 @@ async def test_wherever_it_ends_there_is_one_answer_and_one_command_id(
         assert world.state.inbound_count == len(world.log), where
         assert len(world.state.history) == len(world.log) + 1, where
         assert world.committed == len(world.log), where
+
+
+@pytest.mark.parametrize("end", [crash, broken, "cancel"], ids=["crash", "error", "cancel"])
+async def test_wherever_it_ends_two_turns_of_one_run_answer_each_message_once(
+    end: Callable[[], None] | str,
+) -> None:
+    calm = World()
+    a_line_too_late(calm)
+    await calm.handle_all()
+    assert len({command.command_id for command in calm.commands}) == 2
+
+    for fatal in range(1, len(calm.steps) + 1):
+        world = World()
+        a_line_too_late(world)
+        await _end_at(world, fatal, end)
+        world.at_step = lambda number: None
+        await world.handle_all()
+
+        where = f"{calm.steps[fatal - 1]} ({fatal})"
+        outcomes = [
+            each for each in world.published if isinstance(each, TurnCompleted | TurnFailed)
+        ]
+        turns = {each.turn_id for each in outcomes}
+        texts = {command.model_dump_json() for command in world.commands}
+        assert len(texts) == len({command.command_id for command in world.commands}), where
+        assert {command.turn_id for command in world.commands} == turns, where
+        assert world.state.pending == (), where
+        answered = {each.turn_id: each for each in outcomes if isinstance(each, TurnCompleted)}
+        failed = len(turns) - len(answered)
+        assert failed == 0 or end is broken, where
+        if not failed:
+            total = sum(each.messages_answered for each in answered.values())
+            assert total == len(world.log), where
+        assert world.state.inbound_count == len(world.log), where
 
 
 async def _end_at(world: World, fatal: int, end: Callable[[], None] | str) -> None:
