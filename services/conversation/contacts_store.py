@@ -133,23 +133,21 @@ class ContactStore:
 
     async def found(self, workspace_id: str, person: Person) -> Found:
         """The workspace's contacts that have one of the person's addresses, or their name."""
-        fitting: list[dict[str, Any]] = []
-        if person.emails:
-            fitting.append({"emails": {"$in": list(person.emails)}})
-        if person.phones:
-            fitting.append({"phones": {"$in": list(person.phones)}})
-        if person.key:
-            fitting.append({"name_key": person.key})
+        addresses = {"emails": person.emails, "phones": person.phones}
+        fitting = [{name: {"$in": list(values)}} for name, values in addresses.items() if values]
+        by_name = [{"name_key": person.key}] if person.key else []
+        return Found(
+            await self._some(workspace_id, fitting), await self._some(workspace_id, by_name)
+        )
+
+    async def _some(self, workspace_id: str, fitting: list[dict[str, Any]]) -> list[Contact]:
+        """Contacts that any of these fit; asked for apart, so that many of one kind hide none."""
         if not fitting:
-            return Found()
+            return []
         with mongo_errors():
             cursor = self._contacts.find({"workspace_id": workspace_id, "$or": fitting})
             documents = await cursor.sort([("_id", 1)]).limit(MOST_FOUND).to_list(MOST_FOUND)
-        contacts = [_known(document).contact for document in documents]
-        return Found(
-            [each for each in contacts if _shares_address(person, each)],
-            [each for each in contacts if person.key and name_key(each.name) == person.key],
-        )
+        return [_known(document).contact for document in documents]
 
     async def contacts(
         self, workspace_id: str, prefix: str, after: AfterContact | None, limit: int
@@ -228,8 +226,3 @@ def _fields(contact: Contact) -> Document:
         "sort_key": sort_key(contact),
         "search": [*names, *contact.emails, *contact.phones],
     }
-
-
-def _shares_address(person: Person, contact: Contact) -> bool:
-    mails, phones = set(person.emails), set(person.phones)
-    return bool(mails.intersection(contact.emails) or phones.intersection(contact.phones))

@@ -340,6 +340,30 @@ async def test_what_a_human_declines_leads_to_a_contact_of_their_own(
     assert await link_of(store) == ("linked", OWN, "created")
 
 
+async def test_many_of_one_name_hide_none_of_one_address(
+    keeper: ContactKeeper, store: ContactStore, world: World
+) -> None:
+    world.names[PSID] = "Ann Lee"
+    for number in range(60):
+        assert await keeper.put("w1", f"a{number:02}", "Ann Lee", (), ()) is not None
+    for name in ("y", "z"):
+        assert await keeper.put("w1", name, "Ann Lee", (MAIL,), ()) is not None
+    await hear(keeper, says(MAIL))
+    suggestion = (await store.person(CONVERSATION)).person.link.suggestion
+    assert suggestion is not None
+    assert (suggestion.by, suggestion.contacts) == ("email", ("y", "z"))
+
+
+async def test_nobody_is_made_up_by_deciding_about_them(
+    keeper: ContactKeeper, store: ContactStore
+) -> None:
+    with pytest.raises(NotSuggestedError):
+        await keeper.accept("100:nobody", "x")
+    with pytest.raises(NotSuggestedError):
+        await keeper.decline("100:nobody", None)
+    assert await store.people(["100:nobody"]) == {}
+
+
 async def test_contacts_of_other_workspaces_are_not_seen(
     keeper: ContactKeeper, store: ContactStore
 ) -> None:

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from pydantic import ValidationError
+
 from libs.common.events import (
     AnyRecord,
     Attachment,
@@ -107,6 +109,8 @@ def source_of(position: Position) -> str:
 def entry_of(arrival: Arrival, own_app_id: str) -> Entry | None:
     """The archive's entry for an event, or None where it is not about a message."""
     event = arrival.event
+    if isinstance(event, StandbyReceived):
+        event = _as_if_ours(event)
     match event:
         case MessageReceived(is_deleted=True):
             return _taken_back(event)
@@ -116,7 +120,7 @@ def entry_of(arrival: Arrival, own_app_id: str) -> Entry | None:
         case PostbackReceived():
             fields = _inbound(event) | {"payload": event.payload}
             return _new(arrival, event, event.title or event.payload, fields, {"kind": "postback"})
-        case StandbyReceived() if event.text:
+        case StandbyReceived(kind="message" | "postback") if event.text:
             if event.is_echo:
                 return _new(arrival, event, event.text, _outbound(event), {"origin": "other_app"})
             return _new(arrival, event, event.text, _inbound(event), {"kind": "standby"})
@@ -181,6 +185,30 @@ def _merged(first: Activity, second: Activity) -> Activity:
 
 def _latest(first: datetime | None, second: datetime | None) -> datetime | None:
     return max(filter(None, (first, second)), default=None)
+
+
+def _as_if_ours(event: StandbyReceived) -> AnyRecord:
+    """While another app has the thread, edits, ends and reactions are told as standby.
+
+    Those that can be read are what they would have been; anything else stays standby.
+    """
+    body = event.raw.get(event.kind)
+    if event.mid is None or event.is_echo or not isinstance(body, dict):
+        return event
+    facts = event.model_dump(include={"event_id", "page_id", "psid", "occurred_at", "mid"})
+    try:
+        match event.kind:
+            case "message" if body.get("is_deleted") in (True, "true"):
+                return MessageReceived(**facts, is_deleted=True)
+            case "message_edit":
+                number = {"edit_number": body.get("num_edit") or 0}
+                return MessageEdited.model_validate({**facts, **number, "text": body.get("text")})
+            case "reaction":
+                told = {name: body.get(name) for name in ("action", "reaction", "emoji")}
+                return ReactionReceived.model_validate(facts | told)
+    except ValidationError:
+        return event
+    return event
 
 
 def _new(

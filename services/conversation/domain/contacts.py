@@ -302,7 +302,7 @@ def declined(link: Link, unwanted: str | None) -> Link | None:
     """
     suggested = link.suggestion.contacts if link.suggestion else ()
     refused = suggested if unwanted is None else (unwanted,)
-    if not set(refused) <= {*suggested, *link.declined}:
+    if not {*refused, *link.declined} or not set(refused) <= {*suggested, *link.declined}:
         return None
     rest = tuple(each for each in suggested if each not in refused)
     by = link.suggestion.by if link.suggestion else "name"

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.common.events import AnyRecord, MessageEdited
+from libs.common.events import AnyRecord, MessageEdited, StandbyReceived
 from libs.common.kafka import KeyBatch
 from services.conversation import history
 from services.conversation.domain import archive
@@ -270,6 +270,38 @@ async def test_a_part_that_failed_can_be_sent_again() -> None:
     assert (shown["100:c1:0"]["status"], shown["100:c1:0"]["at"]) == ("sent", make.at(60))
 
 
+def on_standby(kind: str, **body: object) -> StandbyReceived:
+    """What is told while another app has the thread."""
+    changes = {"kind": kind, "raw": {kind: {"mid": "m1", **body}}, "text": body.get("text")}
+    return make.standby("m1").model_copy(update=changes)
+
+
+async def test_what_is_told_on_standby_changes_messages_as_usual() -> None:
+    edit = on_standby("message_edit", text="at 6", num_edit="2")
+    like = on_standby("reaction", action="react", emoji="❤")
+    for events in ([make.standby("m1"), edit, like], [like, edit, make.standby("m1")]):
+        shown = (await Documents().read(*events))["100:m1"]
+        assert (shown["text"], shown["edits"], shown["kind"]) == ("at 6", 2, "standby")
+        assert [each["emoji"] for each in shown["reactions"]] == ["❤"]
+    end = on_standby("message", is_deleted="true")
+    shown = (await Documents().read(end, make.standby("m1")))["100:m1"]
+    assert (shown["text"], shown["is_deleted"]) == (None, True)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        on_standby("message_edit", text="at 6", num_edit="many"),
+        on_standby("message_edit", text=7),
+        on_standby("reaction", action=None),
+        on_standby("reaction").model_copy(update={"mid": None}),
+        on_standby("delivery", watermark=1),
+    ],
+)
+def test_what_cannot_be_read_on_standby_is_left_alone(event: AnyRecord) -> None:
+    assert entry(event) is None
+
+
 EVENTS = [
     make.message("m1"),
     make.message("m2", "second", 1),
@@ -290,6 +322,8 @@ EVENTS = [
     make.echo(app_id="7"),
     make.standby("m2"),
     make.standby("e1", is_echo=True),
+    on_standby("message_edit", text="changed elsewhere", num_edit=4),
+    on_standby("reaction", action="react", emoji="👍"),
 ]
 
 

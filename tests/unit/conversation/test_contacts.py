@@ -174,6 +174,7 @@ def test_only_what_is_suggested_can_be_decided() -> None:
     assert contacts.accepted(link, "z") is None
     assert contacts.declined(link, "z") is None
     assert contacts.accepted(Link(), "x") is None
+    assert contacts.declined(Link(), None) is None
 
 
 def test_deciding_twice_changes_nothing() -> None:
