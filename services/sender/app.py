@@ -22,8 +22,7 @@ from services.sender.echoes import Echoes
 from services.sender.graph_meta import GraphMeta
 from services.sender.handlers import DECISIONS, REVIEW, add_routes
 from services.sender.kept_store import KeptStore
-from services.sender.late import LateEvidence
-from services.sender.late import wants as wants_event
+from services.sender.late import LateEvidence, wants_event
 from services.sender.pages import Pages
 from services.sender.review_store import ReviewStore
 from services.sender.settings import Settings
@@ -73,7 +72,9 @@ def create_service(settings: Settings) -> Service:
             await review.ensure_indexes()
             late = LateEvidence(desk, review)
             await stack.enter_async_context(
-                BroadcastReader(settings.kafka, EVENTS, late.heard, wants_event)
+                BroadcastReader(
+                    settings.kafka, EVENTS, late.heard, partial(wants_event, desk.echoes)
+                )
             )
             desk.echoes.listen()
             consumer = KeyedConsumer(

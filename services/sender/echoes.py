@@ -13,9 +13,10 @@ from datetime import UTC, datetime
 import structlog
 from prometheus_client import Counter
 
-from libs.common.events import AnyRecord, MessageEchoed
+from libs.common.events import AnyRecord, MessageDelivered, MessageEchoed
 
 KEPT = 20_000
+RECEIPTS = 50  # mids of one conversation while one of its parts is in doubt
 
 DUPLICATES = Counter(
     "assistant_duplicate_sends_total", "Parts that Meta echoed as two messages: must stay 0."
@@ -37,6 +38,7 @@ class Echoes:
         self._clock = clock
         self._mids: OrderedDict[str, tuple[str, datetime]] = OrderedDict()
         self._awaited: dict[str, asyncio.Event] = {}
+        self._receipts: dict[str, tuple[asyncio.Event, list[str]]] = {}
         self.remembers_since = clock()
 
     def listen(self) -> None:
@@ -50,7 +52,10 @@ class Echoes:
         return record.send_id is not None
 
     def heard(self, record: AnyRecord) -> None:
-        """Take note of an event, if it is an echo of ours. A redelivered one changes nothing."""
+        """Take note of an event, if it is an echo of ours, or a receipt for a conversation in which
+        a part is in doubt. A redelivered one changes nothing."""
+        if isinstance(record, MessageDelivered):
+            self._note_receipt(record)
         if not isinstance(record, MessageEchoed) or not self.is_ours(record):
             return
         send_id = record.send_id or ""
@@ -67,10 +72,19 @@ class Echoes:
         known = self._mids.get(send_id)
         return known[0] if known is not None else None
 
+    def awaits_receipts(self, conversation: str) -> bool:
+        return conversation in self._receipts
+
+    def receipts(self, conversation: str) -> list[str]:
+        """The mids that receipts have named since the doubt began; whose they are, others know."""
+        _, mids = self._receipts.get(conversation, (None, []))
+        return list(mids)
+
     @contextmanager
-    def awaiting(self, send_id: str) -> Iterator[asyncio.Event]:
-        """An event that is set as soon as the part's echo is there."""
+    def awaiting(self, send_id: str, conversation: str) -> Iterator[asyncio.Event]:
+        """An event that is set as soon as its echo is there, or a receipt that may be its own."""
         event = self._awaited[send_id] = asyncio.Event()
+        receipts = self._receipts[conversation] = (event, [])
         if send_id in self._mids:
             event.set()
         try:
@@ -78,3 +92,15 @@ class Echoes:
         finally:
             if self._awaited.get(send_id) is event:
                 del self._awaited[send_id]
+            if self._receipts.get(conversation) is receipts:
+                del self._receipts[conversation]
+
+    def _note_receipt(self, record: MessageDelivered) -> None:
+        event, mids = self._receipts.get(record.conversation_id, (None, []))
+        if event is None:
+            return
+        news = [mid for mid in record.mids if mid not in mids]
+        mids.extend(news)
+        del mids[:-RECEIPTS]
+        if news:
+            event.set()

@@ -6,7 +6,13 @@ from typing import Any
 from libs.common.channels import Channel
 from libs.common.crypto import DecryptionError, KeyRing
 from libs.common.events import SenderAction
-from libs.common.graph import GraphClient, GraphError, NotSentError, OutcomeUnknownError
+from libs.common.graph import (
+    GraphClient,
+    GraphError,
+    NotSentError,
+    OutcomeUnknownError,
+    ThreadMessage,
+)
 from services.sender.domain.evidence import Seen
 from services.sender.domain.outcome import MetaError, Outcome, TokenRejected, classify
 from services.sender.domain.redaction import redacted
@@ -60,10 +66,19 @@ class GraphMeta:
             messages = await self._graph.read_thread(channel.id, self._token(channel), psid)
         except (GraphError, NotSentError, OutcomeUnknownError, DecryptionError) as error:
             raise ThreadUnreadableError(type(error).__name__) from error
-        return [
-            Seen(message.mid, message.from_id == channel.id, message.text, message.created_at)
-            for message in messages
-        ]
+        return [_seen(channel, message) for message in messages]
+
+    async def message(self, channel: Channel, mid: str) -> Seen:
+        """One message.
+
+        Raises:
+            ThreadUnreadableError: Meta did not give it, for whatever reason.
+        """
+        try:
+            message = await self._graph.read_message(channel.id, self._token(channel), mid)
+        except (GraphError, NotSentError, OutcomeUnknownError, DecryptionError) as error:
+            raise ThreadUnreadableError(type(error).__name__) from error
+        return _seen(channel, message)
 
     async def act(self, channel: Channel, psid: str, action: SenderAction) -> None:
         """Show one action. Raises whatever the client raises: nobody waits for the answer."""
@@ -71,6 +86,10 @@ class GraphMeta:
 
     def _token(self, channel: Channel) -> str:
         return self._keys.decrypt(channel.token, context=channel.id)
+
+
+def _seen(channel: Channel, message: ThreadMessage) -> Seen:
+    return Seen(message.mid, message.from_id == channel.id, message.text, message.created_at)
 
 
 def payload_of(psid: str, text: str, send_id: str, decision: Send) -> dict[str, Any]:

@@ -60,6 +60,7 @@ class Inquiry:
         self._hold_after = timedelta(seconds=desk.settings.hold_after_s)
         self._missed_at: datetime | None = None
         self._unclear_since: datetime | None = None
+        self._not_ours: set[str] = set()  # mids that receipts named
         self._recalled = doubt.since >= desk.echoes.remembers_since
 
     async def run(self) -> Delivery | Evidence | None:
@@ -72,7 +73,8 @@ class Inquiry:
         Raises:
             DrainingError: the service stops; the next one begins the inquiry anew.
         """
-        with self._desk.echoes.awaiting(self._send_id) as echoed:
+        conversation = self._command.conversation_id
+        with self._desk.echoes.awaiting(self._send_id, conversation) as told:
             while True:
                 recorded = await self._desk.store.delivery(self._send_id)
                 if recorded is not None and recorded.state != "again":
@@ -83,12 +85,13 @@ class Inquiry:
                 if evidence is None:
                     if await closing_of(self._desk, self._command.page_id) is not None:
                         return None
-                    evidence = await self._look()
+                    evidence = await self._receipt() or await self._look()
                 if self._settles(evidence, began_at):
                     kind = type(evidence).__name__
                     log.info("doubt_settled", send_id=self._send_id, outcome=kind)
                     return evidence
-                await self._desk.drain.wait_for(echoed, self._pause_s())
+                await self._desk.drain.wait_for(told, self._pause_s())
+                told.clear()
 
     async def glance(self) -> Found | None:
         """What there is to be found without waiting."""
@@ -110,6 +113,28 @@ class Inquiry:
     def _echo(self) -> Found | None:
         mid = self._desk.echoes.mid_of(self._send_id)
         return Found(mid, by="echo") if mid is not None else None
+
+    async def _receipt(self) -> Found | None:
+        """A receipt may name the very message: then it can be read by its id, even where the thread
+        as a whole cannot."""
+        conversation, doubt = self._command.conversation_id, self._doubt
+        mids = [m for m in self._desk.echoes.receipts(conversation) if m not in self._not_ours]
+        channel = await self._desk.channels.channel(self._command.page_id)
+        if not mids or channel is None:
+            return None
+        recorded = await self._desk.store.recorded_mids(conversation, mids)
+        for mid in mids:
+            if mid not in recorded:
+                await self._desk.pages[channel.id].reads.acquire()
+                try:
+                    seen = await self._desk.meta.message(channel, mid)
+                except ThreadUnreadableError:
+                    continue
+                held = await self._desk.store.held_texts(conversation, doubt.since)
+                if candidates([seen], doubt.text, doubt.since) and doubt.text not in held:
+                    return Found(mid, by="receipt")
+            self._not_ours.add(mid)
+        return None
 
     async def _look(self) -> Evidence:
         channel = await self._desk.channels.channel(self._command.page_id)

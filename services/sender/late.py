@@ -10,14 +10,16 @@ import structlog
 from prometheus_client import Counter
 
 from libs.common.errors import TransientError
-from libs.common.events import AnyRecord, MessageEchoed, MessageHeld
+from libs.common.events import AnyRecord, MessageDelivered, MessageEchoed, MessageHeld
 from services.sender.desk import Desk
 from services.sender.domain.deliveries import Delivery, event_of
+from services.sender.echoes import Echoes
 from services.sender.review_store import ReviewStore
 
 WATCHED = 20_000
 LOOK_EVERY_S = 10.0
 TOLD_WITHIN = timedelta(seconds=10)
+RECEIPT = b"message.delivered"
 WANTED = frozenset({b"message.echoed", b"message.held"})
 
 LATE = Counter("assistant_late_evidence_total", "Held parts that turned out to have been sent.")
@@ -25,9 +27,12 @@ LATE = Counter("assistant_late_evidence_total", "Held parts that turned out to h
 log = structlog.get_logger(__name__)
 
 
-def wants(headers: Mapping[str, bytes]) -> bool:
-    """Of the events topic, what this service looks at."""
-    return headers.get("type") in WANTED
+def wants_event(echoes: Echoes, headers: Mapping[str, bytes]) -> bool:
+    """Of the events topic, what this service looks at; of receipts, those that may be evidence."""
+    kind = headers.get("type")
+    if kind == RECEIPT:
+        return echoes.awaits_receipts(headers.get("conversation", b"").decode("utf-8", "replace"))
+    return kind in WANTED
 
 
 class LateEvidence:
@@ -49,6 +54,8 @@ class LateEvidence:
             self._desk.echoes.heard(record)
             if record.send_id in self._watched:
                 self._settle_soon(str(record.send_id), record.mid)
+        elif isinstance(record, MessageDelivered):
+            self._desk.echoes.heard(record)
 
     async def run(self) -> None:
         """Until `stop`."""

@@ -3,7 +3,7 @@
 from libs.common.events import SendText
 from services.sender.closing import closing_of
 from services.sender.desk import Desk
-from services.sender.domain.deliveries import Delivery
+from services.sender.domain.deliveries import Delivery, event_of
 from services.sender.domain.evidence import Found
 from services.sender.domain.keeping import Kept, NotNowError
 from services.sender.domain.outline import Outline
@@ -28,6 +28,7 @@ class Repeater:
         name = send_id(command.command_id, number)
         opened = await self._desk.store.begin_again(name, generation)
         if opened is None:
+            await self._tell_again(name, generation)
             return
         texts = [opened.text] * opened.parts
         part = Part(
@@ -44,6 +45,12 @@ class Repeater:
             await part.found(found.mid, found.by, opened.since)
             return
         await part.deliver(None)
+
+    async def _tell_again(self, name: str, generation: int) -> None:
+        """A crash may have come between the record of this very generation and its event."""
+        recorded = await self._desk.store.delivery(name)
+        if recorded is not None and recorded.generation == generation:
+            await self._desk.publisher.publish(event_of(recorded))
 
     async def _glance(self, command: SendText, name: str, opened: Delivery) -> Found | None:
         """Raises: NotNowError: the Page cannot be asked for long."""

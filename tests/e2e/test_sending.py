@@ -193,12 +193,33 @@ async def test_an_echo_that_came_while_no_sender_ran_settles_what_the_crash_left
         assert await api.deliveries(page) == []
 
 
+async def test_a_receipt_names_the_message_where_neither_echo_nor_thread_shows_it(
+    simulator: Simulator, stack: LocalStack, page: str, psid: str
+) -> None:
+    await simulator.behave(
+        page, echoes={"enabled": False}, delivery_receipts={"enabled": True, "delay_ms": 2000}
+    )
+    error = {"code": 2, "message": "try again"}
+    await simulator.add_fault(
+        endpoint="conversations", page=page, times=1000, status=500, error=error
+    )
+    await simulator.add_fault(endpoint="messages", page=page, drop="after_accept")
+    await simulator.write(page, psid, SUNDAY)
+    await simulator.wait_for_answers(page, psid)
+    await simulator.write(page, psid, "Do you deliver?")
+    await simulator.wait_for_answers(page, psid, 2, within_s=60)
+    await simulator.clear_faults()
+    assert await judge(simulator, page, [psid], rounds=2) == Verdict(answers=2)
+    async with sender_api(stack) as api:
+        assert await api.deliveries(page) == []
+
+
 async def hold_one(
     simulator: Simulator, page: str, psid: str, *, echo_delay_ms: int | None = None
 ) -> None:
     """One message that Meta takes, and shows nowhere (or late)."""
     echoes = {"enabled": echo_delay_ms is not None, "delay_ms": echo_delay_ms or 0}
-    await simulator.behave(page, echoes=echoes)
+    await simulator.behave(page, echoes=echoes, delivery_receipts={"enabled": False})
     error = {"code": 2, "message": "try again"}
     await simulator.add_fault(
         endpoint="conversations", page=page, times=1000, status=500, error=error

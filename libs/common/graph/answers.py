@@ -70,6 +70,7 @@ class Conversations(Answer):
 
 
 CONVERSATIONS = TypeAdapter(Conversations)
+MESSAGE = TypeAdapter(ThreadMessage)
 PROFILE = TypeAdapter(Profile)
 
 

@@ -26,6 +26,7 @@ from libs.common.events import SenderAction
 from libs.common.graph.answers import (
     CONVERSATIONS,
     LONGEST_WAIT_S,
+    MESSAGE,
     PROFILE,
     Profile,
     ThreadMessage,
@@ -57,7 +58,7 @@ MAX_HEADER_BYTES = 1 << 16  # usage of 32 businesses is more than the 8 KB that 
 CALLS = Counter(
     "assistant_graph_calls_total",
     "Calls to Meta's Graph API, by what became of them.",
-    # endpoint: messages, actions, conversations, profile
+    # endpoint: messages, actions, conversations, message, profile
     # outcome: ok, refused, limited, token, unsure, not_sent, unknown, cancelled
     ["endpoint", "outcome"],
 )
@@ -164,6 +165,12 @@ class GraphClient:
         params = {"platform": "messenger", "user_id": psid, "fields": fields}
         call = _Call("conversations", "GET", (page_id, "conversations"), token, params, page_id)
         return await self._measured(call, _thread)
+
+    async def read_message(self, page_id: str, token: str, mid: str) -> ThreadMessage:
+        """One message by its id. Meta shows the newest twenty of a thread; older ones are gone."""
+        params = {"fields": "id,message,from,created_time"}
+        call = _Call("message", "GET", (mid,), token, params, page_id)
+        return await self._measured(call, lambda reply: _validated(MESSAGE, reply))
 
     async def person_profile(self, token: str, psid: str) -> Profile:
         """Names and picture; all empty if the app may not see them."""

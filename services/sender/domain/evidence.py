@@ -31,7 +31,7 @@ class Found:
     """It is there. `by`: what told."""
 
     mid: str
-    by: Literal["read_back", "echo"] = "read_back"
+    by: Literal["read_back", "echo", "receipt"] = "read_back"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from libs.common.events import MessageEchoed, MessageFailed
 from services.sender.decisions import Decisions, NoSuchPartError, NotPossibleError
 from services.sender.domain.deliveries import Delivery
-from services.sender.late import LateEvidence, wants
+from services.sender.echoes import Echoes
+from services.sender.late import LateEvidence, wants_event
 from services.sender.review_store import DISCARDED, After
 from tests.unit.sender.stories import THREE_IDS, THREE_PARTS, play
 from tests.unit.sender.world import (
@@ -285,10 +286,20 @@ def test_what_a_crash_left_untold_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "wanted"), [(b"message.echoed", True), (b"message.held", True), (b"x", False)]
+    ("kind", "wanted"),
+    [(b"message.echoed", True), (b"message.held", True), (b"message.read", False)],
 )
-def test_of_all_events_only_echoes_and_held_parts_are_parsed(kind: bytes, wanted: bool) -> None:
-    assert wants({"type": kind}) is wanted
+def test_of_all_events_only_evidence_is_parsed(kind: bytes, wanted: bool) -> None:
+    assert wants_event(Echoes(APP_ID), {"type": kind}) is wanted
+
+
+async def test_receipts_are_parsed_only_where_a_part_is_in_doubt() -> None:
+    echoes = Echoes(APP_ID)
+    headers = {"type": b"message.delivered", "conversation": b"100:200"}
+    assert not wants_event(echoes, headers)
+    with echoes.awaiting("c1:0", "100:200"):
+        assert wants_event(echoes, headers)
+        assert not wants_event(echoes, {**headers, "conversation": b"100:201"})
 
 
 @settings(max_examples=80, deadline=None)

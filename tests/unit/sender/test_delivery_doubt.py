@@ -5,13 +5,14 @@ from datetime import timedelta
 
 import pytest
 
-from libs.common.events import MessageHeld
+from libs.common.events import MessageDelivered, MessageHeld
 from services.sender.domain.claims import Claim
 from tests.unit.sender.stories import THREE_IDS, THREE_PARTS, delivered, play, seconds_between_posts
 from tests.unit.sender.world import (
     LOST,
     NOT_TAKEN_500,
     PAGE,
+    PSID,
     STARTED_AT,
     TAKEN_500,
     TAKEN_LATE,
@@ -275,3 +276,34 @@ def test_an_echo_that_was_there_before_the_answer_got_lost_costs_no_reading() ->
         await world.deliver(send_text())
 
     assert play(story).meta.reads == 0
+
+
+@pytest.mark.parametrize(("readable", "state"), [(True, "sent"), (False, "held")])
+def test_a_receipt_names_the_message_where_the_thread_cannot_be_read(
+    readable: bool, state: str
+) -> None:
+    async def story(world: World) -> None:
+        await world.deliver(send_text("before", "c0"), offset=0)
+        world.meta.script, world.meta.readable = [TAKEN_UNSEEN], False
+        world.meta.message_readable = readable
+        sending = asyncio.create_task(world.deliver(send_text()))
+        await asyncio.sleep(12)
+        told = MessageDelivered(
+            event_id="d",
+            page_id=PAGE,
+            psid=PSID,
+            occurred_at=clock(),
+            watermark_ms=1,
+            mids=("m_1", "m_of_another_app", "m_2"),
+        )
+        world.echoes.heard(told)
+        await sending
+
+    world = play(story)
+
+    assert world.accepted() == ["c0:0", "c1:0"]
+    found = world.store.deliveries["c1:0"]
+    assert found.state == state
+    assert found.rule == ("found_by_receipt" if readable else "no_evidence")
+    assert found.mid == ("m_2" if readable else None)
+    assert world.meta.reads < 60

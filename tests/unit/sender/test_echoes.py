@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from prometheus_client import REGISTRY
 
-from libs.common.events import MessageEchoed, MessageRead
+from libs.common.events import MessageDelivered, MessageEchoed, MessageRead
 from services.sender import echoes
 from services.sender.echoes import Echoes
 from tests.unit.sender.world import APP_ID, PAGE, PSID, STARTED_AT
@@ -62,11 +62,11 @@ def test_two_messages_of_one_part_are_noticed_and_a_redelivered_echo_is_not() ->
 
 async def test_who_waits_is_told_at_once_whether_before_or_after() -> None:
     heard = Echoes(APP_ID)
-    with heard.awaiting("c1:0") as first:
+    with heard.awaiting("c1:0", "100:200") as first:
         assert not first.is_set()
         heard.heard(echo())
         assert first.is_set()
-    with heard.awaiting("c1:0") as second:
+    with heard.awaiting("c1:0", "100:200") as second:
         assert second.is_set()
 
 
@@ -76,3 +76,27 @@ def test_only_the_latest_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(3):
         heard.heard(echo(f"m_{number}", f"c{number}:0"))
     assert [heard.mid_of(f"c{number}:0") for number in range(3)] == [None, "m_1", "m_2"]
+
+
+def receipt(*mids: str, psid: str = PSID) -> MessageDelivered:
+    return MessageDelivered(
+        event_id="d", page_id=PAGE, psid=psid, occurred_at=STARTED_AT, watermark_ms=1, mids=mids
+    )
+
+
+async def test_receipts_are_kept_while_a_part_of_the_conversation_is_in_doubt() -> None:
+    heard, conversation = Echoes(APP_ID), f"{PAGE}:{PSID}"
+    heard.heard(receipt("m_0"))
+    with heard.awaiting("c1:0", conversation) as told:
+        assert heard.awaits_receipts(conversation)
+        heard.heard(receipt("m_9", psid="201"))
+        heard.heard(receipt())
+        assert not told.is_set()
+        heard.heard(receipt("m_1", "m_2"))
+        heard.heard(receipt("m_2"))
+        assert told.is_set()
+        assert heard.receipts(conversation) == ["m_1", "m_2"]
+        heard.heard(receipt(*[f"m_{number}" for number in range(500)]))
+        assert len(heard.receipts(conversation)) == 50
+    assert heard.receipts(conversation) == []
+    assert not heard.awaits_receipts(conversation)

@@ -47,6 +47,9 @@ class FakeClient:
     async def read_thread(self, *given: Any) -> Sequence[Any]:  # noqa: ANN401
         return await self._answered(*given)  # type: ignore[no-any-return]
 
+    async def read_message(self, *given: Any) -> Any:  # noqa: ANN401
+        return await self._answered(*given)
+
     async def send_action(self, *given: Any) -> None:  # noqa: ANN401
         await self._answered(*given)
 
@@ -157,3 +160,12 @@ async def test_a_thread_says_which_messages_are_the_pages() -> None:
 async def test_a_thread_that_cannot_be_read_is_no_evidence(error: Exception) -> None:
     with pytest.raises(ThreadUnreadableError):
         await meta(FakeClient(error)).thread(CONNECTED, PSID)
+    with pytest.raises(ThreadUnreadableError):
+        await meta(FakeClient(error)).message(CONNECTED, "m_1")
+
+
+async def test_one_message_can_be_read_by_its_id() -> None:
+    message = SimpleNamespace(mid="m_2", from_id=PAGE, text="hi", created_at=STARTED_AT)
+    assert await meta(FakeClient(message)).message(CONNECTED, "m_2") == Seen(
+        "m_2", True, "hi", STARTED_AT
+    )

@@ -334,6 +334,8 @@ class FakeMeta:
         self.accepted: list[Accepted] = []
         self.readable = True
         self.shows_nothing = False
+        self.message_readable = True
+        self.message_reads = 0
         self.echo: Callable[[MessageEchoed], None] = lambda _echo: None
         self.echo_delay_s = 0.0
         self.shows_after_s = 0.0
@@ -399,6 +401,14 @@ class FakeMeta:
             for item in self.accepted[-19:]
             if item.psid == psid and item.at + shown <= clock()
         ]
+
+    async def message(self, channel: Channel, mid: str) -> Seen:
+        await self.points.reach("read message")
+        self.message_reads += 1
+        found = [item for item in self.accepted if item.mid == mid]
+        if not found or not self.message_readable:
+            raise ThreadUnreadableError("no")
+        return Seen(mid, True, found[0].text, found[0].at.replace(microsecond=0))
 
     async def act(self, channel: Channel, psid: str, action: str) -> None:
         if self.act_error is not None:

@@ -71,6 +71,7 @@ async def test_message_is_sent_and_read_back(facebook: Facebook, graph: GraphCli
         (asked, facebook.psid, "Are you open?"),
     ]
     assert all(before <= message.created_at <= datetime.now(UTC) for message in thread)
+    assert await graph.read_message(facebook.page, facebook.token, sent.message_id) == thread[0]
 
 
 async def test_thread_longer_than_a_reading(facebook: Facebook, graph: GraphClient) -> None:
