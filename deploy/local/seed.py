@@ -5,7 +5,9 @@ on `messenger.channels`. Running it again changes nothing that somebody may have
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ from libs.common.channels import (
 )
 from libs.common.crypto import KeyRing
 from libs.common.events import ChannelConnected, derived_id
-from libs.common.kafka import open_publisher
+from libs.common.kafka import KafkaPublisher, open_publisher
 from libs.common.mongo import Database, open_database
 from libs.common.settings import KafkaSettings, MongoSettings
 
@@ -42,18 +44,80 @@ async def seed(env: Mapping[str, str]) -> str:
         env: the stack's environment: `GRAPH_API_URL`, `MONGODB_*`, `KAFKA_*`, `ENCRYPTION_KEYS`.
     """
     pages = await _simulated_pages(env["GRAPH_API_URL"])
+    async with _opened(env) as office:
+        await office.insert_once("workspaces", WORKSPACE)
+        await office.insert_once(ASSISTANTS_COLLECTION, _assistant().to_document())
+        for page in pages:
+            if not await office.is_connected(page):
+                await office.connect(page)
+    names = ", ".join(f"{page['name']} ({page['id']})" for page in pages)
+    return f"connected: {names}"
+
+
+async def reconnect(env: Mapping[str, str], page_id: str) -> None:
+    """As an administrator does with a Page whose token was refused: its token as it is now,
+    encrypted anew, the channel active, and everybody told. The settings stay.
+
+    Raises:
+        LookupError: the simulator has no such Page.
+        DecryptionError: the stack's keys are others; nothing was changed.
+    """
+    pages = {page["id"]: page for page in await _simulated_pages(env["GRAPH_API_URL"])}
+    page = pages[page_id]
+    async with _opened(env) as office:
+        await office.is_connected(
+            page
+        )  # reads the token that is there: the keys are the right ones
+        await office.connect(page)
+
+
+@dataclass(frozen=True)
+class _Office:
+    """What connecting takes."""
+
+    database: Database
+    publisher: KafkaPublisher
+    keys: KeyRing
+
+    async def insert_once(self, collection: str, document: Mapping[str, Any]) -> None:
+        await self.database[collection].update_one(
+            {"_id": document["_id"]}, {"$setOnInsert": dict(document)}, upsert=True
+        )
+
+    async def is_connected(self, page: Mapping[str, str]) -> bool:
+        """Whether the Page is connected with this token, and has not lost its connection."""
+        known = await self.database[CHANNELS_COLLECTION].find_one({"_id": page["id"]})
+        if known is None:
+            return False
+        token = self.keys.decrypt(known["token"], context=page["id"])
+        return token == page["access_token"] and known.get("status") not in LOST
+
+    async def connect(self, page: Mapping[str, str]) -> None:
+        """The first time, or again: then the token and the status change, the settings stay."""
+        channel = Channel(
+            id=page["id"],
+            workspace_id=str(WORKSPACE["_id"]),
+            assistant_id=ASSISTANT_ID,
+            page_name=page["name"],
+            token=self.keys.encrypt(page["access_token"], context=page["id"]),
+        )
+        await self.insert_once(CHANNELS_COLLECTION, channel.to_document())
+        renewed = {"token": channel.token, "status": "active"}
+        channels = self.database[CHANNELS_COLLECTION]
+        await channels.update_one({"_id": page["id"]}, {"$set": renewed})
+        await self.publisher.publish(_connected(page["id"]))
+
+
+@asynccontextmanager
+async def _opened(env: Mapping[str, str]) -> AsyncIterator[_Office]:
     mongo = MongoSettings(uri=SecretStr(env["MONGODB_URI"]), database=env["MONGODB_DATABASE"])
     kafka = KafkaSettings(bootstrap_servers=env["KAFKA_BOOTSTRAP_SERVERS"], publish_timeout_s=10)
     keys = KeyRing.parse(env["ENCRYPTION_KEYS"])
-    async with open_database(mongo, app_name="seed") as database:
-        await _insert_once(database, "workspaces", WORKSPACE)
-        await _insert_once(database, ASSISTANTS_COLLECTION, _assistant().to_document())
-        async with open_publisher(kafka, client_id="seed") as publisher:
-            for page in pages:
-                if await _connect(database, page, keys):
-                    await publisher.publish(_connected(page["id"]))
-    names = ", ".join(f"{page['name']} ({page['id']})" for page in pages)
-    return f"connected: {names}"
+    async with (
+        open_database(mongo, app_name="seed") as database,
+        open_publisher(kafka, client_id="seed") as publisher,
+    ):
+        yield _Office(database, publisher, keys)
 
 
 async def _simulated_pages(simulator_url: str) -> list[dict[str, str]]:
@@ -75,40 +139,10 @@ def _assistant() -> Assistant:
     )
 
 
-async def _connect(database: Database, page: Mapping[str, str], keys: KeyRing) -> bool:
-    """True if the Page was not connected with this token before, or had lost its connection."""
-    channels = database[CHANNELS_COLLECTION]
-    known = await channels.find_one({"_id": page["id"]})
-    if known is not None:
-        token = keys.decrypt(known["token"], context=page["id"])
-        if token == page["access_token"] and known.get("status") not in LOST:
-            return False
-    channel = Channel(
-        id=page["id"],
-        workspace_id=str(WORKSPACE["_id"]),
-        assistant_id=ASSISTANT_ID,
-        page_name=page["name"],
-        token=keys.encrypt(page["access_token"], context=page["id"]),
-    )
-    document = channel.to_document()
-    if known is None:
-        await channels.insert_one(document)
-    else:  # as a reconnect: the token and the status change, the settings stay
-        renewed = {"token": document["token"], "status": "active"}
-        await channels.update_one({"_id": page["id"]}, {"$set": renewed})
-    return True
-
-
 def _connected(page_id: str) -> ChannelConnected:
     now = datetime.now(UTC)
     return ChannelConnected(
         event_id=derived_id("channel.connected", page_id, now), page_id=page_id, occurred_at=now
-    )
-
-
-async def _insert_once(database: Database, collection: str, document: Mapping[str, Any]) -> None:
-    await database[collection].update_one(
-        {"_id": document["_id"]}, {"$setOnInsert": dict(document)}, upsert=True
     )
 
 

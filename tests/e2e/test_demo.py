@@ -6,6 +6,9 @@ import os
 import re
 import sys
 import time
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +17,7 @@ import pytest
 from deploy.local.demo.counters import QUIET_S
 from deploy.local.demo.numbers import SOMEBODY_ELSE
 from deploy.local.state import ROOT
-from simulator.client import Simulator
+from simulator.client import Call, Simulator
 from tests.stack import LocalStack
 
 STORY_WITHIN_S = 180.0
@@ -42,15 +45,32 @@ refused, as forged
 counted by the gateway, and nothing put on the log
 what Gina really writes is answered
 and nothing else
+answered with the channel's hand-over text
+no model was asked, so that this works while it is down
+until somebody comes, the assistant goes on answering
+takeover.requested stands on the log exactly once, with the reason and her words
+the list of conversations shows that she waits for a human
 gateway: exactly one record an event (N events, N records), and no database
 conversation: N round trips on the turn's path (load; save with the answer), beside N of the archive
 conversation: N records a turn: the reply with “turn done”, written together, and “seen, typing”, \
 which isn't waited for
 sender: N round trips and N call with a message to Facebook a part
+all N are answered from knowledge.md
+N calls with an answer were refused as too many, and made again later
+no answer was taken twice, and none is lost
+Facebook's record: taken, and the answer to the call never left
+the echo settled it: after N.N s the sender knew that it was sent
+it was not sent again, and the conversation goes on
+N answers are written and wait, none has gone out
+one answer was refused; in the N s since then nothing was tried
+all N went out within N.N s, in the order of each person's questions
+each of them once
 gateway: N events in the whole story, N records on the log
 nobody got anything more since
 N messages, N names, each taken exactly once
 """.replace("24-hour", "N-hour").splitlines()
+
+QUESTION_CHECKS, BURST_CHECKS, LAST_CHECKS = 3, 2, 3
 
 
 @dataclass(frozen=True)
@@ -70,7 +90,9 @@ class Ended:
         return [check for scene in self.story["scenes"] for check in scene["checks"]]
 
 
-async def demo(stack: LocalStack, *arguments: str) -> Ended:
+@asynccontextmanager
+async def playing(stack: LocalStack, *arguments: str) -> AsyncIterator[Process]:
+    """A demo that has begun. It does not outlive the block."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "STATE_DIR": str(stack.folder.path)}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "deploy.local.demo", *arguments),
@@ -80,12 +102,21 @@ async def demo(stack: LocalStack, *arguments: str) -> Ended:
         stderr=asyncio.subprocess.STDOUT,
     )
     try:
-        output, _ = await asyncio.wait_for(process.communicate(), STORY_WITHIN_S)
+        yield process
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
+
+
+async def ended(process: Process) -> Ended:
+    output, _ = await asyncio.wait_for(process.communicate(), STORY_WITHIN_S)
     return Ended(process.returncode or 0, output.decode())
+
+
+async def demo(stack: LocalStack, *arguments: str) -> Ended:
+    async with playing(stack, *arguments) as process:
+        return await ended(process)
 
 
 async def test_a_whole_story_holds_on_a_living_stack(
@@ -93,24 +124,50 @@ async def test_a_whole_story_holds_on_a_living_stack(
 ) -> None:
     page = (await simulator.pages())[0]["id"]
     behaviour = await simulator.behaviour(page)
-    ended = await demo(stack, "--json")
-    assert [check for check in ended.checks if not check["held"]] == []
-    assert ended.exit_code == 0
-    assert ended.story["held"] is True
-    assert [re.sub(r"\d[\d,]*\d|\d", "N", check["name"]) for check in ended.checks] == CHECKS
-    assert await simulator.behaviour(page) == behaviour  # what it switched off is on again
+    played = await demo(stack, "--json")
+    assert [check for check in played.checks if not check["held"]] == []
+    assert played.exit_code == 0
+    assert played.story["held"] is True
+    assert [re.sub(r"\d[\d,]*\d|\d", "N", check["name"]) for check in played.checks] == CHECKS
+    # what it switched off is on again
+    assert await simulator.behaviour(page) == behaviour
+    assert (await simulator.pages())[0]["token_state"] == "valid"
 
 
 async def test_the_transcript_has_what_was_said_and_a_mark_for_each_check(
     stack: LocalStack,
 ) -> None:
-    ended = await demo(stack)
-    assert ended.exit_code == 0, ended.output
-    assert ended.output.count("✓") == len(CHECKS)
-    assert f"{len(CHECKS)} checks held" in ended.output
-    assert "│ When are you open on Sunday?" in ended.output
-    assert f"{stack.url('simulator')}/" in ended.output
-    assert "\x1b" not in ended.output
+    played = await demo(stack, "--scene", "question")
+    assert played.exit_code == 0, played.output
+    assert played.output.count("✓") == QUESTION_CHECKS + LAST_CHECKS
+    assert f"{QUESTION_CHECKS + LAST_CHECKS} checks held" in played.output
+    assert "│ When are you open on Sunday?" in played.output
+    assert f"{stack.url('simulator')}/" in played.output
+    assert "\x1b" not in played.output
+
+
+async def test_a_demo_that_is_broken_off_leaves_a_page_that_works(
+    stack: LocalStack, simulator: Simulator
+) -> None:
+    """SIGTERM while the token has run out and an answer waits: it goes out all the same."""
+    page = (await simulator.pages())[0]["id"]
+    known = (await simulator.calls(page))[-1:]
+    async with playing(stack, "--json", "--scene", "token") as process:
+        refused = await until_refused(simulator, page, known[0]["n"] if known else 0)
+        process.terminate()
+        assert (await ended(process)).exit_code == 130
+    assert (await simulator.pages())[0]["token_state"] == "valid"
+    await simulator.wait_for_answers(page, refused["psid"], within_s=30)
+
+
+async def until_refused(simulator: Simulator, page: str, since: int) -> Call:
+    """The first message that Facebook refuses."""
+    async with asyncio.timeout(STORY_WITHIN_S):
+        while True:
+            for call in await simulator.calls(page, since=since):
+                if call["endpoint"] == "messages" and call["outcome"] == "refused":
+                    return call
+            await asyncio.sleep(0.02)
 
 
 async def test_answers_that_never_arrive_end_the_story_soon(
@@ -119,14 +176,14 @@ async def test_answers_that_never_arrive_end_the_story_soon(
     page = (await simulator.pages())[0]["id"]
     await simulator.add_fault(endpoint="messages", page=page, times=1000, status=400, error=REFUSED)
     try:
-        ended = await demo(stack, "--json", "--patience", "4")
+        played = await demo(stack, "--json", "--patience", "4")
     finally:
         await simulator.clear_faults()
-    assert ended.exit_code == 1
-    (failed,) = [check for check in ended.checks if not check["held"]]
+    assert played.exit_code == 1
+    (failed,) = [check for check in played.checks if not check["held"]]
     assert failed["name"].endswith("answers within 4 s")
     assert failed["seen"].startswith("0 messages")
-    assert ended.story["seconds"] < 30
+    assert played.story["seconds"] < 30
 
 
 async def test_one_line_that_deviates_fails_and_the_rest_is_played(
@@ -136,14 +193,14 @@ async def test_one_line_that_deviates_fails_and_the_rest_is_played(
     page = (await simulator.pages())[0]["id"]
     await simulator.add_fault(endpoint="actions", page=page, times=1, status=400, error=REFUSED)
     try:
-        ended = await demo(stack, "--json")
+        played = await demo(stack, "--json", "--scene", "question", "--scene", "burst")
     finally:
         await simulator.clear_faults()
-    assert ended.exit_code == 1
-    (failed,) = [check for check in ended.checks if not check["held"]]
+    assert played.exit_code == 1
+    (failed,) = [check for check in played.checks if not check["held"]]
     assert failed["name"] == "the line was marked as seen and typing was shown first"
     assert failed["seen"] != failed["expected"]
-    assert len(ended.checks) == len(CHECKS)
+    assert len(played.checks) == QUESTION_CHECKS + BURST_CHECKS + LAST_CHECKS
 
 
 async def test_a_message_of_somebody_else_while_we_count_is_noticed_and_counted_again(
@@ -151,13 +208,13 @@ async def test_a_message_of_somebody_else_while_we_count_is_noticed_and_counted_
 ) -> None:
     page = (await simulator.pages())[0]["id"]
     stranger = await simulator.add_person(page, "Some", "Body")
-    playing = asyncio.create_task(demo(stack, "--json"))
-    await until_counting(simulator, page)
-    await simulator.write(page, stranger, "Do you deliver?")
-    ended = await playing
-    assert [check for check in ended.checks if not check["held"]] == []
-    assert ended.exit_code == 0
-    said = [line["text"] for scene in ended.story["scenes"] for line in scene["lines"]]
+    async with playing(stack, "--json", "--scene", "numbers") as process:
+        await until_counting(simulator, page)
+        await simulator.write(page, stranger, "Do you deliver?")
+        played = await ended(process)
+    assert [check for check in played.checks if not check["held"]] == []
+    assert played.exit_code == 0
+    said = [line["text"] for scene in played.story["scenes"] for line in scene["lines"]]
     assert len([text for text in said if text.startswith(SOMEBODY_ELSE)]) == 1
 
 

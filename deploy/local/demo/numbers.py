@@ -1,7 +1,5 @@
 """What one message costs, counted by the services themselves."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from deploy.local.demo.counters import (
@@ -13,6 +11,7 @@ from deploy.local.demo.counters import (
 )
 from deploy.local.demo.stage import Message, Person, Stage, StoryEndsError
 from deploy.local.demo.transcript import Table
+from deploy.local.demo.trouble import behaving
 from libs.common.channels import ASSISTANTS_COLLECTION, CHANNELS_COLLECTION
 from libs.common.topics import COMMANDS
 from libs.common.topics import EVENTS as EVENTS_TOPIC
@@ -26,8 +25,17 @@ NAMES = {
     "message.read": ("read receipt", "read receipts"),
 }
 SETTINGS = (CHANNELS_COLLECTION, ASSISTANTS_COLLECTION)
-SPENDING = "spending"  # the day's count of model calls: one write every 2 s, however many turns
-KEPT = "kept"  # what waits for its Page, looked at every 10 s, however many messages
+WITH_THE_TIME = {  # round trips that come however many messages there are: collection, command
+    "conversation": (
+        ("spending", ""),  # the day's count of model calls, written every 2 s
+        ("people", ""),  # whose names and contacts are not known yet, looked for every 15 s
+        ("profile_calls", ""),  # and how often Facebook may be asked for them
+    ),
+    "sender": (
+        ("kept", "distinct"),  # what waits until its Page can be called, looked for every 10 s
+        ("deliveries", "find"),  # outcomes that are not told yet, looked for every 10 s
+    ),
+}
 SOMEBODY_ELSE = "Somebody else wrote"
 REPORTED_BACK = ("echoes", "delivery_receipts", "read_receipts")
 QUESTION = "How can I pay?"
@@ -47,8 +55,10 @@ class Costs:
     def produced(self, service: str, topic: str | None = None) -> int:
         return self.counts.total(service, PRODUCED, **({"topic": topic} if topic else {}))
 
-    def round_trips(self, service: str, collection: str) -> int:
-        return self.counts.total(service, ROUND_TRIPS, collection=collection)
+    def round_trips(self, service: str, collection: str, command: str = "") -> int:
+        """Those for a collection; only those with a command, if one is given."""
+        labels = {"collection": collection} | ({"command": command} if command else {})
+        return self.counts.total(service, ROUND_TRIPS, **labels)
 
     def settings(self, service: str) -> int:
         """Round trips for the Page's settings, which are read anew once they are 30 s old.
@@ -59,8 +69,7 @@ class Costs:
 
     def upkeep(self, service: str) -> int:
         """Round trips that come with the time, whether or not anybody writes."""
-        looks = self.counts.total(service, ROUND_TRIPS, collection=KEPT, command="distinct")
-        return self.round_trips(service, SPENDING) + looks
+        return sum(self.round_trips(service, *each) for each in WITH_THE_TIME.get(service, ()))
 
     def for_message(self, service: str) -> int:
         """All round trips but those for the settings and what comes with the time."""
@@ -88,33 +97,20 @@ class Costs:
 async def numbers(stage: Stage) -> None:
     """One message alone; one as it is in life; and the gateway's work since the story began."""
     stage.transcript.scene("What one message costs")
-    hana = await stage.newcomer("Hana", "Kim")
-    await hana.says("Hello!")  # what happens only once in a conversation is over with this
-    await hana.hears()
+    ivan = await stage.newcomer("Ivan", "Petrov")
+    await ivan.says("Hello!")  # what happens only once in a conversation is over with this
+    await ivan.hears()
     stage.transcript.aside(
         "The same question twice. First with Facebook's reports (the echo of our answer, the "
         "receipt of its delivery) switched off, so that everything counted belongs to the message "
         "itself; then with them, as in life."
     )
-    async with reports_switched_off(stage):
-        alone = await _counted(stage, hana)
-    in_life = await _counted(stage, hana)
+    async with behaving(stage, **{name: {"enabled": False} for name in REPORTED_BACK}):
+        alone = await _counted(stage, ivan)
+    in_life = await _counted(stage, ivan)
     stage.transcript.table(_table(alone, in_life))
     _explain(stage)
     _check(stage, alone, in_life)
-
-
-@asynccontextmanager
-async def reports_switched_off(stage: Stage) -> AsyncIterator[None]:
-    """No echoes and receipts from this Page; afterwards as it was before."""
-    before = await stage.simulator.behaviour(stage.page)
-    off = {name: {"enabled": False} for name in REPORTED_BACK}
-    try:
-        await stage.simulator.behave(stage.page, **off)
-        yield
-    finally:
-        restored = {name: before[name] for name in REPORTED_BACK}
-        await stage.simulator.behave(stage.page, **restored)
 
 
 async def _counted(stage: Stage, person: Person) -> Costs:
@@ -189,7 +185,7 @@ def _table(alone: Costs, in_life: Costs) -> Table:
             ),
             row(
                 "sender: database, deliveries",
-                [c.round_trips("sender", "deliveries") for c in both],
+                [c.round_trips("sender", "deliveries", "insert") for c in both],
                 "what became of it, kept",
             ),
             row(
@@ -210,7 +206,7 @@ def _table(alone: Costs, in_life: Costs) -> Table:
             row(
                 "both: database, with the time",
                 [c.upkeep("conversation") + c.upkeep("sender") for c in both],
-                "spending, what waits",
+                "counts, names, what waits",
             ),
         ),
     )

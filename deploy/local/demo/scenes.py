@@ -6,7 +6,8 @@ import time
 from typing import Any
 
 from deploy.local.demo import knowledge
-from deploy.local.demo.counters import EVENTS, PRODUCED, WEBHOOKS
+from deploy.local.demo.counters import EVENTS, PRODUCED, WEBHOOKS, Counts
+from deploy.local.demo.numbers import whole_story
 from deploy.local.demo.stage import Message, Person, Stage, parts_of, types_of
 from libs.common.channels import ChannelSettings
 
@@ -200,7 +201,7 @@ async def _forge(stage: Stage, victim: Person) -> tuple[int, dict[str, int]]:
     headers = {"Content-Type": "application/json", "X-Hub-Signature-256": signature}
     for _ in range(FORGERIES):
         before = await stage.at_rest()
-        url = f"{stage.gateway_url}/webhooks/messenger"
+        url = f"{stage.urls['gateway']}/webhooks/messenger"
         async with stage.session.post(url, data=body, headers=headers) as response:
             await response.read()
         added = (await stage.meter.now()).since(before)
@@ -226,9 +227,10 @@ def _webhook(page: str, psid: str, mid: str, text: str, at: int) -> bytes:
     return json.dumps({"object": "page", "entry": [entry]}).encode()
 
 
-async def last_look(stage: Stage) -> None:
-    """Whatever came late would be there by now."""
+async def last_look(stage: Stage, before: Counts) -> None:
+    """Whatever came late is there by now. `before`: the counters when the story began."""
     stage.transcript.scene("A last look at everybody's threads and at Facebook's record")
+    await whole_story(stage, before)
     heard = sum(person.answers for person in stage.people)
     stage.transcript.aside(
         f"{len(stage.people)} people were answered with {heard} messages. Each message has a name, "

@@ -2,16 +2,21 @@
 
 import re
 from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 
 from deploy.local.demo.counters import Counts, Meter
+from deploy.local.demo.log import Log
 from deploy.local.demo.transcript import Line, Transcript
-from simulator.client import Simulator, SimulatorError, Thread, answers_in
+from libs.common.events import Record
+from simulator.client import Call, Simulator, SimulatorError, Thread, answers_in
 
 Message = dict[str, Any]
+
+R = TypeVar("R", bound=Record)
 
 _SEND_ID = re.compile(r"^(?P<command>[\w-]+):(?P<part>\d+)$")
 
@@ -30,7 +35,10 @@ class Stage:
     transcript: Transcript
     page: str
     page_name: str
-    gateway_url: str
+    urls: Mapping[str, str]  # of the services
+    service_token: str
+    reconnect: Callable[[], Awaitable[None]]  # the Page, as an administrator does it
+    log: Log
     patience_s: float
     people: "list[Person]"
 
@@ -68,6 +76,10 @@ class Person:
         self.name = name
         self.answers = 0  # heard so far
 
+    @property
+    def first_name(self) -> str:
+        return self.name.split()[0]
+
     async def says(self, text: str, *, note: str = "", **more: Any) -> str:  # noqa: ANN401
         """Write a line; the message's id."""
         mid = await self.writes(text, **more)
@@ -98,11 +110,15 @@ class Person:
             StoryEndsError: they did not come in time; noted as a check that failed.
         """
         messages = await self.receives(count)
-        asked_at = max(
-            said["at"] for said in (await self.thread())["messages"] if said["from"] == "person"
-        )
-        self.shows(messages, note=f"{(messages[0]['at'] - asked_at) / 1000:.1f} s later")
+        self.shows(messages, note=f"{await self.waited_s(messages[0]):.1f} s later")
         return messages
+
+    async def waited_s(self, answer: Message) -> float:
+        """From the last line of the person until this answer was there."""
+        said = [
+            each["at"] for each in (await self.thread())["messages"] if each["from"] == "person"
+        ]
+        return float(answer["at"] - max(said)) / 1000
 
     async def receives(self, count: int = 1) -> list[Message]:
         """The same, and nobody sees it in the transcript."""
@@ -138,14 +154,36 @@ class Person:
         """Who spoke after whom, as `person, person, page`."""
         return ", ".join(message["from"] for message in (await self.thread())["messages"])
 
+    async def posts(self) -> list[Call]:
+        """Every call with a message to this person, whatever became of it."""
+        calls = await self._stage.simulator.calls(self._stage.page, self.psid)
+        return [call for call in calls if call["endpoint"] == "messages"]
+
     async def sends(self) -> Counter[str]:
         """How often Meta took each part of an answer, by the name that the sender gave it."""
-        calls = await self._stage.simulator.calls(self._stage.page, self.psid)
         return Counter(
             call["body"]["message"].get("metadata", "no name")
-            for call in calls
-            if call["endpoint"] == "messages" and call["outcome"] == "accepted"
+            for call in await self.posts()
+            if call["outcome"] == "accepted"
         )
+
+    async def told(self, kind: type[R], count: int = 1) -> list[R]:
+        """Wait for so many events of this kind on the log, from the first one on.
+
+        Raises:
+            StoryEndsError: they did not come in time; noted as a check that failed.
+        """
+        stage = self._stage
+        try:
+            return await stage.log.wait_for(self.psid, kind, count, stage.patience_s)
+        except TimeoutError:
+            stage.transcript.check(
+                f"the log tells of {self.name} within {stage.patience_s:g} s",
+                held=False,
+                expected=f"{count} × {kind.__name__}",
+                seen=f"{len(stage.log.of(self.psid, kind))} × {kind.__name__}",
+            )
+            raise StoryEndsError from None
 
     async def _refused(self) -> str:
         """What Facebook did not take, and why; empty if there is nothing."""

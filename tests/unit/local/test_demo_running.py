@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from deploy.local.demo.running import Running
+from deploy.local.demo.running import Running, environment_of
 from deploy.local.errors import StackError
+from deploy.local.secrets_file import load_or_make
 from deploy.local.state import StateFolder
 
 ALL = ("kafka", "mongo", "simulator", "gateway", "conversation", "sender")
@@ -44,6 +45,37 @@ def test_without_a_stack_it_says_how_to_start_one(tmp_path: Path) -> None:
 def test_a_stack_without_a_service_is_no_stage(tmp_path: Path) -> None:
     with pytest.raises(StackError, match="runs without gateway, sender"):
         Running.find(folder(tmp_path, names=("simulator", "conversation")))
+
+
+def test_clients_get_the_addresses_and_secrets_of_the_running_stack(tmp_path: Path) -> None:
+    stack = folder(tmp_path)
+    made = load_or_make(stack.secrets)
+    elsewhere = {"KAFKA_BOOTSTRAP_SERVERS": "other.example:9092"}  # not what this stack runs on
+    environment = environment_of(stack, elsewhere)
+    assert environment["KAFKA_BOOTSTRAP_SERVERS"] == "127.0.0.1:9000"
+    assert environment["MONGODB_URI"] == "mongodb://127.0.0.1:9001"
+    assert environment["GRAPH_API_URL"] == "http://127.0.0.1:9002"
+    assert environment["SERVICE_TOKEN"] == made["SERVICE_TOKEN"]
+
+
+def test_a_stack_with_its_log_elsewhere_needs_the_same_environment_again(tmp_path: Path) -> None:
+    stack = folder(tmp_path, names=[name for name in ALL if name != "kafka"])
+    load_or_make(stack.secrets)
+    with pytest.raises(StackError, match="KAFKA_BOOTSTRAP_SERVERS"):
+        environment_of(stack, {})
+    elsewhere = {"KAFKA_BOOTSTRAP_SERVERS": "other.example:9092"}
+    assert environment_of(stack, elsewhere)["KAFKA_BOOTSTRAP_SERVERS"] == "other.example:9092"
+
+
+def test_the_command_names_the_scenes_that_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from deploy.local.demo.__main__ import app
+
+    monkeypatch.setenv("STATE_DIR", str(tmp_path))
+    result = CliRunner().invoke(app, ["--scene", "question", "--scene", "tokens"])
+    assert result.exit_code == 1
+    assert "no scene is called tokens; there are question, burst" in result.output
 
 
 def test_the_command_exits_with_1_where_there_is_no_stack(
