@@ -38,7 +38,7 @@ class SendingSettings(SettingsGroup):
     )
     action_max_age_s: float = Field(15.0, gt=0, le=60, description="older signs are not shown")
     action_timeout_s: float = Field(3.0, gt=0, le=20, description="a sign delays what follows it")
-    max_conversations_in_flight: int = Field(2000, ge=1, le=100_000)
+    max_conversations_in_flight: int = Field(10_000, ge=1, le=100_000)
 
     @property
     def http_timeout(self) -> timedelta:

@@ -16,6 +16,7 @@ from services.conversation.store import ConversationStore
 from services.sender.consumer import SEND_TEXT, CommandHandler, order_key
 from services.sender.desk import Desk
 from services.sender.draining import Drain
+from services.sender.kept_store import KeptStore
 from services.sender.pages import Pages
 from services.sender.settings import SendingSettings
 from services.sender.store import DeliveryStore
@@ -165,7 +166,7 @@ async def _path(
     await deliveries.ensure_indexes()
     drain, sending = Drain(), SendingSettings()
     pages = Pages(sending.text_per_s, drain)
-    desk = Desk(deliveries, channels, meta, publisher, pages, drain, sending)
+    desk = Desk(deliveries, KeptStore(opened), channels, meta, publisher, pages, drain, sending)
     settings = conversation_settings(servers)
     conversation = MessageHandler(store, channels, model, publisher, settings)
     return Path(model, meta, publisher, conversation, CommandHandler(desk), events, commands)

@@ -39,7 +39,7 @@ from services.conversation.settings import AppSettings, Settings
 from services.sender.domain.evidence import Seen
 from services.sender.domain.outcome import Sent
 from services.sender.domain.window import Send
-from services.sender.meta import Answer
+from services.sender.meta import Answer, ThreadUnreadableError
 from tests.stack import Servers
 
 PAGE_ID = "100"
@@ -85,6 +85,9 @@ class Meta:
     async def thread(self, _channel: Channel, _psid: str) -> Sequence[Seen]:
         self.calls += 1
         return []
+
+    async def message(self, _channel: Channel, mid: str) -> Seen:
+        raise ThreadUnreadableError(mid)
 
     async def act(self, _channel: Channel, _psid: str, _action: SenderAction) -> None:
         self.calls += 1
