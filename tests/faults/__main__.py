@@ -8,6 +8,7 @@ PEOPLE=20 for so many in each run.
 import asyncio
 import json
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -131,8 +132,13 @@ def main() -> int:
         # a stack of their own: the stand-in for MongoDB scans, slower with every message
         with tempfile.TemporaryDirectory(prefix="faults-") as folder:
             some = range(first, min(first + at_once, seeds.stop))
+            known = len(results.complaints)
             with breakable_stack(Path(folder)) as stack:
                 asyncio.run(play_all(stack, scenarios, some, results))
+            if len(results.complaints) > known:
+                kept = RESULT.parent / f"faults-logs-{first}"
+                shutil.copytree(Path(folder) / "logs", kept, dirs_exist_ok=True)
+                say(f"the logs are in {kept}")
         RESULT.parent.mkdir(exist_ok=True)
         RESULT.write_text(json.dumps(results.to_json(), indent=2) + "\n", encoding="utf-8")
     say(f"\n{table(results)}\n")

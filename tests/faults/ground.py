@@ -43,7 +43,12 @@ async def open_ground(stack: LocalStack) -> AsyncIterator[Ground]:
     async with AsyncExitStack() as opened:
         timeout = aiohttp.ClientTimeout(total=30)
         session = await opened.enter_async_context(aiohttp.ClientSession(timeout=timeout))
-        listing = await opened.enter_async_context(open_listing(stack.environment[KAFKA]))
+        environment = stack.environment
+        listing = await opened.enter_async_context(
+            open_listing(
+                session, stack.url("sender"), environment["SERVICE_TOKEN"], environment[KAFKA]
+            )
+        )
         yield Ground(stack, Simulator(session, stack.url("simulator")), listing)
 
 

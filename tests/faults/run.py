@@ -17,6 +17,7 @@ from tests.faults.listing import Listing
 from tests.stack import LocalStack
 
 LOOK_EVERY_S = 0.05
+LIST_EVERY_S = 0.5
 LISTED_WITHIN_S = 10.0
 FAULT_WITHIN_S = 120.0
 
@@ -194,7 +195,7 @@ class Run:
         return judge(
             threads,
             await self.simulator.calls(self.page),
-            self._listing.of(self.page),
+            await self._listing.shown(self.page),
             parts=self.plan.parts,
             evidence=self.plan.evidence,
             faults_at=self._faults_at,
@@ -204,10 +205,10 @@ class Run:
         """The list is a little behind; whether it is complete is for the judge to say."""
         unknown = unanswered(await self.simulator.calls(self.page))
         until = time.monotonic() + LISTED_WITHIN_S
-        while unknown - {each.send_id for each in self._listing.of(self.page)}:
+        while unknown - {each.send_id for each in await self._listing.shown(self.page)}:
             if time.monotonic() > until:
                 return
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(LIST_EVERY_S)
 
     async def _talk(self, number: int, psid: str, start: asyncio.Event) -> None:
         """One person: ask, wait for the answer or for the end of hope, pause, ask again."""
@@ -252,8 +253,8 @@ class Run:
                 self._since = call["n"]
                 if call["endpoint"] == "messages":
                     self._note(call)
-            for each in self._listing.of(self.page):
-                self._settled.setdefault(each.psid, set()).add(each.send_id)
+            for send_id, psid in self._listing.told(self.page).items():
+                self._settled.setdefault(psid, set()).add(send_id)
             async with self._looked:
                 self._looked.notify_all()
             await asyncio.sleep(LOOK_EVERY_S)
