@@ -14,6 +14,8 @@ from services.conversation.domain.state import Line, State
 
 QUICK = timedelta(seconds=5)
 """From our answer to the other side's next words: people read and type for longer."""
+SKEW = timedelta(seconds=1)
+"""Of Meta's clock and ours. Words from before our answer are none to it: somebody types on."""
 ANY_TEXT_FACTOR = 3
 """So many times more quick turns it takes if the texts differ: there are very quick people."""
 SAME_TEXT_WITHIN = timedelta(hours=1)
@@ -31,6 +33,10 @@ class Exchange:
     at: datetime
     pause: timedelta
 
+    @property
+    def is_quick(self) -> bool:
+        return -SKEW <= self.pause <= QUICK
+
 
 def is_loop(state: State, turns: int) -> bool:
     """Whether what waits for an answer seems to come from a machine that answers us.
@@ -45,12 +51,12 @@ def is_loop(state: State, turns: int) -> bool:
     if len(latest) < turns:
         return False
     same = _are_alike([each.text for each in latest])
-    if same and all(each.pause <= QUICK for each in latest):
+    if same and all(each.is_quick for each in latest):
         return True
     if same and latest[-1].at - latest[0].at <= SAME_TEXT_WITHIN and len(latest[-1].text) > _SHORT:
         return True
     many = said[-turns * ANY_TEXT_FACTOR :]
-    return len(many) == turns * ANY_TEXT_FACTOR and all(each.pause <= QUICK for each in many)
+    return len(many) == turns * ANY_TEXT_FACTOR and all(each.is_quick for each in many)
 
 
 def exchanges(state: State) -> list[Exchange]:

@@ -55,6 +55,7 @@ def varied(count: int) -> list[str]:
         (talk(varied(TURNS)), False),
         (talk(varied(TURNS * ANY_TEXT_FACTOR - 1)), False),
         (talk(varied(TURNS * ANY_TEXT_FACTOR), pause_s=6), False),
+        (talk(varied(TURNS * ANY_TEXT_FACTOR), pause_s=-3), False),  # who types on meanwhile
         (talk(["ok"] * TURNS, pause_s=20), False),  # a person of few words
         (talk(["yes", "no"] * TURNS, pause_s=30), False),
         (talk(same(TURNS), pause_s=3600), False),  # once an hour
