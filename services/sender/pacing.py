@@ -3,9 +3,11 @@
 import asyncio
 from collections import deque
 
-BURST_SHARE = 0.02  # of a second's calls may go at once, and one more
-STEADY_SHARE = 0.96  # the rest flows evenly; what is left over is for a network that bunches calls
+BURST_SHARE = 0.05  # of a second's calls may go at once, and one more: a late timer is made up for
+STEADY_SHARE = 0.96  # of the allowed rate, on the long run
+MOST_SHARE = 0.98  # in any one second; what is left over is for a network that bunches calls
 RECOVERY_PER_S = 0.02  # of the full rate
+GIVING_WAY = 0.75  # what is left of the pace after a limit error
 LOWEST_PACE = 0.05
 SLOW_FROM, SLOWER_FROM = 75.0, 90.0  # percent of Meta's allowance
 
@@ -32,6 +34,8 @@ class Allowance:
         self._steady = per_s * STEADY_SHARE
         self._burst = 1 + per_s * BURST_SHARE
         self._calls = self._burst
+        self._most = max(int(per_s * MOST_SHARE), min(int(per_s), 10), 1)
+        self._begun: deque[float] = deque()  # of the last second
         self._counted_at: float | None = None
         self._ceiling = 1.0
         self._pace = 1.0
@@ -44,20 +48,22 @@ class Allowance:
     def take(self, now: float) -> bool:
         """Begin a call, if one may begin."""
         self._count(now)
-        if self._calls < 1 - 1e-9:
+        if self._calls < 1 - 1e-9 or len(self._begun) >= self._most:
             return False
         self._calls -= 1
+        self._begun.append(now)
         return True
 
     def wait_s(self, now: float) -> float:
         """Until the next call may begin, at the present pace."""
         self._count(now)
-        return max(0.0, (1 - self._calls) / (self._steady * self._pace))
+        full_s = self._begun[0] + 1 - now if len(self._begun) >= self._most else 0.0
+        return max(full_s, (1 - self._calls) / (self._steady * self._pace), 0.0)
 
-    def halve(self, now: float) -> None:
+    def give_way(self, now: float) -> None:
         """Meta refused a call for coming too fast."""
         self._count(now)
-        self._pace = max(LOWEST_PACE, self._pace / 2)
+        self._pace = max(LOWEST_PACE, self._pace * GIVING_WAY)
         self._calls = min(self._calls, 1.0)
 
     def cap(self, now: float, ceiling: float) -> None:
@@ -69,6 +75,8 @@ class Allowance:
     def _count(self, now: float) -> None:
         passed_s = 0.0 if self._counted_at is None else max(0.0, now - self._counted_at)
         self._counted_at = now
+        while self._begun and self._begun[0] <= now - 1:
+            self._begun.popleft()
         before = self._pace
         self._pace = min(self._ceiling, before + RECOVERY_PER_S * passed_s)
         earned = passed_s * self._steady * (before + self._pace) / 2

@@ -142,7 +142,7 @@ class Page:
             self._limited_in_a_row += 1
             PAUSES.labels("app_limit" if whole_app else "limit").inc()
             for allowance in self._allowances.values():
-                allowance.halve(_now())
+                allowance.give_way(_now())
         backoff_s = min(FIRST_BACKOFF_S * 2 ** (self._limited_in_a_row - 1), MAX_BACKOFF_S)
         pause_s = retry_after_s or backoff_s * random.uniform(0.5, 1.0)
         (self._app if whole_app else self._stop).extend(pause_s)

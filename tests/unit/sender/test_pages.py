@@ -225,13 +225,13 @@ def test_a_page_is_fast_again_little_by_little_when_less_is_used() -> None:
     play(story, 100)
 
 
-def test_a_limit_halves_the_pace_which_comes_back_by_two_percent_a_second() -> None:
+def test_a_limit_costs_a_quarter_of_the_pace_which_comes_back_by_two_percent_a_second() -> None:
     async def story(page: Page, _drain: Drain) -> None:
         page.limited(1.0)
         page.limited(1.0)  # an answer to a call begun before: nothing new
-        assert page.pace() == pytest.approx(0.5, abs=0.01)
+        assert page.pace() == pytest.approx(0.75, abs=0.01)
         await asyncio.sleep(10)
-        assert page.pace() == pytest.approx(0.7, abs=0.01)
+        assert page.pace() == pytest.approx(0.95, abs=0.01)
         for _ in range(20):
             await asyncio.sleep(0.2)
             page.limited(0.1)
