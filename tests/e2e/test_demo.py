@@ -21,6 +21,7 @@ from simulator.client import Call, Simulator
 from tests.stack import LocalStack
 
 STORY_WITHIN_S = 180.0
+SCENE_WITHIN_S = 60.0
 REFUSED = {"message": "(#100) Refused by a test", "type": "OAuthException", "code": 100}
 
 CHECKS = """\
@@ -153,17 +154,18 @@ async def test_a_demo_that_is_broken_off_leaves_a_page_that_works(
     page = (await simulator.pages())[0]["id"]
     known = (await simulator.calls(page))[-1:]
     async with playing(stack, "--json", "--scene", "token") as process:
-        refused = await until_refused(simulator, page, known[0]["n"] if known else 0)
+        refused = await until_refused(process, simulator, page, known[0]["n"] if known else 0)
         process.terminate()
         assert (await ended(process)).exit_code == 130
     assert (await simulator.pages())[0]["token_state"] == "valid"
     await simulator.wait_for_answers(page, refused["psid"], within_s=30)
 
 
-async def until_refused(simulator: Simulator, page: str, since: int) -> Call:
+async def until_refused(process: Process, simulator: Simulator, page: str, since: int) -> Call:
     """The first message that Facebook refuses."""
-    async with asyncio.timeout(STORY_WITHIN_S):
+    async with asyncio.timeout(SCENE_WITHIN_S):
         while True:
+            assert process.returncode is None, (await ended(process)).output
             for call in await simulator.calls(page, since=since):
                 if call["endpoint"] == "messages" and call["outcome"] == "refused":
                     return call
@@ -209,7 +211,7 @@ async def test_a_message_of_somebody_else_while_we_count_is_noticed_and_counted_
     page = (await simulator.pages())[0]["id"]
     stranger = await simulator.add_person(page, "Some", "Body")
     async with playing(stack, "--json", "--scene", "numbers") as process:
-        await until_counting(simulator, page)
+        await until_counting(process, simulator, page)
         await simulator.write(page, stranger, "Do you deliver?")
         played = await ended(process)
     assert [check for check in played.checks if not check["held"]] == []
@@ -218,13 +220,15 @@ async def test_a_message_of_somebody_else_while_we_count_is_noticed_and_counted_
     assert len([text for text in said if text.startswith(SOMEBODY_ELSE)]) == 1
 
 
-async def until_counting(simulator: Simulator, page: str) -> None:
+async def until_counting(process: Process, simulator: Simulator, page: str) -> None:
     """Until the first message that is counted has just been written: after a silence."""
-    async with asyncio.timeout(STORY_WITHIN_S):
+    async with asyncio.timeout(SCENE_WITHIN_S):
         while (await simulator.behaviour(page))["echoes"]["enabled"]:
+            assert process.returncode is None, (await ended(process)).output
             await asyncio.sleep(0.02)
         posted, since = (await simulator.webhooks())["posted"], time.monotonic()
         while True:
+            assert process.returncode is None, (await ended(process)).output
             await asyncio.sleep(0.02)
             now, at = (await simulator.webhooks())["posted"], time.monotonic()
             if now > posted and at - since >= QUIET_S * 0.8:
