@@ -4,8 +4,8 @@ import asyncio
 from collections import deque
 
 BURST_SHARE = 0.05  # of a second's calls may go at once, and one more: a late timer is made up for
-STEADY_SHARE = 0.96  # of the allowed rate, on the long run
-MOST_SHARE = 0.98  # in any one second; what is left over is for a network that bunches calls
+STEADY_SHARE = 0.958  # of the allowed rate, on the long run
+MOST_SHARE = 0.965  # in any one second; what is left over is for a network that bunches calls
 RECOVERY_PER_S = 0.02  # of the full rate
 GIVING_WAY = 0.75  # what is left of the pace after a limit error
 LOWEST_PACE = 0.05
