@@ -40,6 +40,7 @@ class Wakes:
         self._seen: set[str] = set()  # whose state before our time we know
         self._cursors: dict[str, str] = {}
         self._not_before: dict[str, float] = {}
+        self._probed: set[str] = set()  # one person is finding out about the token
         self._refresh_at = float("-inf")
         self._stopping = False
         self._kicked = asyncio.Event()
@@ -74,6 +75,9 @@ class Wakes:
             self._pages = set(await self._desk.kept.pages(partitions))
             KEPT_PAGES.set(len(self._pages))
         for page_id in sorted(self._pages):
+            if page_id in self._probed and not self._desk.pages[page_id].token_is_suspect:
+                self._probed.discard(page_id)
+                self._not_before.pop(page_id, None)  # it is good: now for all the others
             if _now() >= self._not_before.get(page_id, float("-inf")):
                 await self._look_at(page_id)
 
@@ -89,6 +93,7 @@ class Wakes:
             woken = await kept.due(page_id, now, cursor, 1) or await kept.due(page_id, now, "", 1)
             await self._wake(page_id, woken, AFTER_PROBE_S)
             self._not_before[page_id] = _now() + AFTER_PROBE_S
+            self._probed.add(page_id)
         else:
             woken = await kept.due(page_id, now, cursor, AT_ONCE)
             await self._wake(page_id, woken, AGAIN_AFTER_S)

@@ -114,7 +114,7 @@ async def test_a_token_that_expires_and_comes_back_loses_nothing_and_keeps_order
     await simulator.set_token(page, "valid")
     await set_status(stack, page, "active")
     for psid in people:
-        await simulator.wait_for_answers(page, psid, 2, within_s=60)
+        await simulator.wait_for_answers(page, psid, 2, within_s=120)
         texts = text_of(await simulator.thread(page, psid))
         assert "8:00 to 13:00" in texts[0]
         assert "8 kilometres" in texts[1]
