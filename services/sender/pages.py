@@ -184,6 +184,7 @@ class Page:
         self._limited_in_a_row = 0
         if self._suspect:
             self._suspect = False
+            self._told_at = float("-inf")  # the next refusal is news, however soon it comes
             self._token_stop.end()
             self._wake_all()
 

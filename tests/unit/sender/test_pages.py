@@ -177,6 +177,16 @@ def test_a_refused_token_is_told_once_a_minute() -> None:
     play(story)
 
 
+def test_a_token_refused_again_after_it_worked_is_told_at_once() -> None:
+    async def story() -> list[bool]:
+        page = Pages(10, Drain())["1"]
+        told = [page.token_rejected(), page.token_rejected()]
+        page.answered()
+        return [*told, page.token_rejected()]
+
+    assert run_virtually(story()) == [True, False, True]
+
+
 def test_a_sign_of_life_never_waits() -> None:
     async def story(page: Page, _drain: Drain) -> None:
         began_at = now()
