@@ -94,6 +94,7 @@ async def _rate(page: Page, rounds: int, say: Say) -> list[Figure]:
     """Everything waits at once; Meta counts the calls of every second."""
     await page.simulator.behave(page.id, rate_limit_per_s=ALLOWED_PER_S)
     shares: list[float] = []
+    most: list[int] = []
     errors = 0
     for _ in range(rounds):
         since, count = await page.last_call(), ALLOWED_PER_S * SECONDS
@@ -102,11 +103,13 @@ async def _rate(page: Page, rounds: int, say: Say) -> list[Figure]:
         shares.append(_steady_per_s([call["at"] for call in accepted]) / ALLOWED_PER_S)
         calls = await page.simulator.calls(page.id, since=since)
         errors += sum("error" in call for call in calls)
+        most.append(_most_in_a_second([call["at"] for call in calls]))
         say(f"sender: {shares[-1]:.1%} of the allowed rate, {errors} errors so far")
     await page.simulator.behave(page.id, rate_limit_per_s=1000)
     return [
         Figure("sender : allowed rate, steady", tuple(shares), goal=NEAR),
         Figure("sender: rate errors", (errors,), "", Goal("exactly", 0)),
+        Figure(f"  most calls in one second, of {ALLOWED_PER_S}", tuple(most), ""),
     ]
 
 
@@ -115,6 +118,16 @@ def _steady_per_s(moments_ms: Sequence[float]) -> float:
     begin, end = min(moments_ms) + RAMP_S * 1000, max(moments_ms)
     count = sum(at > begin for at in moments_ms)
     return count / (end - begin) * 1000
+
+
+def _most_in_a_second(moments_ms: Sequence[int]) -> int:
+    """As Meta counts: in any second, wherever it begins."""
+    most = first = 0
+    for last, at in enumerate(moments_ms):
+        while moments_ms[first] <= at - 1000:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
 
 
 async def _stuck(page: Page, rounds: int, say: Say) -> list[Figure]:
