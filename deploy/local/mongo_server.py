@@ -81,7 +81,8 @@ class DurableBackend:
     """The backend, with each write in the store's file before it is acknowledged.
 
     By itself the store is committed once a second: a kill would lose what was acknowledged in
-    between. Called by the server's threads, as the Java interface `MongoBackend`.
+    between. No commit falls into the middle of a write, which touches the documents and their index
+    one after the other. Called by the server's threads, as the Java interface `MongoBackend`.
     """
 
     def __init__(self, backend: Any, store: Any) -> None:  # noqa: ANN401 - Java objects
@@ -89,6 +90,9 @@ class DurableBackend:
         self._commit = store.commit
         self._committing = threading.Lock()
         self._begun = 0  # commits so far, counted when they begin
+        self._turn = threading.Condition()
+        self._writers = 0
+        self._commit_waits = False
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - all other methods are the backend's
         return getattr(self._backend, name)
@@ -99,9 +103,21 @@ class DurableBackend:
         if command in READS:
             return self._backend.handleMessage(message)
         try:
-            return self._backend.handleMessage(message)
+            return self._write(message)
         finally:
             self._make_durable()
+
+    def _write(self, message: Any) -> Any:  # noqa: ANN401 - Java objects
+        """Beside other writes, not beside a commit."""
+        with self._turn:
+            self._turn.wait_for(lambda: not self._commit_waits)
+            self._writers += 1
+        try:
+            return self._backend.handleMessage(message)
+        finally:
+            with self._turn:
+                self._writers -= 1
+                self._turn.notify_all()
 
     def _make_durable(self) -> None:
         """Commit, or wait for one that began after our write: many writers share one."""
@@ -110,7 +126,15 @@ class DurableBackend:
             if self._begun > seen:
                 return
             self._begun += 1
-            self._commit()
+            with self._turn:
+                self._commit_waits = True
+                self._turn.wait_for(lambda: self._writers == 0)
+            try:
+                self._commit()
+            finally:
+                with self._turn:
+                    self._commit_waits = False
+                    self._turn.notify_all()
 
 
 def _version() -> Any:  # noqa: ANN401 - a Java proxy

@@ -15,13 +15,12 @@ from motor.motor_asyncio import AsyncIOMotorClient, AsyncIOMotorCollection, Asyn
 from prometheus_client import Counter
 from pymongo import InsertOne, ReplaceOne, ReturnDocument, UpdateOne, monitoring
 from pymongo.errors import (
-    AutoReconnect,
     BulkWriteError,
     ConnectionFailure,
     DuplicateKeyError,
-    NetworkTimeout,
+    OperationFailure,
+    ProtocolError,
     PyMongoError,
-    WTimeoutError,
 )
 
 from libs.common.errors import PermanentError, TransientError
@@ -51,6 +50,11 @@ Collection = AsyncIOMotorCollection[Document]
 Write = InsertOne[Document] | UpdateOne | ReplaceOne[Document]
 
 DUPLICATE_KEY = 11000
+FAULTS_OF_THE_DOCUMENT = frozenset(
+    {2, 9, 14, 22, 28, 40, 52, 53, 54, 56, 57, 66, 121, 10334, 17419, 17420, DUPLICATE_KEY}
+)
+"""Bad value, parse error, type mismatch, invalid BSON or field names, immutable field, failed
+validation, too large. Source: MongoDB, "Error codes"."""
 MAX_BULK = 500
 
 ROUND_TRIPS = Counter(
@@ -92,11 +96,22 @@ class _RoundTrips(monitoring.CommandListener):
 
 @contextmanager
 def mongo_errors() -> Iterator[None]:
-    """Turn "the database is away" into our transient error; everything else stays as it is."""
+    """Turn what lies with the database into our transient error.
+
+    An error is only left as it is where the same operation could never succeed: what lies with the
+    document, or with our code. A server that starts, stops, elects or recovers answers with errors
+    as well, and none of them may cost a message.
+    """
     try:
         yield
-    except (AutoReconnect, ConnectionFailure, NetworkTimeout, WTimeoutError) as error:
+    except BulkWriteError:
+        raise  # `BulkWriter` looks at each write's own
+    except (ConnectionFailure, ProtocolError) as error:
         raise MongoUnavailableError(type(error).__name__) from error
+    except OperationFailure as error:
+        if error.code in FAULTS_OF_THE_DOCUMENT:
+            raise
+        raise MongoUnavailableError(f"{type(error).__name__} {error.code}") from error
 
 
 @asynccontextmanager
@@ -190,11 +205,11 @@ class BulkWriter:
                     [operation for operation, _ in batch], ordered=False
                 )
         except BulkWriteError as error:
-            failed = {
+            if error.details.get("writeConcernErrors"):  # acknowledged by too few: any may be lost
+                failed = dict.fromkeys(range(len(batch)), MongoUnavailableError("write concern"))
+            failed |= {
                 item["index"]: _write_error(item) for item in error.details.get("writeErrors", [])
             }
-            if not failed:  # a write concern error: acknowledged by too few
-                failed = dict.fromkeys(range(len(batch)), MongoUnavailableError("write concern"))
         except BaseException as error:
             failed = dict.fromkeys(range(len(batch)), error)
         for index, (_, done) in enumerate(batch):
@@ -209,7 +224,9 @@ class BulkWriter:
 def _write_error(item: Mapping[str, Any]) -> Exception:
     if item.get("code") == DUPLICATE_KEY:
         return DuplicateKeyError("duplicate key", DUPLICATE_KEY, item)
-    return PyMongoError(f"write refused with code {item.get('code')}")
+    if item.get("code") in FAULTS_OF_THE_DOCUMENT:
+        return OperationFailure("the document is refused", item.get("code"))
+    return MongoUnavailableError(f"write refused with code {item.get('code')}")
 
 
 class GroupReader:

@@ -24,6 +24,11 @@ def ceiling_for(percent: float) -> float:
     return max(0.1, 0.5 - 0.4 * (percent - SLOWER_FROM) / (100.0 - SLOWER_FROM))
 
 
+def most_in_a_second(per_s: float) -> int:
+    """How many calls any one second may see; of very few, all."""
+    return max(int(per_s * MOST_SHARE), min(int(per_s), 10), 1)
+
+
 class Allowance:
     """A bucket of calls whose rate gives way at once and comes back slowly. Pure: times are given.
 
@@ -34,7 +39,7 @@ class Allowance:
         self._steady = per_s * STEADY_SHARE
         self._burst = 1 + per_s * BURST_SHARE
         self._calls = self._burst
-        self._most = max(int(per_s * MOST_SHARE), min(int(per_s), 10), 1)
+        self._most = most_in_a_second(per_s)
         self._begun: deque[float] = deque()  # of the last second
         self._counted_at: float | None = None
         self._ceiling = 1.0
@@ -81,6 +86,28 @@ class Allowance:
         self._pace = min(self._ceiling, before + RECOVERY_PER_S * passed_s)
         earned = passed_s * self._steady * (before + self._pace) / 2
         self._calls = min(self._calls + earned, max(1.0, self._burst * self._pace))
+
+
+class Window:
+    """The calls of the last second, counted where they leave. Pure: times are given.
+
+    Between its turn and its call a part is claimed in the database, and whatever delays that
+    bunches the calls again which the line had spread.
+    """
+
+    def __init__(self, per_s: float) -> None:
+        self._most = most_in_a_second(per_s)
+        self._left: deque[float] = deque()
+
+    def wait_s(self, now: float) -> float:
+        """Until the next call may leave."""
+        while self._left and self._left[0] <= now - 1:
+            self._left.popleft()
+        return self._left[0] + 1 - now if len(self._left) >= self._most else 0.0
+
+    def note(self, now: float) -> None:
+        """A call leaves."""
+        self._left.append(now)
 
 
 class Line:

@@ -11,9 +11,9 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from libs.common.graph import Usage
 from services.sender.draining import Drain
-from services.sender.pacing import Allowance, Line, ceiling_for
+from services.sender.pacing import Allowance, Line, Window, ceiling_for
 
-READS_PERIOD_S = 0.5  # the Conversations API takes 2 calls a second and Page
+READS_PERIOD_S = 0.6  # the Conversations API takes 2 calls a second and Page, the network bunches
 FIRST_BACKOFF_S = 1.0
 MAX_BACKOFF_S = 60.0
 PROBE_EVERY_S = 60.0  # with a token that was refused
@@ -77,6 +77,7 @@ class Page:
             "media": Allowance(min(media_per_s, per_s)),
         }
         self._lines = {kind: Line(allowance) for kind, allowance in self._allowances.items()}
+        self._leaving = Window(per_s)
         self._drain = drain
         self._stop, self._app = Stop(), app or Stop()
         self._token_stop = Stop()
@@ -130,11 +131,20 @@ class Page:
                 self._probing = False
                 self._wake_all()
 
+    async def leave(self) -> None:
+        """To be awaited right before the call of whose turn it is: it may be a little early."""
+        while (wait_s := self._leaving.wait_s(_now())) > 0:  # noqa: ASYNC110 - nobody to tell us
+            await asyncio.sleep(wait_s)
+        self._leaving.note(_now())
+
     async def take_now(self) -> bool:
         """Leave for a call that would be worth nothing later: now, or not at all."""
-        if self._suspect or self.stopped_for_s() > 0:
+        if self._suspect or self.stopped_for_s() > 0 or self._leaving.wait_s(_now()) > 0:
             return False
-        return self._lines["text"].take_now()
+        if not self._lines["text"].take_now():
+            return False
+        self._leaving.note(_now())
+        return True
 
     def limited(self, retry_after_s: float | None, *, whole_app: bool = False) -> float:
         """Meta wants less: stop for as long as it says, else longer each time. Returns how long."""

@@ -230,7 +230,8 @@ class Part:
             return await self._refuse(decision)
         if channel is None or isinstance(decision, Wait):
             return Attempt(None)
-        if not claim.leaves(self._desk.settings.http_timeout, now):
+        await self._page.leave()
+        if not claim.leaves(self._desk.settings.http_timeout, self._desk.now()):
             return Attempt(Exactly(claim.claim_id))  # the claim itself took too long
         self._desk.memory.use(claim.claim_id)
         self._attempts = claim.attempt

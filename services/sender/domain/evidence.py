@@ -58,7 +58,8 @@ def candidates(thread: Sequence[Seen], text: str, since: datetime) -> list[Seen]
         and seen.created_at >= since - CLOCK_TOLERANCE
         and _plain(seen.text) == wanted
     ]
-    return sorted(fitting, key=lambda seen: seen.created_at)
+    # by the mid as well: Meta's moments are whole seconds, and every reading has to find the same
+    return sorted(fitting, key=lambda seen: (seen.created_at, seen.mid))
 
 
 def judge(

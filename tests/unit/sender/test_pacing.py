@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.sender.pacing import LOWEST_PACE, Allowance, ceiling_for
+from services.sender.pacing import LOWEST_PACE, Allowance, Window, ceiling_for
 
 
 @pytest.mark.parametrize(
@@ -74,3 +74,18 @@ def test_a_clock_that_goes_back_gives_no_calls_away() -> None:
         pass
     assert not allowance.take(50.0)
     assert not allowance.take(50.01)
+
+
+@given(st.sampled_from([1.0, 2.0, 10.0, 100.0]), st.lists(st.floats(0, 0.5), max_size=300))
+def test_calls_that_something_has_bunched_leave_no_faster_than_allowed(
+    per_s: float, pauses_s: list[float]
+) -> None:
+    window, now, times = Window(per_s), 1000.0, list[float]()
+    for pause_s in pauses_s:
+        now += pause_s if pause_s > 0.4 else 0.0  # most come together
+        now += window.wait_s(now) + 1e-6
+        assert window.wait_s(now) == 0.0
+        window.note(now)
+        times.append(now)
+    for start in times:
+        assert sum(start <= time < start + 0.999 for time in times) <= per_s
