@@ -111,7 +111,9 @@ class Shop:
         await client.start()
         try:
             ends = await client.end_offsets(list(client.assignment()))
-            await client.seek_to_beginning()
+            begins = await client.beginning_offsets(list(client.assignment()))
+            for partition, begin in begins.items():
+                client.seek(partition, begin)  # a reset to the end may be on its way
             for partition, end in ends.items():
                 while await client.position(partition) < end:
                     batch = await client.getmany(partition, timeout_ms=500)
