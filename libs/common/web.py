@@ -10,7 +10,7 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 T = TypeVar("T")
 Check = Callable[[], Awaitable[bool]]
@@ -139,6 +139,13 @@ async def json_errors(request: web.Request, handler: Handler) -> web.StreamRespo
     except Exception as error:
         log.exception("request_failed", path=request.path, error=type(error).__name__)
         return problem(500, "internal_error", "see the service's log")
+
+
+def invalid(error: ValidationError, code: str) -> web.Response:
+    """422 for what pydantic refuses: its first complaint, and which field it is about."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    field = str(first["loc"][0]) if first["loc"] else None
+    return problem(422, code, first["msg"], field=field)
 
 
 def problem(

@@ -16,7 +16,7 @@ from pydantic.functional_validators import AfterValidator
 
 from libs.common.errors import TransientError
 from libs.common.mongo import Document
-from libs.common.web import Late, problem
+from libs.common.web import Late, invalid, problem
 from services.conversation.contacts import ContactKeeper, NotSuggestedError
 from services.conversation.contacts_store import (
     AfterContact,
@@ -105,7 +105,7 @@ async def list_contacts(request: web.Request) -> web.Response:
     try:
         query = ContactQuery.model_validate(dict(request.query))
     except ValidationError as error:
-        return _invalid(error, "invalid_query")
+        return invalid(error, "invalid_query")
     store = request.app[CONTACTS].get()
     workspace_id = request.match_info["workspace_id"]
     prefix = search_key(query.search)
@@ -131,7 +131,7 @@ async def put_contact(request: web.Request) -> web.Response:
     try:
         body = ContactBody.model_validate_json(await request.read())
     except ValidationError as error:
-        return _invalid(error, "invalid_body")
+        return invalid(error, "invalid_body")
     keeper, match = request.app[KEEPER].get(), request.match_info
     given = (body.name, body.emails, body.phones)
     with _again_later():
@@ -155,7 +155,7 @@ async def _decided(request: web.Request, kind: type[Acceptance | Refusal]) -> we
     try:
         body = kind.model_validate_json(await request.read() or b"{}")
     except ValidationError as error:
-        return _invalid(error, "invalid_body")
+        return invalid(error, "invalid_body")
     keeper, conversation = request.app[KEEPER].get(), request.match_info["conversation"]
     try:
         with _again_later():
@@ -222,12 +222,6 @@ def _identity(person_id: str) -> Document:
 
 def _no_contact() -> web.Response:
     return problem(404, "not_found", "there is no such contact in this workspace")
-
-
-def _invalid(error: ValidationError, code: str) -> web.Response:
-    first = error.errors(include_url=False, include_input=False)[0]
-    field = str(first["loc"][0]) if first["loc"] else None
-    return problem(422, code, first["msg"], field=field)
 
 
 def _next(last: Contact | None) -> str | None:

@@ -4,21 +4,20 @@ Lists are paged: `limit` (1 to 200) entries, and `next`, to be given back as `cu
 follow; null at the end.
 """
 
-import base64
-import binascii
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from aiohttp import web
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError
 
 from libs.common.mongo import Document
-from libs.common.web import Late, problem
+from libs.common.paging import Cursor, cursor_of
+from libs.common.web import Late, invalid, problem
 from services.conversation.contacts_handlers import CONTACTS, person_shown
 from services.conversation.domain.archive import reactions_id, status_of, view
-from services.conversation.store import After, ConversationStore
+from services.conversation.store import ConversationStore
 
 STORE: web.AppKey[Late[ConversationStore]] = web.AppKey("store", Late)
 
@@ -26,13 +25,8 @@ STORE: web.AppKey[Late[ConversationStore]] = web.AppKey("store", Late)
 class PageQuery(BaseModel):
     """Which stretch of a list is asked for."""
 
-    cursor: After | None = None
+    cursor: Cursor | None = None
     limit: int = Field(50, ge=1, le=200)
-
-    @field_validator("cursor", mode="before")
-    @classmethod
-    def _opened(cls, value: object) -> object:
-        return _from_cursor(value) if isinstance(value, str) else value
 
 
 def add_routes(app: web.Application) -> None:
@@ -80,24 +74,14 @@ def _query(request: web.Request) -> PageQuery | web.Response:
     try:
         return PageQuery.model_validate(dict(request.query))
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        return problem(422, "invalid_query", first["msg"], field=str(first["loc"][0]))
+        return invalid(error, "invalid_query")
 
 
 def _next(found: list[Document], moment: str, limit: int) -> str | None:
     """The cursor of the last entry shown, if there may be more behind it."""
     if len(found) < limit or found[-1].get(moment) is None:
         return None
-    text = f"{found[-1][moment].isoformat()}|{found[-1]['_id']}"
-    return base64.urlsafe_b64encode(text.encode()).decode()
-
-
-def _from_cursor(cursor: str) -> After:
-    try:
-        moment, _, last_id = base64.urlsafe_b64decode(cursor).decode().partition("|")
-        return After(datetime.fromisoformat(moment).astimezone(UTC), last_id)
-    except (binascii.Error, ValueError, OverflowError):
-        raise ValueError("take it from `next` as it is") from None
+    return cursor_of(found[-1][moment], found[-1]["_id"])
 
 
 def _conversation(document: Document) -> Document:

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
 
 from libs.common.errors import TransientError
 from libs.common.mongo import (
@@ -16,6 +15,7 @@ from libs.common.mongo import (
     UpdateOne,
     mongo_errors,
 )
+from libs.common.paging import After, behind
 from services.conversation.domain.archive import DELIVERED_MIDS, Activity, Entry, source_of, view
 from services.conversation.domain.state import Position, State, Takeover
 
@@ -40,14 +40,6 @@ class Stored:
     version: int = 0
     state: State = EMPTY
     takeover: Takeover = ASSISTANT_HAS_IT
-
-
-@dataclass(frozen=True)
-class After:
-    """Where a page of a list begins: behind this entry."""
-
-    at: datetime
-    id: str
 
 
 class ConversationStore:
@@ -132,7 +124,7 @@ class ConversationStore:
 
     async def conversations(self, page_id: str, after: After | None, limit: int) -> list[Document]:
         """A page's conversations, the most recently active first."""
-        query = {"page_id": page_id, **_behind("last_activity_at", after)}
+        query = {"page_id": page_id, **behind("last_activity_at", after)}
         with mongo_errors():
             cursor = self._conversations.find(query, _NOT_SHOWN)
             order = [("last_activity_at", -1), ("_id", -1)]
@@ -144,7 +136,7 @@ class ConversationStore:
 
     async def messages(self, conversation: str, after: After | None, limit: int) -> list[Document]:
         """A conversation's messages, the newest first; not what only an edit has told of."""
-        query = {"conversation": conversation, "at": {"$gte": EVER}, **_behind("at", after)}
+        query = {"conversation": conversation, "at": {"$gte": EVER}, **behind("at", after)}
         with mongo_errors():
             cursor = self._messages.find(query)
             return await cursor.sort([("at", -1), ("_id", -1)]).limit(limit).to_list(limit)
@@ -247,11 +239,3 @@ def _activity_write(activity: Activity) -> UpdateOne:
         change,
         upsert=activity.last_activity_at is not None,
     )
-
-
-def _behind(moment: str, after: After | None) -> dict[str, Any]:
-    """Entries of the same moment are told apart by their id, so that no page skips one."""
-    if after is None:
-        return {}
-    same = {moment: after.at, "_id": {"$lt": after.id}}
-    return {"$or": [{moment: {"$lt": after.at}}, same]}

@@ -17,18 +17,16 @@ then is 409 then. 404: no such part. 409 `already_sent`: its echo came meanwhile
 the part is told on the log as `message.sent`, `message.failed` or `message.held`.
 """
 
-import base64
-import binascii
-from datetime import UTC, datetime
 from typing import Any, Literal
 
 from aiohttp import web
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError
 
-from libs.common.web import Late, problem
+from libs.common.paging import Cursor, cursor_of
+from libs.common.web import Late, invalid, problem
 from services.sender.decisions import Decisions, NoSuchPartError, NotPossibleError
 from services.sender.domain.deliveries import Delivery
-from services.sender.review_store import OPEN_STATES, After, ReviewStore
+from services.sender.review_store import OPEN_STATES, ReviewStore
 
 REVIEW: web.AppKey[Late[ReviewStore]] = web.AppKey("review", Late)
 DECISIONS: web.AppKey[Late[Decisions]] = web.AppKey("decisions", Late)
@@ -38,13 +36,8 @@ class ListQuery(BaseModel):
     """Which stretch of which list is asked for."""
 
     state: Literal["held", "failed", "again"] | None = None
-    cursor: After | None = None
+    cursor: Cursor | None = None
     limit: int = Field(50, ge=1, le=200)
-
-    @field_validator("cursor", mode="before")
-    @classmethod
-    def _opened(cls, value: object) -> object:
-        return _from_cursor(value) if isinstance(value, str) else value
 
 
 class Decision(BaseModel):
@@ -84,7 +77,7 @@ async def _listed(request: web.Request, whose: dict[str, str]) -> web.Response:
     try:
         query = ListQuery.model_validate(dict(request.query))
     except ValidationError as error:
-        return _invalid(error, "invalid_query")
+        return invalid(error, "invalid_query")
     states = [query.state] if query.state else OPEN_STATES
     found = await request.app[REVIEW].get().listed(whose, states, query.cursor, query.limit)
     shown = [_shown(delivery) for delivery in found]
@@ -95,7 +88,7 @@ async def _decide(request: web.Request, status: int) -> web.Response:
     try:
         wanted = Decision.model_validate_json(await request.read() or b"{}")
     except ValidationError as error:
-        return _invalid(error, "invalid_body")
+        return invalid(error, "invalid_body")
     decisions = request.app[DECISIONS].get()
     decide = decisions.send_again if status == 202 else decisions.discard
     try:
@@ -105,12 +98,6 @@ async def _decide(request: web.Request, status: int) -> web.Response:
     except NotPossibleError as error:
         return problem(409, error.reason, str(error))
     return web.json_response({"delivery": _shown(delivery)}, status=status)
-
-
-def _invalid(error: ValidationError, code: str) -> web.Response:
-    first = error.errors(include_url=False, include_input=False)[0]
-    field = str(first["loc"][0]) if first["loc"] else None
-    return problem(422, code, first["msg"], field=field)
 
 
 def _shown(delivery: Delivery) -> dict[str, Any]:
@@ -123,13 +110,4 @@ def _next(found: list[Delivery], limit: int) -> str | None:
     """The cursor of the last entry shown, if there may be more behind it."""
     if len(found) < limit:
         return None
-    text = f"{found[-1].at.isoformat()}|{found[-1].send_id}"
-    return base64.urlsafe_b64encode(text.encode()).decode()
-
-
-def _from_cursor(cursor: str) -> After:
-    try:
-        moment, _, last_id = base64.urlsafe_b64decode(cursor).decode().partition("|")
-        return After(datetime.fromisoformat(moment).astimezone(UTC), last_id)
-    except (binascii.Error, ValueError, OverflowError):
-        raise ValueError("take it from `next` as it is") from None
+    return cursor_of(found[-1].at, found[-1].send_id)

@@ -5,23 +5,15 @@ in the same write (`untold`): a crash before the telling loses no event.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from libs.common.mongo import Database, Document, ReturnDocument, mongo_errors
+from libs.common.paging import After, behind
 from services.sender.domain.deliveries import Delivery
 
 DISCARDED = "discarded"
 OPEN_STATES = ("held", "failed", "again")
-
-
-@dataclass(frozen=True, slots=True)
-class After:
-    """Where a page of a list ended."""
-
-    at: datetime
-    send_id: str
 
 
 class ReviewStore:
@@ -43,12 +35,8 @@ class ReviewStore:
             "state": {"$in": list(states)},
             "dismissed": {"$ne": True},
             "reason": {"$ne": DISCARDED},
+            **behind("at", after),
         }
-        if after is not None:
-            query["$or"] = [
-                {"at": {"$lt": after.at}},
-                {"at": after.at, "_id": {"$lt": after.send_id}},
-            ]
         with mongo_errors():
             cursor = self._deliveries.find(query).sort([("at", -1), ("_id", -1)]).limit(limit)
             return [Delivery.model_validate(each) for each in await cursor.to_list(limit)]

@@ -12,6 +12,7 @@ from prometheus_client import REGISTRY
 from libs.common.events import AnyRecord
 from libs.common.kafka import KeyBatch
 from libs.common.mongo import Database, Document
+from libs.common.paging import After
 from services.conversation.consumer import MessageHandler
 from services.conversation.domain import archive, receive, turns
 from services.conversation.domain.archive import Activity
@@ -20,7 +21,7 @@ from services.conversation.domain.state import HumanRequest, Position, State, Ta
 from services.conversation.domain.turns import Answer
 from services.conversation.history import HistoryKeeper
 from services.conversation.spending import SpendingStore
-from services.conversation.store import After, ConversationChangedError, ConversationStore, Stored
+from services.conversation.store import ConversationChangedError, ConversationStore, Stored
 from tests.unit.conversation import factories as make
 from tests.unit.conversation.factories import APP, CONVERSATION, PAGE, PSID, arrivals, rules
 from tests.unit.conversation.test_archive import EVENTS

@@ -9,6 +9,7 @@ import pytest
 from libs.common.events import AnyRecord, MessageEchoed, MessageRead, encode, headers_of, key_of
 from libs.common.kafka import KafkaPublisher, Message, open_publisher
 from libs.common.mongo import Database
+from libs.common.paging import After
 from libs.common.settings import KafkaSettings
 from services.sender.domain.claims import Exactly, Fresh
 from services.sender.domain.deliveries import Delivery
@@ -16,7 +17,7 @@ from services.sender.domain.keeping import Kept, NotNowError
 from services.sender.echo_history import EchoHistory
 from services.sender.echoes import Echoes
 from services.sender.kept_store import Closing, KeptStore
-from services.sender.review_store import DISCARDED, OPEN_STATES, After, ReviewStore
+from services.sender.review_store import DISCARDED, OPEN_STATES, ReviewStore
 from services.sender.store import DeliveryStore
 from tests.integration.conftest import MakeTopic
 from tests.integration.test_sender_store import CONVERSATION, NOW, claim, sent, try_claim

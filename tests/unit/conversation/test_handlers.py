@@ -8,12 +8,12 @@ from aiohttp.test_utils import TestClient as Client
 from aiohttp.test_utils import TestServer
 
 from libs.common.mongo import Document
+from libs.common.paging import After
 from libs.common.web import Late, Readiness, base_app, json_errors, require_service_token
 from services.conversation.contacts_handlers import CONTACTS
 from services.conversation.domain.contacts import Link, Person, Suggestion
 from services.conversation.domain.profiles import Profile
 from services.conversation.handlers import STORE, add_routes
-from services.conversation.store import After
 from tests.unit.conversation import factories as make
 from tests.unit.conversation.factories import CONVERSATION, PAGE, PSID
 from tests.unit.conversation.world import TOKEN, settings

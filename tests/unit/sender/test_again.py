@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from libs.common.events import MessageEchoed, MessageFailed
+from libs.common.paging import After
 from services.sender.decisions import Decisions, NoSuchPartError, NotPossibleError
 from services.sender.domain.deliveries import Delivery
 from services.sender.echoes import Echoes
 from services.sender.late import LateEvidence, wants_event
-from services.sender.review_store import DISCARDED, After
+from services.sender.review_store import DISCARDED
 from tests.unit.sender.stories import THREE_IDS, THREE_PARTS, play
 from tests.unit.sender.world import (
     APP_ID,
