@@ -32,7 +32,7 @@ class ChannelTokenRejected(Record):
     cause: str = Field(
         description="expired, unknown, unreadable: the channel is Expired; app_removed, "
         "checkpoint, password_changed, unconfirmed_account, invalid, role_lost: Revoked; "
-        "page_restricted: the connection is good, and Reconnect would not help"
+        "page_restricted, app_secret: the connection is good, and Reconnect would not help"
     )
     error_code: int | None = None
     error_subcode: int | None = None

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from services.sender.domain.refusals import (
+    APP_SECRET,
     LIMITS,
     RESTRICTED,
     RESTRICTED_CODES,
@@ -75,8 +76,8 @@ class RateLimited:
 
 @dataclass(frozen=True, slots=True)
 class TokenRejected:
-    """Meta did not take it: the Page's token is no good, or the Page is barred from sending. Every
-    further call would meet the same."""
+    """Meta did not take it: the Page's token or our signature is no good, or the Page is barred
+    from sending. Every further call would meet the same."""
 
     cause: TokenCause
     code: int
@@ -131,6 +132,8 @@ def _by_code(error: MetaError, retry_after_s: float | None) -> Outcome:
         return TokenRejected(TOKEN_CAUSES.get(subcode, TOKEN_UNCLEAR), code, subcode)
     if code in RESTRICTED_CODES or subcode in RESTRICTED_SUBCODES:
         return TokenRejected(RESTRICTED, code, subcode)
+    if code == 100 and "appsecret_proof" in error.message:  # nothing else tells it from bad input
+        return TokenRejected(APP_SECRET, code, subcode)
     if scope := LIMITS.get((code, subcode)) or LIMITS.get((code, None)):
         return RateLimited(scope, _usable(retry_after_s), code, subcode)
     if _is_too_long(error):

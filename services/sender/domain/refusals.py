@@ -111,6 +111,12 @@ RESTRICTED = TokenCause(
     "Look at Page Quality (or Support Inbox) at Facebook; sending goes on when the bar is lifted.",
     probe_every_s=900.0,
 )
+APP_SECRET = TokenCause(
+    "app_secret",
+    None,
+    "Facebook does not take our signature: the app's secret is another one by now.",
+    "Set FACEBOOK_APP_SECRET as the app's dashboard shows it and start the sender again.",
+)
 RESTRICTED_CODES = frozenset({368})
 RESTRICTED_SUBCODES = frozenset({1893063})
 """Whatever the code beside it."""

@@ -119,6 +119,19 @@ def test_a_rejected_token_has_a_cause(
 
 
 @pytest.mark.parametrize(
+    "message",
+    [
+        "Invalid appsecret_proof provided in the API argument",
+        "API calls from the server require an appsecret_proof argument",
+    ],
+)
+def test_a_wrong_app_secret_stops_the_page_and_fails_no_message(message: str) -> None:
+    outcome = classify(status=400, error=MetaError(100, None, message))
+    assert isinstance(outcome, TokenRejected)
+    assert (outcome.cause.cause, outcome.cause.status) == ("app_secret", None)
+
+
+@pytest.mark.parametrize(
     ("code", "subcode", "scope"),
     [
         (4, None, "app"),
