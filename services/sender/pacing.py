@@ -24,9 +24,25 @@ def ceiling_for(percent: float) -> float:
     return max(0.1, 0.5 - 0.4 * (percent - SLOWER_FROM) / (100.0 - SLOWER_FROM))
 
 
-def most_in_a_second(per_s: float) -> int:
-    """How many calls any one second may see; of very few, all."""
-    return max(int(per_s * MOST_SHARE), min(int(per_s), 10), 1)
+class Window:
+    """The calls of the last second, and whether one more may join them. Pure: times are given."""
+
+    def __init__(self, per_s: float) -> None:
+        # of very few, all
+        self._most = max(int(per_s * MOST_SHARE), min(int(per_s), 10), 1)
+        self._noted: deque[float] = deque()
+
+    def is_full(self, now: float) -> bool:
+        while self._noted and self._noted[0] <= now - 1:
+            self._noted.popleft()
+        return len(self._noted) >= self._most
+
+    def wait_s(self, now: float) -> float:
+        """Until it is not full any more."""
+        return max(0.0, self._noted[0] + 1 - now) if self.is_full(now) else 0.0
+
+    def note(self, now: float) -> None:
+        self._noted.append(now)
 
 
 class Allowance:
@@ -39,8 +55,7 @@ class Allowance:
         self._steady = per_s * STEADY_SHARE
         self._burst = 1 + per_s * BURST_SHARE
         self._calls = self._burst
-        self._most = most_in_a_second(per_s)
-        self._begun: deque[float] = deque()  # of the last second
+        self._begun = Window(per_s)
         self._counted_at: float | None = None
         self._ceiling = 1.0
         self._pace = 1.0
@@ -53,17 +68,17 @@ class Allowance:
     def take(self, now: float) -> bool:
         """Begin a call, if one may begin."""
         self._count(now)
-        if self._calls < 1 - 1e-9 or len(self._begun) >= self._most:
+        if self._calls < 1 - 1e-9 or self._begun.is_full(now):
             return False
         self._calls -= 1
-        self._begun.append(now)
+        self._begun.note(now)
         return True
 
     def wait_s(self, now: float) -> float:
         """Until the next call may begin, at the present pace."""
         self._count(now)
-        full_s = self._begun[0] + 1 - now if len(self._begun) >= self._most else 0.0
-        return max(full_s, (1 - self._calls) / (self._steady * self._pace), 0.0)
+        earning_s = (1 - self._calls) / (self._steady * self._pace)
+        return max(self._begun.wait_s(now), earning_s)
 
     def give_way(self, now: float) -> None:
         """Meta refused a call for coming too fast."""
@@ -80,34 +95,10 @@ class Allowance:
     def _count(self, now: float) -> None:
         passed_s = 0.0 if self._counted_at is None else max(0.0, now - self._counted_at)
         self._counted_at = now
-        while self._begun and self._begun[0] <= now - 1:
-            self._begun.popleft()
         before = self._pace
         self._pace = min(self._ceiling, before + RECOVERY_PER_S * passed_s)
         earned = passed_s * self._steady * (before + self._pace) / 2
         self._calls = min(self._calls + earned, max(1.0, self._burst * self._pace))
-
-
-class Window:
-    """The calls of the last second, counted where they leave. Pure: times are given.
-
-    Between its turn and its call a part is claimed in the database, and whatever delays that
-    bunches the calls again which the line had spread.
-    """
-
-    def __init__(self, per_s: float) -> None:
-        self._most = most_in_a_second(per_s)
-        self._left: deque[float] = deque()
-
-    def wait_s(self, now: float) -> float:
-        """Until the next call may leave."""
-        while self._left and self._left[0] <= now - 1:
-            self._left.popleft()
-        return self._left[0] + 1 - now if len(self._left) >= self._most else 0.0
-
-    def note(self, now: float) -> None:
-        """A call leaves."""
-        self._left.append(now)
 
 
 class Line:

@@ -132,14 +132,18 @@ class Page:
                 self._wake_all()
 
     async def leave(self) -> None:
-        """To be awaited right before the call of whose turn it is: it may be a little early."""
-        while (wait_s := self._leaving.wait_s(_now())) > 0:  # noqa: ASYNC110 - nobody to tell us
-            await asyncio.sleep(wait_s)
+        """To be awaited right before the call of whose turn it is.
+
+        Between its turn and its call a part is claimed in the database, and whatever delays that
+        bunches the calls again which the line had spread.
+        """
+        while self._leaving.is_full(_now()):  # noqa: ASYNC110 - nobody to tell us
+            await asyncio.sleep(self._leaving.wait_s(_now()))
         self._leaving.note(_now())
 
     async def take_now(self) -> bool:
         """Leave for a call that would be worth nothing later: now, or not at all."""
-        if self._suspect or self.stopped_for_s() > 0 or self._leaving.wait_s(_now()) > 0:
+        if self._suspect or self.stopped_for_s() > 0 or self._leaving.is_full(_now()):
             return False
         if not self._lines["text"].take_now():
             return False
