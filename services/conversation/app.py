@@ -7,7 +7,7 @@ from functools import partial
 from libs.common.channels import ChannelDirectory
 from libs.common.crypto import KeyRing
 from libs.common.graph import open_graph
-from libs.common.kafka import BroadcastReader, KafkaPublisher, KeyedConsumer, open_publisher
+from libs.common.kafka import BroadcastReader, KeyedConsumer, open_publisher
 from libs.common.mongo import open_database, ping
 from libs.common.service import Lifetime, Service
 from libs.common.topics import CHANNELS, EVENTS
@@ -79,26 +79,48 @@ def create_service(settings: Settings) -> Service:
             publisher = await stack.enter_async_context(
                 open_publisher(settings.kafka, client_id=NAME)
             )
+            reader = partial(
+                KeyedConsumer, settings.kafka, topic=EVENTS, publisher=publisher, service=NAME
+            )
             assistant = make_assistant()
             stack.push_async_callback(assistant.aclose)
-            keeper = _history(settings, store, publisher)
+            keeper = reader(
+                group=HISTORY_GROUP,
+                handler=HistoryKeeper(store, settings.app.facebook_app_id).handle,
+                wants=history.wants,
+                key_of=history.whole_partition,
+            )
             counts = SpendingStore(database)
             await counts.ensure_indexes()
             spending = SpendingKeeper(counts)
             handler = MessageHandler(
                 store, channels, assistant, publisher, settings, spending=spending
             )
-            answers = _answers(settings, handler, publisher)
+            answers = reader(
+                group=NAME,
+                handler=handler.handle,
+                wants=consumer.wants,
+                max_keys_in_flight=settings.max_turns_in_flight,
+            )
             webhooks = await stack.enter_async_context(
                 open_webhooks(is_production=settings.runtime.env == "production")
             )
-            alarms = _notifications(settings, Notifier(channels, webhooks, keys), publisher)
+            alarms = reader(
+                group=NOTIFICATIONS_GROUP,
+                handler=Notifier(channels, webhooks, keys).handle,
+                wants=notifications.wants,
+            )
             settler = ContactKeeper(people, channels, profiles)
             app[CONTACTS].set(people)
             stack.callback(app[CONTACTS].clear)
             app[KEEPER].set(settler)
             stack.callback(app[KEEPER].clear)
-            names = _contacts(settings, settler, publisher)
+            names = reader(
+                group=CONTACTS_GROUP,
+                handler=settler.handle,
+                wants=contacts.wants,
+                max_keys_in_flight=PEOPLE_IN_FLIGHT,
+            )
             # the quick ones first: they end last, and leave the other nearly all the time there is
             sweep = Sweep(settler, people, channels)
             await stack.enter_async_context(lifetime.running(sweep, "sweep"))
@@ -116,62 +138,3 @@ def create_service(settings: Settings) -> Service:
             yield
 
     return Service(NAME, app, readiness, resources)
-
-
-def _history(
-    settings: Settings, store: ConversationStore, publisher: KafkaPublisher
-) -> KeyedConsumer:
-    return KeyedConsumer(
-        settings.kafka,
-        topic=EVENTS,
-        group=HISTORY_GROUP,
-        handler=HistoryKeeper(store, settings.app.facebook_app_id).handle,
-        publisher=publisher,
-        service=NAME,
-        wants=history.wants,
-        key_of=history.whole_partition,
-    )
-
-
-def _contacts(
-    settings: Settings, settler: ContactKeeper, publisher: KafkaPublisher
-) -> KeyedConsumer:
-    return KeyedConsumer(
-        settings.kafka,
-        topic=EVENTS,
-        group=CONTACTS_GROUP,
-        handler=settler.handle,
-        publisher=publisher,
-        service=NAME,
-        wants=contacts.wants,
-        max_keys_in_flight=PEOPLE_IN_FLIGHT,
-    )
-
-
-def _notifications(
-    settings: Settings, notifier: Notifier, publisher: KafkaPublisher
-) -> KeyedConsumer:
-    return KeyedConsumer(
-        settings.kafka,
-        topic=EVENTS,
-        group=NOTIFICATIONS_GROUP,
-        handler=notifier.handle,
-        publisher=publisher,
-        service=NAME,
-        wants=notifications.wants,
-    )
-
-
-def _answers(
-    settings: Settings, handler: MessageHandler, publisher: KafkaPublisher
-) -> KeyedConsumer:
-    return KeyedConsumer(
-        settings.kafka,
-        topic=EVENTS,
-        group=NAME,
-        handler=handler.handle,
-        publisher=publisher,
-        service=NAME,
-        wants=consumer.wants,
-        max_keys_in_flight=settings.max_turns_in_flight,
-    )
