@@ -55,6 +55,15 @@ class Simulator:
         """Somebody answers in Meta's own inbox."""
         await self._call("POST", f"/pages/{page}/inbox-messages", {"psid": psid, "text": text})
 
+    async def give_thread(self, page: str, psid: str, app: str, how: str | None = None) -> None:
+        """`inbox` or `other` has the thread from now on, or `ours`: by `take` or `pass`."""
+        body = {"psid": psid, "app": app} | ({"how": how} if how is not None else {})
+        await self._call("POST", f"/pages/{page}/thread-owner", body)
+
+    async def request_thread(self, page: str, psid: str, app: str = "inbox") -> None:
+        """Another app asks for the thread."""
+        await self._call("POST", f"/pages/{page}/thread-requests", {"psid": psid, "app": app})
+
     async def webhook(self, page: str, body: bytes) -> dict[str, Any]:
         """Any body, signed and posted as it is; what the receiver answered."""
         return await self._call("POST", f"/pages/{page}/webhooks", body)

@@ -17,9 +17,20 @@ from simulator.signing import wire_body
 from simulator.store import FILE_NAME, Store, load_world
 from simulator.webhooks import Webhook, WebhookSender
 from simulator.world import notifications
-from simulator.world.model import Change, Message, Milliseconds, Page, Person, Thread
+from simulator.world.model import (
+    INBOX_APP_ID,
+    Change,
+    Message,
+    Milliseconds,
+    Page,
+    Person,
+    Thread,
+)
+from simulator.world.notifications import Handover
 from simulator.world.sending import Send, is_reachable
 from simulator.world.world import Said, World, page_change, person_change, thread_change
+
+HANDOVERS = "messaging_handovers"
 
 
 def now_ms() -> Milliseconds:
@@ -143,9 +154,32 @@ class Simulator:
 
     def inbox_writes(self, page: Page, psid: str, text: str) -> Message:
         """Somebody answers in Meta's own inbox: an echo with another app id."""
+        if page.behaviour.inbox_takes_control:
+            self.thread_goes_to(page, psid, INBOX_APP_ID, "take")
         message = self.world.write_in_inbox(page, psid, text, self.now())
         self._page_wrote(page, psid, message)
         return message
+
+    # Who has the thread
+
+    def thread_goes_to(self, page: Page, psid: str, owner: str | None, how: Handover) -> Thread:
+        """Another app has the thread from now on, or ours (None). Nothing happens if it has."""
+        thread = self.world.thread(page, psid)
+        if thread.owner == owner:
+            return thread
+        before, after = thread.owner or self.app_id, owner or self.app_id
+        thread = self.world.own(page, psid, owner)
+        self._thread_changed(page, psid)
+        self._tell_state(page, psid, thread)
+        element = notifications.handover(page, psid, how, before, after, self.now())
+        self._notify(page, psid, HANDOVERS, element)
+        return thread
+
+    def control_is_requested(self, page: Page, psid: str, app_id: str) -> None:
+        """Another app asks for the thread; who has it decides."""
+        self.world.person(page, psid)
+        element = notifications.request_for_control(page, psid, app_id, self.now())
+        self._notify(page, psid, HANDOVERS, element)
 
     def _page_wrote(self, page: Page, psid: str, message: Message) -> None:
         """The message, its echo and its receipts, each when the Page's behaviour says."""
@@ -206,10 +240,18 @@ class Simulator:
         copies: int = 1,
         on_done: Callable[[bool], None] | None = None,
     ) -> bool:
-        """A webhook, if the Page is subscribed to the field and the app may know the person."""
+        """A webhook, if the Page is subscribed to the field and the app may know the person.
+
+        Of a thread that another app has we only hear on standby, which is a field of its own.
+        """
+        channel: notifications.Channel = "messaging"
+        thread = page.threads.get(psid)
+        if field != HANDOVERS and thread is not None and thread.owner is not None:
+            channel, field, element = "standby", "standby", notifications.overheard(element)
         if field not in page.subscribed_fields or not is_reachable(page, page.people[psid]):
             return False
-        body = wire_body(notifications.envelope(page.id, element, self.now() + delay_ms))
+        sent_at = self.now() + delay_ms
+        body = wire_body(notifications.envelope(page.id, element, sent_at, channel))
         webhook = Webhook(page.id, body, copies, on_done)
         return self.webhooks.send(topic(page, psid), webhook, delay_ms=delay_ms)
 
@@ -225,7 +267,11 @@ class Simulator:
 
     def _tell_state(self, page: Page, psid: str, thread: Thread) -> None:
         fades_in_ms = max(0, thread.typing_until - self.now())
-        state = {"seen_at": thread.seen_at, "typing_fades_in_ms": fades_in_ms}
+        state = {
+            "seen_at": thread.seen_at,
+            "typing_fades_in_ms": fades_in_ms,
+            "owner": shown.owner(thread),
+        }
         self.hub.tell(topic(page, psid), "state", state)
 
 

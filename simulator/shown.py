@@ -2,7 +2,15 @@
 
 from typing import Any
 
-from simulator.world.model import Message, Milliseconds, Page, Person, Thread
+from simulator.world.model import (
+    INBOX_APP_ID,
+    Message,
+    Milliseconds,
+    Page,
+    Person,
+    Thread,
+    ThreadOwner,
+)
 
 _OPTIONAL = (
     "attachments",
@@ -38,7 +46,8 @@ def thread(talk: Thread, now: Milliseconds, *, newest: int | None = None) -> dic
 
     `typing` is the Page's dots; `seen` whether the Page has marked the person's last message as
     seen; `read` whether the person has seen the Page's last message. Moments are in milliseconds.
-    `omitted` counts the older messages that are not among the `newest` ones.
+    `omitted` counts the older messages that are not among the `newest` ones. `owner` is who may
+    write: `ours`, Meta's `inbox`, or some `other` app.
     """
     last = {said.who: said.at for said in talk.messages}
     kept = talk.messages if newest is None else talk.messages[-newest:]
@@ -51,7 +60,15 @@ def thread(talk: Thread, now: Milliseconds, *, newest: int | None = None) -> dic
         "seen_at": talk.seen_at,
         "read": "page" in last and talk.read_watermark >= last["page"],
         "last_user_action_at": talk.last_user_action_at,
+        "owner": owner(talk),
     }
+
+
+def owner(talk: Thread) -> ThreadOwner:
+    """Which kind of app has the thread."""
+    if talk.owner is None:
+        return "ours"
+    return "inbox" if talk.owner == INBOX_APP_ID else "other"
 
 
 def page(facebook_page: Page) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 Errors are 4xx with `{"error": "<field>: <what is wrong>"}`. Moments are milliseconds since 1970.
 """
 
+from collections.abc import Mapping
 from heapq import nlargest
 from typing import Any, TypeVar
 
@@ -16,11 +17,16 @@ from simulator.control import bodies
 from simulator.core import Simulator, topic
 from simulator.faults import Fault
 from simulator.state import SIMULATOR
-from simulator.world.model import Behaviour, Page
+from simulator.world.model import INBOX_APP_ID, OTHER_APP_ID, Behaviour, Page, ThreadOwner
 from simulator.world.world import Said
 
 PREFIX = "/simulator/api"
 LISTED_PEOPLE = 1000
+_APP_IDS: Mapping[ThreadOwner, str | None] = {
+    "ours": None,
+    "inbox": INBOX_APP_ID,
+    "other": OTHER_APP_ID,
+}
 
 T = TypeVar("T", bound=BaseModel)
 
@@ -39,6 +45,8 @@ def add_routes(app: web.Application) -> None:
             web.post(f"{page}/reads", person_reads),
             web.post(f"{page}/reactions", person_reacts),
             web.post(f"{page}/inbox-messages", inbox_writes),
+            web.post(f"{page}/thread-owner", thread_changes_hands),
+            web.post(f"{page}/thread-requests", thread_is_requested),
             web.post(f"{page}/webhooks", post_raw_webhook),
             web.get(f"{page}/threads/{{psid}}", show_thread),
             web.put(f"{page}/token", set_token),
@@ -154,6 +162,25 @@ async def inbox_writes(request: web.Request) -> web.Response:
     body = await _body(request, bodies.InboxMessage)
     message = simulator.inbox_writes(page, body.psid, body.text)
     return web.json_response({"mid": message.mid})
+
+
+async def thread_changes_hands(request: web.Request) -> web.Response:
+    """Another app has the thread from now on, or ours again: `{owner, app_id}`."""
+    simulator, page = _page(request)
+    body = await _body(request, bodies.OwnerChange)
+    how = body.how or ("pass" if body.app == "ours" else "take")
+    thread = simulator.thread_goes_to(page, body.psid, _APP_IDS[body.app], how)
+    owner_id = thread.owner or simulator.app_id
+    return web.json_response({"owner": shown.owner(thread), "app_id": owner_id})
+
+
+async def thread_is_requested(request: web.Request) -> web.Response:
+    """Another app asks for the thread; nothing changes by that."""
+    simulator, page = _page(request)
+    body = await _body(request, bodies.ControlRequest)
+    app_id = _APP_IDS[body.app] or ""
+    simulator.control_is_requested(page, body.psid, app_id)
+    return web.json_response({"app_id": app_id})
 
 
 async def post_raw_webhook(request: web.Request) -> web.Response:

@@ -11,7 +11,7 @@ from pydantic import (
     model_validator,
 )
 
-from simulator.world.model import ProfileState, TokenState
+from simulator.world.model import ProfileState, ThreadOwner, TokenState
 
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
 Psid = Annotated[str, StringConstraints(min_length=1, max_length=64)]
@@ -116,6 +116,21 @@ class PersonReaction(_Body):
 class InboxMessage(_Body):
     psid: Psid
     text: Text
+
+
+class OwnerChange(_Body):
+    """The thread goes to an app: it is passed on by whoever has it, or taken."""
+
+    psid: Psid
+    app: ThreadOwner
+    how: Literal["pass", "take"] | None = Field(
+        None, description="default: others take it, and it is passed back to us"
+    )
+
+
+class ControlRequest(_Body):
+    psid: Psid
+    app: Literal["inbox", "other"] = "inbox"
 
 
 class TokenChange(_Body):

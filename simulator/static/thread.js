@@ -6,6 +6,11 @@ const INBOX_APP_ID = "263902037430900";
 const GROUP_MS = 5 * 60_000;
 const TIME_LINE_MS = 20 * 60_000;
 const NEAR_BOTTOM_PX = 120;
+const PAGE_STATES = {
+  ours: "Usually answers within seconds",
+  inbox: "Answered from the Page's inbox",
+  other: "Answered by another app",
+};
 const BEGINNING = "This is the beginning of the conversation. The Page's assistant answers within seconds.";
 const EARLIER = "Earlier messages are not shown here.";
 
@@ -151,7 +156,8 @@ export class Thread {
     this.showStatus();
   }
 
-  state({ typing_fades_in_ms: fades, seen_at: seenAt }) {
+  state({ typing_fades_in_ms: fades, seen_at: seenAt, owner }) {
+    this.owner = owner ?? "ours";
     this.seenAt = Math.max(this.seenAt, seenAt ?? 0);
     if (fades > 0) this.showTyping(fades);
     else this.hideTyping();
@@ -171,7 +177,7 @@ export class Thread {
     clearTimeout(this.fading);
     $("typing").hidden = true;
     $("announce").textContent = "";
-    $("page-state").textContent = "Usually answers within seconds";
+    $("page-state").textContent = PAGE_STATES[this.owner ?? "ours"];
   }
 
   // Below one's own last message, as long as nothing came after it.

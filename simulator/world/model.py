@@ -9,11 +9,14 @@ Milliseconds = int
 Who = Literal["person", "page"]
 TokenState = Literal["valid", "expired", "revoked", "password_changed"]
 ProfileState = Literal["open", "hidden", "none"]
+Feature = Literal["granted", "not_granted"]
+ThreadOwner = Literal["ours", "inbox", "other"]
 
 TYPING_FADES_MS = 20_000
 KEPT_MESSAGES = 5000  # of each thread; older ones are forgotten
 DETAILED_MESSAGES = 20  # Meta tells details of so many newest messages of a thread
 INBOX_APP_ID = "263902037430900"  # the Page's inbox, Meta's own app
+OTHER_APP_ID = "520913367702418"  # some other app that is connected to the Page
 
 FIELDS = frozenset(
     """
@@ -52,6 +55,12 @@ class Behaviour(BaseModel):
     published: bool = Field(True, description="false: only people with an app role exist")
     dev_mode: bool = Field(False, description="true: the same, the app is in development mode")
     restricted: bool = Field(False, description="true: Meta bars the Page from sending")
+    human_agent: Feature = Field(
+        "granted", description="not_granted: the tag HUMAN_AGENT meets 100/2018276"
+    )
+    inbox_takes_control: bool = Field(
+        False, description="true: who answers in Meta's inbox has the thread from then on"
+    )
 
 
 @dataclass(slots=True)
@@ -105,6 +114,7 @@ class Thread:
     seen_at: Milliseconds = 0  # the Page marked the thread as seen
     delivered_watermark: Milliseconds = 0  # the person's device got everything up to here
     read_watermark: Milliseconds = 0  # the person has seen everything up to here
+    owner: str | None = None  # the app that has the thread, if it is not ours
 
 
 @dataclass(slots=True)

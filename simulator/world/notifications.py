@@ -1,19 +1,46 @@
-"""Webhook events: the elements of `entry[].messaging`.
+"""Webhook events: the elements of `entry[].messaging` and `entry[].standby`.
 
-Source: Messenger Platform, Webhook Events reference pages.
+Source: Messenger Platform, Webhook Events reference pages; Conversation Routing.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 from simulator.world.model import Message, Milliseconds, Page, Thread
 
+Channel = Literal["messaging", "standby"]
+Handover = Literal["pass", "take"]
 
-def envelope(page_id: str, element: dict[str, Any], now: Milliseconds) -> dict[str, Any]:
+
+def envelope(
+    page_id: str, element: dict[str, Any], now: Milliseconds, channel: Channel = "messaging"
+) -> dict[str, Any]:
     """One event as a whole webhook; `time` is when it was sent, not when it happened."""
     return {
         "object": "page",
-        "entry": [{"id": page_id, "time": now, "messaging": [element]}],
+        "entry": [{"id": page_id, "time": now, channel: [element]}],
     }
+
+
+def overheard(element: dict[str, Any]) -> dict[str, Any]:
+    """The event as an app is told of it that does not have the thread: no payload of a button."""
+    if "postback" not in element:
+        return element
+    told = {name: value for name, value in element["postback"].items() if name != "payload"}
+    return {**element, "postback": told}
+
+
+def handover(
+    page: Page, psid: str, how: Handover, before: str, after: str, now: Milliseconds
+) -> dict[str, Any]:
+    """The thread went from one app to another (field `messaging_handovers`)."""
+    change = {"previous_owner_app_id": before, "new_owner_app_id": after}
+    return {**_from_person(page, psid, now), f"{how}_thread_control": change}
+
+
+def request_for_control(page: Page, psid: str, app_id: str, now: Milliseconds) -> dict[str, Any]:
+    """Another app asks for the thread (field `messaging_handovers`); its id is a number here."""
+    wish = {"requested_owner_app_id": int(app_id)}
+    return {**_from_person(page, psid, now), "request_thread_control": wish}
 
 
 def message(page: Page, psid: str, said: Message) -> dict[str, Any]:

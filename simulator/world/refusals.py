@@ -149,6 +149,18 @@ def window_closed() -> Refusal:
     )
 
 
+def not_thread_owner() -> Refusal:
+    """Source: Common Error Codes for the subcode; code and words as met by others."""
+    words = "(#10) Message failed to send because another app is controlling this thread now."
+    return Refusal(10, words, subcode=2018300)
+
+
+def tag_not_approved(tag: str) -> Refusal:
+    """Source: not documented; code, subcode and words as met by others."""
+    words = f"(#100) Cannot tag messages with '{tag}' without prior approval."
+    return Refusal(100, words, subcode=2018276)
+
+
 def dead_tag() -> Refusal:
     return Refusal(
         100,

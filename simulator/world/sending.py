@@ -1,8 +1,8 @@
 """The Send API's checks, in the order in which Meta's are believed to come.
 
-Order: recipient, message or action, content, Page restricted, person unavailable, window, tag; the
-token comes before and the limits after, see `simulator.graph.messages`. Source: Send API Reference,
-Send a Message (messaging window), Common Error Codes.
+Order: recipient, message or action, content, Page restricted, person unavailable, thread control,
+tag, window; the token comes before and the limits after, see `simulator.graph.messages`. Source:
+Send API Reference, Send a Message (messaging window), Conversation Routing, Common Error Codes.
 """
 
 from dataclasses import dataclass
@@ -56,6 +56,7 @@ def check_send(page: Page, params: dict[str, Any], now: Milliseconds) -> Send:
         raise refusals.page_restricted()
     if person.blocked:
         raise refusals.person_unavailable()
+    _check_control(page, person)
     if send.action is None:
         _check_window(page, send, now)
     return send
@@ -180,6 +181,12 @@ def _messaging_type(params: dict[str, Any]) -> str:
     return cast("str", given)
 
 
+def _check_control(page: Page, person: Person) -> None:
+    thread = page.threads.get(person.psid)
+    if thread is not None and thread.owner is not None:
+        raise refusals.not_thread_owner()
+
+
 def _check_window(page: Page, send: Send, now: Milliseconds) -> None:
     if send.messaging_type == "UTILITY":
         raise refusals.permission_missing("pages_utility_messaging")
@@ -189,6 +196,8 @@ def _check_window(page: Page, send: Send, now: Milliseconds) -> None:
         raise refusals.dead_tag() if send.tag else refusals.invalid("Param tag is required")
     if not tagged and send.tag is not None:
         raise refusals.invalid("Param tag is allowed only with messaging_type MESSAGE_TAG")
+    if tagged and page.behaviour.human_agent == "not_granted":
+        raise refusals.tag_not_approved("HUMAN_AGENT")
     window = HUMAN_AGENT_WINDOW_MS if tagged else STANDARD_WINDOW_MS
     last = thread.last_user_action_at if thread else None
     if last is None or now - last >= window:

@@ -36,6 +36,7 @@ _THREAD_MARKS = (
     "seen_at",
     "delivered_watermark",
     "read_watermark",
+    "owner",
 )
 _PAGE_MARKS = ("name", "access_token", "token_state", "behaviour", "subscribed_fields")
 
@@ -265,6 +266,14 @@ class World:
         thread.typing_until = 0
         thread.seen_at = now
         return message
+
+    def own(self, page: Page, psid: str, owner: str | None) -> Thread:
+        """Give the thread to another app, or with None to ours; typing dots end with it."""
+        thread = self.thread(page, psid)
+        thread.owner = owner
+        if owner is not None:
+            thread.typing_until = 0
+        return thread
 
     def deliver(self, page: Page, psid: str, message: Message) -> Thread:
         """The person's device has got a message of the Page."""

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from simulator.world.limits import CallWindow, DailyCalls, PageLimits
-from simulator.world.model import Behaviour, Page, Person
+from simulator.world.model import INBOX_APP_ID, Behaviour, Page, Person
 from simulator.world.refusals import Refusal
 from simulator.world.sending import check_send, utf16_length
 from simulator.world.world import Said, World
@@ -56,8 +56,12 @@ TAGGED = {"messaging_type": "MESSAGE_TAG", "tag": "HUMAN_AGENT"}
         (DAY, {}, False),
         (DAY, {"messaging_type": "UPDATE"}, False),
         (DAY, TAGGED, True),
+        (25 * HOUR, {}, False),
+        (25 * HOUR, TAGGED, True),
+        (6 * DAY, TAGGED, True),
         (7 * DAY - 1, TAGGED, True),
         (7 * DAY, TAGGED, False),
+        (8 * DAY, TAGGED, False),
     ],
 )
 def test_window_counts_from_the_last_action(
@@ -68,6 +72,41 @@ def test_window_counts_from_the_last_action(
         assert check_send(page, request(person, **params), NOW + age).text == "hi"
     else:
         assert refusal(page, request(person, **params), NOW + age) == (10, 2018278)
+
+
+@pytest.mark.parametrize(
+    ("age", "plain", "tagged"),
+    [(HOUR, True, True), (25 * HOUR, False, True), (6 * DAY, False, True), (8 * DAY, False, False)],
+)
+def test_a_message_of_long_ago_that_comes_now_opens_the_window_of_then(
+    world: World, page: Page, age: int, plain: bool, tagged: bool
+) -> None:
+    person = world.add_person(page, "Jonas", "Weber")
+    world.write(page, person.psid, Said("hello"), NOW - age)
+    for params, allowed in (({}, plain), (TAGGED, tagged)):
+        if allowed:
+            assert check_send(page, request(person, **params), NOW).text == "hi"
+        else:
+            assert refusal(page, request(person, **params)) == (10, 2018278)
+
+
+@pytest.mark.parametrize("age", [HOUR, 25 * HOUR, 8 * DAY])
+def test_without_approval_no_message_is_tagged_whenever_the_person_wrote(
+    world: World, page: Page, person: Person, age: int
+) -> None:
+    page.behaviour = Behaviour(human_agent="not_granted")
+    assert refusal(page, request(person, **TAGGED), NOW - HOUR + age) == (100, 2018276)
+    assert check_send(page, request(person), NOW).text == "hi"
+
+
+@pytest.mark.parametrize("params", [{}, TAGGED, {"message": None, "sender_action": "typing_on"}])
+def test_nothing_goes_out_in_a_thread_of_another_app(
+    world: World, page: Page, person: Person, params: dict[str, Any]
+) -> None:
+    world.own(page, person.psid, INBOX_APP_ID)
+    assert refusal(page, request(person, **params)) == (10, 2018300)
+    world.own(page, person.psid, None)
+    assert check_send(page, request(person, **params), NOW).person is person
 
 
 def test_nobody_may_be_written_to_who_never_wrote(world: World, page: Page) -> None:
@@ -178,6 +217,9 @@ def test_checks_come_in_the_documented_order(world: World, page: Page, person: P
     page.behaviour = Behaviour(dev_mode=True)
     assert refusal(page, params, late) == (551, 1545041)
     person.blocked = False
+    world.own(page, person.psid, INBOX_APP_ID)
+    assert refusal(page, params, late) == (10, 2018300)
+    world.own(page, person.psid, None)
     assert refusal(page, params, late) == (10, 2018278)
     world.write(page, person.psid, Said("again"), late)
     assert check_send(page, params, late).text == "hi"

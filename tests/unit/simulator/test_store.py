@@ -79,7 +79,7 @@ async def test_whatever_happens_the_disk_knows_it(
             "recipient": {"id": psid},
             "sender_action": random.choice(("typing_on", "mark_seen")),
         }
-        match random.randrange(10):
+        match random.randrange(11):
             case 0:
                 await facebook.control("POST", f"{here}/postbacks", tap)
             case 1:
@@ -100,7 +100,10 @@ async def test_whatever_happens_the_disk_knows_it(
                 await facebook.graph("POST", f"/{page['id']}/messages", act)
             case 8:
                 await facebook.graph("DELETE", f"/{page['id']}/subscribed_apps")
-            case 9 if random.random() < 0.3:
+            case 9:
+                body = {"psid": psid, "app": random.choice(("ours", "inbox", "other"))}
+                await facebook.control("POST", f"{here}/thread-owner", body)
+            case 10 if random.random() < 0.3:
                 await facebook.control("POST", "/reset")
             case _:
                 await facebook.send("hi")
