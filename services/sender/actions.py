@@ -34,11 +34,13 @@ class ActionShower:
         channel = await self._desk.channels.channel(command.page_id)
         if channel is None or not channel.enabled or channel.status != "active":
             return "channel_off"
-        if not await self._desk.pages[command.page_id].take_now():
-            return "busy"
-        try:
-            async with asyncio.timeout(self._desk.settings.action_timeout_s):
-                await self._desk.meta.act(channel, command.psid, action)
-        except Exception:  # whatever it is, the next message matters more
-            return "failed"
+        with self._desk.pages[command.page_id].turn_now() as call:
+            if call is None:
+                return "busy"
+            try:
+                with call:
+                    async with asyncio.timeout(self._desk.settings.action_timeout_s):
+                        await self._desk.meta.act(channel, command.psid, action)
+            except Exception:  # whatever it is, the next message matters more
+                return "failed"
         return "shown"

@@ -2,8 +2,8 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Collection
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Literal
 
 from aiolimiter import AsyncLimiter
@@ -11,7 +11,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from libs.common.graph import Usage
 from services.sender.draining import Drain
-from services.sender.pacing import Allowance, Line, Window, ceiling_for
+from services.sender.pacing import Allowance, Line, ceiling_for
 
 READS_PERIOD_S = 0.6  # the Conversations API takes 2 calls a second and Page, the network bunches
 FIRST_BACKOFF_S = 1.0
@@ -61,10 +61,30 @@ class Stop:
         self._until = float("-inf")
 
 
+class Call:
+    """Leave to make one call: `with` it for as long as the call takes. Not made: given back."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self._begun_at: float | None = None
+        self._is_over = False
+
+    def __enter__(self) -> None:
+        self._begun_at = _now()
+
+    def __exit__(self, *_: object) -> None:
+        self.give_back()
+
+    def give_back(self) -> None:
+        if not self._is_over:
+            self._is_over = True
+            self._line.over(self._begun_at)
+
+
 class Page:
     """One Page's turn-taking. Times are seconds on the event loop's clock.
 
-    In any one second no more than `per_s` calls begin. The more of its allowance is used by what
+    In no second does Meta see more than `per_s` calls. The more of its allowance is used by what
     Meta says, the fewer. After a refused token, one call at a time finds out whether the next one
     is taken.
     """
@@ -77,7 +97,6 @@ class Page:
             "media": Allowance(min(media_per_s, per_s)),
         }
         self._lines = {kind: Line(allowance) for kind, allowance in self._allowances.items()}
-        self._leaving = Window(per_s)
         self._drain = drain
         self._stop, self._app = Stop(), app or Stop()
         self._token_stop = Stop()
@@ -110,8 +129,8 @@ class Page:
     @asynccontextmanager
     async def turn(
         self, patience_s: float, *, human: bool = False, kind: Kind = "text"
-    ) -> AsyncIterator[bool]:
-        """Wait for leave to make one call; False if it will not come within `patience_s`, or if
+    ) -> AsyncIterator[Call | None]:
+        """Wait for leave to make one call; None if it will not come within `patience_s`, or if
         the Page has been stopped for long.
 
         Raises:
@@ -119,36 +138,32 @@ class Page:
         """
         began_at = _now()
         if not await self._admitted(patience_s, human=human, kind=kind):
-            yield False
+            yield None
             return
         TURN_SECONDS.labels("human" if human else "assistant").observe(_now() - began_at)
         probing = self._suspect
         self._probing = probing
+        call = Call(self._lines[kind])
         try:
-            yield True
+            yield call
         finally:
+            call.give_back()
             if probing:
                 self._probing = False
                 self._wake_all()
 
-    async def leave(self) -> None:
-        """To be awaited right before the call of whose turn it is.
-
-        Between its turn and its call a part is claimed in the database, and whatever delays that
-        bunches the calls again which the line had spread.
-        """
-        while self._leaving.is_full(_now()):  # noqa: ASYNC110 - nobody to tell us
-            await asyncio.sleep(self._leaving.wait_s(_now()))
-        self._leaving.note(_now())
-
-    async def take_now(self) -> bool:
+    @contextmanager
+    def turn_now(self) -> Iterator[Call | None]:
         """Leave for a call that would be worth nothing later: now, or not at all."""
-        if self._suspect or self.stopped_for_s() > 0 or self._leaving.is_full(_now()):
-            return False
-        if not self._lines["text"].take_now():
-            return False
-        self._leaving.note(_now())
-        return True
+        line = self._lines["text"]
+        if self._suspect or self.stopped_for_s() > 0 or not line.take_now():
+            yield None
+            return
+        call = Call(line)
+        try:
+            yield call
+        finally:
+            call.give_back()
 
     def limited(self, retry_after_s: float | None, *, whole_app: bool = False) -> float:
         """Meta wants less: stop for as long as it says, else longer each time. Returns how long."""
@@ -208,12 +223,13 @@ class Page:
         self._wake_all()
 
     async def _admitted(self, patience_s: float, *, human: bool, kind: Kind) -> bool:
-        until = _now() + patience_s
+        until, line = _now() + patience_s, self._lines[kind]
         while True:
             self._drain.check()
-            # in line it may have been closed
-            if self._is_open() and await self._lines[kind].stand(human=human) and self._is_open():
-                return True
+            if self._is_open() and await line.stand(human=human):
+                if self._is_open():
+                    return True
+                line.over(None)  # while we stood in line the Page was closed
             stopped_s, left_s = self.stopped_for_s(), until - _now()
             if left_s <= 0 or stopped_s > LONG_STOP_S:
                 return False

@@ -36,7 +36,7 @@ from services.sender.domain.window import Decision, Refuse, Send, Wait, decide
 from services.sender.draining import finish_first
 from services.sender.inquiry import Doubt, Inquiry
 from services.sender.meta import Answer
-from services.sender.pages import LONG_STOP_S
+from services.sender.pages import LONG_STOP_S, Call
 from services.sender.store import Fence, Snapshot
 
 PATIENCE_S = 30.0  # how long to wait for a Page before looking whether the message still may go
@@ -132,11 +132,11 @@ class Part:
         if await closing_of(self._desk, self._command.page_id) is not None:
             return Attempt(None)
         is_human = self._command.origin == "human"
-        async with self._page.turn(PATIENCE_S, human=is_human) as admitted:
-            if not admitted:
+        async with self._page.turn(PATIENCE_S, human=is_human) as call:
+            if call is None:
                 return Attempt(None)
             return await finish_first(
-                self._claim_and_post(attempt.expected), self._desk.settings.http_timeout_s
+                self._claim_and_post(call, attempt.expected), self._desk.settings.http_timeout_s
             )
 
     async def _look(self) -> Step:
@@ -215,7 +215,7 @@ class Part:
             sending.claim_id, self._command.occurred_at, sending.deadline_at, self._text, 1
         )
 
-    async def _claim_and_post(self, expected: Expected) -> Step:
+    async def _claim_and_post(self, call: Call, expected: Expected) -> Step:
         claim = self._new_claim()
         fence = Fence(self._command.epoch) if self._command.origin == "assistant" else None
         self._desk.memory.keep_unused(claim.claim_id)
@@ -230,14 +230,14 @@ class Part:
             return await self._refuse(decision)
         if channel is None or isinstance(decision, Wait):
             return Attempt(None)
-        await self._page.leave()
         if not claim.leaves(self._desk.settings.http_timeout, self._desk.now()):
             return Attempt(Exactly(claim.claim_id))  # the claim itself took too long
         self._desk.memory.use(claim.claim_id)
         self._attempts = claim.attempt
-        answer = await self._desk.meta.send(
-            channel, self._command.psid, claim.text, self._send_id, decision
-        )
+        with call:
+            answer = await self._desk.meta.send(
+                channel, self._command.psid, claim.text, self._send_id, decision
+            )
         return await self._take(answer, claim, decision)
 
     def _new_claim(self) -> Claim:

@@ -127,7 +127,8 @@ def test_too_many_calls_without_a_word_of_metas_is_a_doubt_and_slows_the_page() 
         world.meta.script = [Reply(status=429, retry_after_s=20.0)]
         sending = asyncio.create_task(world.deliver(send_text()))
         await asyncio.sleep(1)
-        assert not await world.pages[PAGE].take_now()
+        with world.pages[PAGE].turn_now() as leave:
+            assert leave is None
         await sending
 
     assert play(story).accepted() == ["c1:0"]

@@ -27,9 +27,18 @@ def now() -> float:
 
 
 async def call(page: Page, times: list[float], patience_s: float = 1e6) -> None:
-    async with page.turn(patience_s) as admitted:
-        if admitted:
-            times.append(now())
+    async with page.turn(patience_s) as leave:
+        if leave:
+            with leave:
+                times.append(now())
+
+
+def shows_a_sign(page: Page) -> bool:
+    with page.turn_now() as leave:
+        if leave:
+            with leave:
+                pass
+        return leave is not None
 
 
 @pytest.mark.parametrize("per_s", [2, 10, 300])
@@ -161,7 +170,7 @@ def test_a_change_does_not_end_a_limits_pause() -> None:
     async def story(page: Page, _drain: Drain) -> None:
         page.limited(10.0)
         page.reconsider()
-        assert not await page.take_now()
+        assert not shows_a_sign(page)
 
     play(story)
 
@@ -190,7 +199,7 @@ def test_a_token_refused_again_after_it_worked_is_told_at_once() -> None:
 def test_a_sign_of_life_never_waits() -> None:
     async def story(page: Page, _drain: Drain) -> None:
         began_at = now()
-        taken = [await page.take_now() for _ in range(50)]
+        taken = [shows_a_sign(page) for _ in range(50)]
         assert 0 < sum(taken) < 50
         assert now() - began_at < 0.01
 
@@ -265,8 +274,10 @@ def test_what_a_human_wrote_goes_first_and_a_person_with_many_parts_starves_nobo
 
         async def person(name: str, parts: int, *, human: bool = False) -> None:
             for _ in range(parts):
-                async with page.turn(1e6, human=human):
-                    order.append(name)
+                async with page.turn(1e6, human=human) as leave:
+                    assert leave
+                    with leave:
+                        order.append(name)
 
         greedy = asyncio.create_task(person("greedy", 50))
         await asyncio.sleep(5)
@@ -306,9 +317,9 @@ def test_a_limit_of_the_app_stops_every_page() -> None:
     async def story() -> None:
         pages = Pages(100, Drain())
         pages["1"].limited(5.0, whole_app=True)
-        assert not await pages["2"].take_now()
+        assert not shows_a_sign(pages["2"])
         await asyncio.sleep(5.1)
-        assert await pages["2"].take_now()
+        assert shows_a_sign(pages["2"])
 
     run_virtually(story())
 
@@ -336,7 +347,7 @@ def test_a_used_up_allowance_stops_the_page_before_meta_refuses(
     async def story(page: Page, _drain: Drain) -> None:
         began_at, times = now(), list[float]()
         page.heed(usage)
-        assert not await page.take_now()
+        assert not shows_a_sign(page)
         await call(page, times)
         assert times == []
         await asyncio.sleep(pause_s - 5)
