@@ -92,7 +92,7 @@ docs: setup ## Write what is generated: docs/asyncapi.yaml, the tables in docs/c
 
 .PHONY: requirements
 requirements: ## Write requirements/*.txt anew from pyproject.toml (needs uv)
-	for extra in local dev gateway conversation sender simulator; do \
+	for extra in local dev gateway conversation sender takeover analytics simulator; do \
 	  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	    --no-emit-index-url --extra $$extra pyproject.toml --output-file requirements/$$extra.txt; done
 

@@ -19,6 +19,8 @@ SERVICES = (
     ServiceSpec("gateway", "services.gateway"),
     ServiceSpec("conversation", "services.conversation"),
     ServiceSpec("sender", "services.sender"),
+    ServiceSpec("takeover", "services.takeover"),
+    ServiceSpec("analytics", "services.analytics"),
 )
 INFRASTRUCTURE = ("kafka", "mongo")
 NAMES = (*INFRASTRUCTURE, *(service.name for service in SERVICES))

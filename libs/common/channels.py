@@ -73,6 +73,12 @@ class ChannelSettings(BaseModel):
     notification_secret: str = Field(
         "", repr=False, description="signs notifications; encrypted, with the page id as context"
     )
+    pause_on_facebook_reply: bool = Field(
+        True, description="the assistant is silent after somebody answered in Meta's own inbox"
+    )
+    auto_resume_minutes: int | None = Field(
+        None, ge=5, le=10_080, description="for how long it is then; None: until somebody resumes"
+    )
     daily_model_calls: int | None = Field(None, ge=0, description="per UTC day; None: no limit")
     daily_model_tokens: int | None = Field(None, ge=0, description="in and out, per UTC day")
     loop_turns: int = Field(

@@ -13,11 +13,11 @@ from libs.common.graph import (
     OutcomeUnknownError,
     ThreadMessage,
 )
+from libs.common.window import Send
 from services.sender.domain.evidence import Seen
 from services.sender.domain.outcome import MetaError, Outcome, TokenRejected, classify
 from services.sender.domain.redaction import redacted
 from services.sender.domain.refusals import TokenCause
-from services.sender.domain.window import Send
 from services.sender.meta import Answer, ThreadUnreadableError
 
 UNREADABLE_TOKEN = TokenCause(

@@ -7,9 +7,9 @@ from typing import Protocol
 from libs.common.channels import Channel
 from libs.common.errors import PermanentError
 from libs.common.events import SenderAction
+from libs.common.window import Send
 from services.sender.domain.evidence import Seen
 from services.sender.domain.outcome import Outcome
-from services.sender.domain.window import Send
 
 THREAD_COVERS = 20  # messages that one reading holds at most
 

@@ -22,6 +22,7 @@ from prometheus_client import Counter
 from libs.common.channels import Channel
 from libs.common.errors import TransientError
 from libs.common.events import ChannelTokenRejected, SendText, derived_id
+from libs.common.window import Decision, Refuse, Send, Wait, decide
 from services.sender.closing import closing_of
 from services.sender.desk import Desk
 from services.sender.domain.claims import Claim, Exactly, Expected, Sending, is_in_doubt
@@ -32,7 +33,6 @@ from services.sender.domain.outcome import RateLimited, Refused, Sent, TokenReje
 from services.sender.domain.outline import Outline
 from services.sender.domain.parts import send_id
 from services.sender.domain.refusals import Refusal
-from services.sender.domain.window import Decision, Refuse, Send, Wait, decide
 from services.sender.draining import finish_first
 from services.sender.inquiry import Doubt, Inquiry
 from services.sender.meta import Answer

@@ -33,12 +33,12 @@ from libs.common.settings import (
     MongoSettings,
     RuntimeSettings,
 )
+from libs.common.window import Send
 from services.conversation.assistants.base import Prompt, Reply
 from services.conversation.assistants.settings import AssistantSettings
 from services.conversation.settings import AppSettings, Settings
 from services.sender.domain.evidence import Seen
 from services.sender.domain.outcome import Sent
-from services.sender.domain.window import Send
 from services.sender.meta import Answer, ThreadUnreadableError
 from tests.stack import Servers
 

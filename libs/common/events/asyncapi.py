@@ -74,7 +74,12 @@ _SENDS: Mapping[str, tuple[type[Record], ...]] = {
         channels.ChannelTokenRejected,
         commands.SendKept,
     ),
-    "takeover": (outcomes.TakeoverStarted, outcomes.TakeoverEnded, commands.SendText),
+    "takeover": (
+        outcomes.TakeoverStarted,
+        outcomes.TakeoverExtended,
+        outcomes.TakeoverEnded,
+        commands.SendText,
+    ),
     "console": (
         channels.ChannelConnected,
         channels.ChannelUpdated,

@@ -35,6 +35,7 @@ ALL_RECORDS: dict[str, tuple[type[Record], ...]] = {
         outcomes.TurnFailed,
         outcomes.TakeoverRequested,
         outcomes.TakeoverStarted,
+        outcomes.TakeoverExtended,
         outcomes.TakeoverEnded,
     ),
     COMMANDS: (commands.SendText, commands.SendAction, commands.SendKept),
@@ -68,6 +69,7 @@ AnyRecord = Annotated[
     | outcomes.TurnFailed
     | outcomes.TakeoverRequested
     | outcomes.TakeoverStarted
+    | outcomes.TakeoverExtended
     | outcomes.TakeoverEnded
     | commands.SendText
     | commands.SendAction

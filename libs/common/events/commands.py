@@ -22,6 +22,8 @@ class SendText(ConversationRecord):
     text: str
     turn_id: str | None = None
     epoch: int | None = Field(None, description="required for the assistant")
+    by: str | None = Field(None, description="who wrote a human's text, as the console knows them")
+    by_name: str | None = None
 
     @property
     def command_id(self) -> str:

@@ -18,6 +18,8 @@ class PartRecord(ConversationRecord):
     parts: int = Field(ge=1)
     origin: Origin
     turn_id: str | None = None
+    by: str | None = Field(None, description="who wrote a human's text, as the console knows them")
+    by_name: str | None = None
     text: str = Field(description="as it went out, or would have")
     rule: str = Field(description="which rule of the messaging window decided")
 
@@ -100,9 +102,20 @@ class TakeoverStarted(ConversationRecord):
 
     type: Literal["takeover.started"] = "takeover.started"
     epoch: int
-    by: str
-    reason: str
+    by: str = Field(description="who, as the console knows them; facebook: in Meta's own inbox")
+    by_name: str | None = Field(None, description="of `by`, for people to read")
+    reason: str = Field(description="taken: somebody asked for it; facebook_reply")
     auto_resume_at: UtcDatetime | None = None
+
+
+class TakeoverExtended(ConversationRecord):
+    """The human has the conversation for longer, or for less long, than was said before."""
+
+    type: Literal["takeover.extended"] = "takeover.extended"
+    epoch: int = Field(description="of the takeover: nobody else has the conversation now")
+    by: str
+    by_name: str | None = None
+    auto_resume_at: UtcDatetime
 
 
 class TakeoverEnded(ConversationRecord):
@@ -110,5 +123,6 @@ class TakeoverEnded(ConversationRecord):
 
     type: Literal["takeover.ended"] = "takeover.ended"
     epoch: int
-    by: str
-    reason: str
+    by: str = Field(description="who, as the console knows them; timer: its time had come")
+    by_name: str | None = None
+    reason: str = Field(description="resumed or auto_resume")

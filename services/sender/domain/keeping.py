@@ -12,7 +12,7 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 
 from libs.common.events import Model, UtcDatetime
-from services.sender.domain.window import HUMAN_AGENT_WINDOW, STANDARD_WINDOW
+from libs.common.window import HUMAN_AGENT_WINDOW, STANDARD_WINDOW
 
 Why = Literal["behind", "channel", "token", "limit", "person_limit", "again", "broken"]
 """`behind`: others of the same person wait. `again`: somebody wants it sent once more. `broken`:

@@ -56,7 +56,17 @@ def test_meanings_are_those_of_variables_that_exist() -> None:
 def test_no_variable_is_told_beside_the_table_that_nobody_reads() -> None:
     told = set(re.findall(r"^\| `([A-Z][A-Z0-9_]+)`", table(), re.MULTILINE))
     page = PAGE.read_text(encoding="utf-8")
-    prefixes = ("KAFKA_", "MONGODB_", "GATEWAY_", "SENDER_", "CONVERSATION_", "LLM_", "HTTP_")
+    prefixes = (
+        "KAFKA_",
+        "MONGODB_",
+        "GATEWAY_",
+        "SENDER_",
+        "CONVERSATION_",
+        "TAKEOVER_",
+        "ANALYTICS_",
+        "LLM_",
+        "HTTP_",
+    )
     mentioned = set(re.findall(r"`([A-Z][A-Z0-9_]+)`", page))
     assert {name for name in mentioned if name.startswith(prefixes)} <= told
 

@@ -15,9 +15,11 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
+import services.analytics.settings
 import services.conversation.settings
 import services.gateway.settings
 import services.sender.settings
+import services.takeover.settings
 import simulator.settings
 from libs.common.channels import ChannelSettings
 
@@ -25,6 +27,8 @@ ROOTS: dict[str, type[BaseSettings]] = {
     "gateway": services.gateway.settings.Settings,
     "conversation": services.conversation.settings.Settings,
     "sender": services.sender.settings.Settings,
+    "takeover": services.takeover.settings.Settings,
+    "analytics": services.analytics.settings.Settings,
     "simulator": simulator.settings.Settings,
 }
 BEGIN, END = "<!-- {}: written by `make docs` -->", "<!-- end of {} -->"

@@ -19,10 +19,10 @@ from libs.common.graph import (
     SendResult,
     TokenRejectedError,
 )
+from libs.common.window import Send
 from services.sender.domain.evidence import Seen
 from services.sender.domain.outcome import Outcome, RateLimited, Refused, Sent, Uncertain
 from services.sender.domain.outcome import TokenRejected as TokenRejectedOutcome
-from services.sender.domain.window import Send
 from services.sender.graph_meta import UNREADABLE_TOKEN, GraphMeta, payload_of
 from services.sender.meta import ThreadUnreadableError
 from tests.unit.sender.world import CHANNEL, PAGE, PSID, STARTED_AT

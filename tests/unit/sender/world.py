@@ -17,13 +17,13 @@ from libs.common.events import (
     SendKept,
     SendText,
 )
+from libs.common.window import Send
 from services.sender.desk import Desk
 from services.sender.domain.claims import After, Claim, Exactly, Expected, Sending
 from services.sender.domain.deliveries import Delivery
 from services.sender.domain.evidence import Seen
 from services.sender.domain.keeping import Kept, NotNowError
 from services.sender.domain.outcome import MetaError, classify
-from services.sender.domain.window import Send
 from services.sender.draining import Drain
 from services.sender.echoes import Echoes
 from services.sender.keeper import Keeper

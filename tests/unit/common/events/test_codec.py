@@ -159,7 +159,7 @@ def test_no_bytes_raise_anything_else(value: bytes) -> None:
 def test_every_record_has_a_topic_and_a_type_of_its_own() -> None:
     models = [model for models in ALL_RECORDS.values() for model in models]
     types = {model.model_fields["type"].default for model in models}
-    assert len(types) == len(models) == 29
+    assert len(types) == len(models) == 30
     assert set(ALL_RECORDS) == {EVENTS, COMMANDS, CHANNELS}
 
 

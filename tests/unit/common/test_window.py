@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.common.events.outcomes import Origin
-from services.sender.domain.window import (
+from libs.common.window import (
     ASSISTANT_MARGIN,
     HUMAN_AGENT_WINDOW,
     STANDARD_WINDOW,
