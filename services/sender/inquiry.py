@@ -125,9 +125,9 @@ class Inquiry:
         recorded = await self._desk.store.recorded_mids(conversation, mids)
         for mid in mids:
             if mid not in recorded:
-                await self._desk.pages[channel.id].reads.acquire()
                 try:
-                    seen = await self._desk.meta.message(channel, mid)
+                    async with self._desk.pages[channel.id].reading():
+                        seen = await self._desk.meta.message(channel, mid)
                 except ThreadUnreadableError:
                     continue
                 held = await self._desk.store.held_texts(conversation, doubt.since)
@@ -140,9 +140,9 @@ class Inquiry:
         channel = await self._desk.channels.channel(self._command.page_id)
         if channel is None:
             return Unclear()
-        await self._desk.pages[channel.id].reads.acquire()
         try:
-            thread = await self._desk.meta.thread(channel, self._command.psid)
+            async with self._desk.pages[channel.id].reading():
+                thread = await self._desk.meta.thread(channel, self._command.psid)
         except ThreadUnreadableError:
             return Unclear()
         conversation, doubt = self._command.conversation_id, self._doubt

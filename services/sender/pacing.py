@@ -173,12 +173,17 @@ class Line:
             self._timer.cancel()
         self._again()
 
-    async def stand(self, *, human: bool) -> bool:
-        """True when it is our turn, until `over`; False if all were sent away."""
+    async def stand(self, *, human: bool, first: bool = False) -> bool:
+        """True when it is our turn, until `over`; False if all were sent away.
+
+        Args:
+            first: before all others of our line: we had our turn, and it came to nothing.
+        """
         if self.take_now():
             return True
         turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        (self._humans if human else self._others).append(turn)
+        line = self._humans if human else self._others
+        (line.appendleft if first else line.append)(turn)
         self._pump()
         try:
             return await turn

@@ -6,14 +6,13 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Literal
 
-from aiolimiter import AsyncLimiter
 from prometheus_client import Counter, Gauge, Histogram
 
 from libs.common.graph import Usage
 from services.sender.draining import Drain
 from services.sender.pacing import Allowance, Line, ceiling_for
 
-READS_PERIOD_S = 0.6  # the Conversations API takes 2 calls a second and Page, the network bunches
+READS_PER_S = 2.0  # of the Conversations API, whatever a Page may send
 FIRST_BACKOFF_S = 1.0
 MAX_BACKOFF_S = 60.0
 PROBE_EVERY_S = 60.0  # with a token that was refused
@@ -106,8 +105,9 @@ class Page:
         self._told_at = float("-inf")
         self._changed = asyncio.Event()
         self.used_percent = 0.0
-        self.reads = AsyncLimiter(1, READS_PERIOD_S)
+        self._reads = Line(Allowance(READS_PER_S))
         drain.when_begun(self._send_away)
+        drain.when_begun(self._reads.send_away)
 
     @property
     def token_is_suspect(self) -> bool:
@@ -128,16 +128,19 @@ class Page:
 
     @asynccontextmanager
     async def turn(
-        self, patience_s: float, *, human: bool = False, kind: Kind = "text"
+        self, patience_s: float, *, human: bool = False, again: bool = False, kind: Kind = "text"
     ) -> AsyncIterator[Call | None]:
         """Wait for leave to make one call; None if it will not come within `patience_s`, or if
         the Page has been stopped for long.
+
+        Args:
+            again: it had its turn, and Meta wanted it later: it goes first in its line.
 
         Raises:
             DrainingError: the service stops.
         """
         began_at = _now()
-        if not await self._admitted(patience_s, human=human, kind=kind):
+        if not await self._admitted(patience_s, human=human, again=again, kind=kind):
             yield None
             return
         TURN_SECONDS.labels("human" if human else "assistant").observe(_now() - began_at)
@@ -162,6 +165,22 @@ class Page:
         call = Call(line)
         try:
             yield call
+        finally:
+            call.give_back()
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[None]:
+        """Wait for leave to read from the Conversations API, and read within the context.
+
+        Raises:
+            DrainingError: the service stops.
+        """
+        while not await self._reads.stand(human=False):
+            self._drain.check()
+        call = Call(self._reads)
+        try:
+            with call:
+                yield
         finally:
             call.give_back()
 
@@ -222,11 +241,11 @@ class Page:
         self._token_stop.end()
         self._wake_all()
 
-    async def _admitted(self, patience_s: float, *, human: bool, kind: Kind) -> bool:
+    async def _admitted(self, patience_s: float, *, human: bool, again: bool, kind: Kind) -> bool:
         until, line = _now() + patience_s, self._lines[kind]
         while True:
             self._drain.check()
-            if self._is_open() and await line.stand(human=human):
+            if self._is_open() and await line.stand(human=human, first=again):
                 if self._is_open():
                     return True
                 line.over(None)  # while we stood in line the Page was closed

@@ -62,10 +62,12 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """Try to claim and post. `expected` None: look at the database first."""
+    """Try to claim and post. `expected` None: look at the database first. `again`: Meta wanted the
+    last try later, and it goes before all who have not had their turn."""
 
     expected: Expected | None
     after_s: float = 0.0
+    again: bool = False
 
 
 Step = Attempt | Doubt | Delivery
@@ -132,7 +134,7 @@ class Part:
         if await closing_of(self._desk, self._command.page_id) is not None:
             return Attempt(None)
         is_human = self._command.origin == "human"
-        async with self._page.turn(PATIENCE_S, human=is_human) as call:
+        async with self._page.turn(PATIENCE_S, human=is_human, again=attempt.again) as call:
             if call is None:
                 return Attempt(None)
             return await finish_first(
@@ -274,21 +276,21 @@ class Part:
     async def _give_way(self, outcome: RateLimited | TokenRejected, claim: Claim) -> Step:
         """Surely not sent, and nothing wrong with the message: same part, same place, later."""
         self._desk.memory.keep_unused(claim.claim_id)
-        again = Exactly(claim.claim_id)
+        place = Exactly(claim.claim_id)
         if isinstance(outcome, TokenRejected):
             if self._page.token_rejected(outcome.cause.probe_every_s):
                 await self._tell_token_rejected(outcome)
-            return Attempt(again)
+            return Attempt(place, again=True)
         if outcome.scope == "person":
             pause_s = outcome.retry_after_s or self._backoff_s()
             if pause_s > LONG_STOP_S:
                 self._not_before = self._desk.now() + timedelta(seconds=pause_s)
                 return Attempt(None)
-            return Attempt(again, after_s=pause_s)
+            return Attempt(place, after_s=pause_s)
         whole_app = outcome.scope == "app"
         pause_s = self._page.limited(outcome.retry_after_s, whole_app=whole_app)
         log.warning("page_limited", page_id=self._command.page_id, pause_s=round(pause_s, 1))
-        return Attempt(again)
+        return Attempt(place, again=True)
 
     async def _accept_refusal(self, refused: Refused, answer: Answer, claim: Claim) -> Step:
         refusal = refused.refusal

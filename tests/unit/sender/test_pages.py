@@ -293,6 +293,76 @@ def test_what_a_human_wrote_goes_first_and_a_person_with_many_parts_starves_nobo
     play(story, 2)
 
 
+def test_who_had_a_turn_that_came_to_nothing_goes_before_all_others() -> None:
+    async def story(page: Page, _drain: Drain) -> None:
+        order: list[str] = []
+
+        async def person(name: str, *, again: bool = False) -> None:
+            async with page.turn(1e6, again=again) as leave:
+                assert leave
+                with leave:
+                    order.append(name)
+
+        others = [asyncio.create_task(person(f"other {n}")) for n in range(5)]
+        await asyncio.sleep(0)
+        await asyncio.gather(person("refused", again=True), *others)
+        assert order.index("refused") <= 2  # two had their turns before it came
+
+    play(story, 2)
+
+
+def test_threads_are_read_twice_a_second_and_no_more() -> None:
+    async def story(page: Page, _drain: Drain) -> None:
+        times: list[float] = []
+
+        async def read() -> None:
+            async with page.reading():
+                times.append(now())
+                await asyncio.sleep(0.3)
+
+        await asyncio.gather(*[read() for _ in range(20)])
+        for start in times:
+            assert sum(start <= time < start + 1 for time in times) <= 2
+        assert times[-1] - times[0] < 11
+
+    play(story)
+
+
+def test_whoever_waits_to_read_is_let_go_when_the_service_stops() -> None:
+    async def story(page: Page, drain: Drain) -> None:
+        async def read() -> None:
+            async with page.reading():
+                await asyncio.sleep(5)
+
+        reading = [asyncio.create_task(read()) for _ in range(2)]
+        waiting = asyncio.create_task(read())
+        await asyncio.sleep(1)
+        drain.begin()
+        with pytest.raises(DrainingError):
+            await waiting
+        assert not any(task.done() for task in reading)
+        await asyncio.gather(*reading)
+
+    play(story)
+
+
+def test_who_gives_up_at_the_moment_of_being_let_in_leaves_the_place_to_others() -> None:
+    async def story(page: Page, _drain: Drain) -> None:
+        with page.turn_now() as first:
+            assert first
+            waiting = asyncio.create_task(call(page, []))
+            await asyncio.sleep(5)
+            assert not waiting.done()
+        waiting.cancel()  # let in, and not yet told
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        times: list[float] = []
+        await call(page, times, patience_s=1)
+        assert times
+
+    play(story, 1)
+
+
 def test_a_stopped_page_costs_other_pages_nothing() -> None:
     async def latencies(*, stopped: bool) -> list[float]:
         pages = Pages(100, Drain())
