@@ -19,6 +19,7 @@ from tests.stack import LocalStack
 LOOK_EVERY_S = 0.05
 LIST_EVERY_S = 0.5
 LISTED_WITHIN_S = 10.0
+HELD_WITHIN_S = 60.0  # a sender that has just started asks for 20 s, and may have to ask twice
 FAULT_WITHIN_S = 120.0
 
 
@@ -177,6 +178,8 @@ class Run:
             self.over.set()
             await asyncio.wait(people)
             watching.cancel()
+        if not self.plan.evidence:  # before the threads can be read again
+            await self._until_listed(HELD_WITHIN_S)
 
     async def open(self) -> None:
         """A new Page, connected, and its people."""
@@ -190,7 +193,7 @@ class Run:
     async def verdict(self) -> Verdict:
         """What the simulator's record says now."""
         if not self.plan.evidence:
-            await self._until_listed()
+            await self._until_listed(LISTED_WITHIN_S)
         threads = {psid: await self.simulator.thread(self.page, psid) for psid in self._people}
         return judge(
             threads,
@@ -201,10 +204,10 @@ class Run:
             faults_at=self._faults_at,
         )
 
-    async def _until_listed(self) -> None:
+    async def _until_listed(self, within_s: float) -> None:
         """The list is a little behind; whether it is complete is for the judge to say."""
         unknown = unanswered(await self.simulator.calls(self.page))
-        until = time.monotonic() + LISTED_WITHIN_S
+        until = time.monotonic() + within_s
         while unknown - {each.send_id for each in await self._listing.shown(self.page)}:
             if time.monotonic() > until:
                 return
