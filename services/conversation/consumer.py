@@ -48,6 +48,7 @@ WANTED = frozenset(
         b"referral.received",
         b"standby.received",
         b"message.sent",
+        b"message.failed",
         b"takeover.started",
     }
 )
@@ -393,6 +394,7 @@ class _Exchange:
             get_started_payload=channel.settings.get_started_payload if channel else "",
             session_idle=timedelta(seconds=channel.settings.session_idle_s if channel else 86_400),
             own_app_id=self._settings.app.facebook_app_id,
+            answers_from=stored.takeover.since,
         )
 
     async def _ask(

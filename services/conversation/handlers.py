@@ -7,7 +7,7 @@ follow; null at the end.
 import json
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel, Field, ValidationError
@@ -17,6 +17,7 @@ from libs.common.paging import Cursor, cursor_of
 from libs.common.web import Late, invalid, problem
 from services.conversation.contacts_handlers import CONTACTS, person_shown
 from services.conversation.domain.archive import reactions_id, status_of, view
+from services.conversation.domain.state import Mode
 from services.conversation.store import ConversationStore
 
 STORE: web.AppKey[Late[ConversationStore]] = web.AppKey("store", Late)
@@ -29,6 +30,15 @@ class PageQuery(BaseModel):
     limit: int = Field(50, ge=1, le=200)
 
 
+class ConversationsQuery(PageQuery):
+    """Which conversations are asked for; without `mode`, all."""
+
+    mode: Mode | None = None
+
+
+Q = TypeVar("Q", bound=PageQuery)
+
+
 def add_routes(app: web.Application) -> None:
     app.router.add_get("/internal/v1/pages/{page_id}/conversations", list_conversations)
     app.router.add_get("/internal/v1/conversations/{conversation}/messages", list_messages)
@@ -38,12 +48,17 @@ async def list_conversations(request: web.Request) -> web.Response:
     """GET: `{conversations: [{id, psid, mode, inbound_count, last_activity_at, …}], next}`.
 
     `human_requested` is `{reason, summary, at}` while a human is wanted and none has come.
+    `takeover` is `{by, by_name, since, auto_resume_at, reason}` while a human has it. `thread` is
+    `{ours, owner_app_id, since}`: whether another app has it at Meta. `mode=human` or `mode=ai`
+    leaves the others out.
     """
-    query = _query(request)
+    query = _query(request, ConversationsQuery)
     if isinstance(query, web.Response):
         return query
     store = request.app[STORE].get()
-    found = await store.conversations(request.match_info["page_id"], query.cursor, query.limit)
+    found = await store.conversations(
+        request.match_info["page_id"], query.cursor, query.limit, query.mode
+    )
     people = await request.app[CONTACTS].get().people([each["_id"] for each in found])
     shown = [_conversation(each) | person_shown(people.get(each["_id"])) for each in found]
     return web.json_response(
@@ -54,9 +69,12 @@ async def list_conversations(request: web.Request) -> web.Response:
 async def list_messages(request: web.Request) -> web.Response:
     """GET: `{messages: [{id, direction, origin, text, status, at, …}], next}`, the newest first.
 
-    `text` is the latest; `edits` counts them. `reactions` are those not taken back.
+    `text` is the latest; `edits` counts them. `reactions` are those not taken back. `by` and
+    `by_name` say who wrote a human's message. What has `kind` `system` is no message: `event` says
+    that a human was called for, took over, extended it or ended it, or that another app has, wants
+    or gave back the thread.
     """
-    query = _query(request)
+    query = _query(request, PageQuery)
     if isinstance(query, web.Response):
         return query
     store = request.app[STORE].get()
@@ -70,9 +88,9 @@ async def list_messages(request: web.Request) -> web.Response:
     return web.json_response({"messages": shown, "next": _next(found, "at", query.limit)})
 
 
-def _query(request: web.Request) -> PageQuery | web.Response:
+def _query(request: web.Request, model: type[Q]) -> Q | web.Response:
     try:
-        return PageQuery.model_validate(dict(request.query))
+        return model.model_validate(dict(request.query))
     except ValidationError as error:
         return invalid(error, "invalid_query")
 
@@ -89,11 +107,28 @@ def _conversation(document: Document) -> Document:
     names = ("page_id", "psid", "last_user_message_at", "last_activity_at")
     return {
         "id": document["_id"],
-        "mode": takeover.get("mode", "ai"),
+        "mode": takeover.get("mode") or "ai",
+        "takeover": _takeover(takeover),
+        "thread": _thread(takeover.get("thread")),
         "human_requested": _badge(document.get("requested"), takeover),
         "inbound_count": document.get("inbound_count", 0),
         **{name: _plain(document.get(name)) for name in names},
     }
+
+
+def _takeover(takeover: Document) -> Document | None:
+    """Who has the conversation instead of the assistant."""
+    if takeover.get("mode") != "human":
+        return None
+    names = ("by", "by_name", "since", "auto_resume_at", "reason")
+    return {name: _plain(takeover.get(name)) for name in names}
+
+
+def _thread(thread: Document | None) -> Document:
+    """Which app may write, as Meta has told; ours as long as it has told nothing."""
+    names = ("owner_app_id", "since")
+    told = thread or {}
+    return {"ours": told.get("ours", True), **{name: _plain(told.get(name)) for name in names}}
 
 
 def _badge(requested: Document | None, takeover: Document) -> Document | None:
@@ -113,6 +148,8 @@ def _message(
         shown["attachments"] = [_attachment(item) for item in shown["attachments"]]
     if "reactions" in shown:
         shown["reactions"] = [{**each, "at": _plain(each["at"])} for each in shown["reactions"]]
+    if document.get("kind") == "system":
+        return {"id": document["_id"], **shown}
     return {"id": document["_id"], **shown, "status": status_of(message, conversation)}
 
 

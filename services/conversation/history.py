@@ -27,6 +27,11 @@ WANTED = frozenset(
         b"message.sent",
         b"message.failed",
         b"message.held",
+        b"takeover.requested",
+        b"takeover.started",
+        b"takeover.extended",
+        b"takeover.ended",
+        b"handover.changed",
     }
 )
 

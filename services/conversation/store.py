@@ -17,7 +17,7 @@ from libs.common.mongo import (
 )
 from libs.common.paging import After, behind
 from services.conversation.domain.archive import DELIVERED_MIDS, Activity, Entry, source_of, view
-from services.conversation.domain.state import Position, State, Takeover
+from services.conversation.domain.state import Mode, Position, State, Takeover
 
 EMPTY = State()
 EVER = datetime.min.replace(tzinfo=UTC)
@@ -122,9 +122,13 @@ class ConversationStore:
             found = [view(document) for document in await cursor.to_list(None)]
         return {each["mid"]: each["text"] for each in found if each.get("mid") and each.get("text")}
 
-    async def conversations(self, page_id: str, after: After | None, limit: int) -> list[Document]:
-        """A page's conversations, the most recently active first."""
+    async def conversations(
+        self, page_id: str, after: After | None, limit: int, mode: Mode | None = None
+    ) -> list[Document]:
+        """A page's conversations, the most recently active first; all, or those of one mode."""
         query = {"page_id": page_id, **behind("last_activity_at", after)}
+        if mode is not None:
+            query["takeover.mode"] = "human" if mode == "human" else {"$ne": "human"}
         with mongo_errors():
             cursor = self._conversations.find(query, _NOT_SHOWN)
             order = [("last_activity_at", -1), ("_id", -1)]
@@ -191,6 +195,7 @@ def _saving(conversation: str, state: State) -> Document:
     page_id, _, psid = conversation.partition(":")
     moments = {
         "last_user_message_at": state.last_user_message_at,
+        "last_direct_message_at": state.last_direct_message_at,
         "last_activity_at": state.last_activity_at,
     }
     change: Document = {

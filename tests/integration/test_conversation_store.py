@@ -17,7 +17,7 @@ from services.conversation.consumer import MessageHandler
 from services.conversation.domain import archive, receive, turns
 from services.conversation.domain.archive import Activity
 from services.conversation.domain.spending import Spent
-from services.conversation.domain.state import HumanRequest, Position, State, Takeover
+from services.conversation.domain.state import HumanRequest, Mode, Position, State, Takeover
 from services.conversation.domain.turns import Answer
 from services.conversation.history import HistoryKeeper
 from services.conversation.spending import SpendingStore
@@ -322,6 +322,26 @@ async def test_lists_are_paged_and_leave_nothing_out(
     assert len(ids) == len(set(ids)) == 10
     assert all("state" not in item for item in first)
     assert await store.conversations("another page", None, 10) == []
+
+
+async def test_a_list_may_be_of_those_that_humans_have_or_of_the_others(
+    store: ConversationStore, database: Database
+) -> None:
+    await keep(store, make.message())
+    await store.note_activity(
+        [Activity(PAGE, f"p{number}", make.at(number)) for number in range(3)]
+    )
+    for psid, mode in ((PSID, "human"), ("p1", "ai"), ("p2", "human")):
+        await database["conversations"].update_one(
+            {"_id": f"{PAGE}:{psid}"}, {"$set": {"takeover": {"mode": mode, "epoch": 1}}}
+        )
+
+    async def listed(mode: Mode | None) -> set[str]:
+        return {item["psid"] for item in await store.conversations(PAGE, None, 10, mode)}
+
+    assert await listed("human") == {PSID, "p2"}
+    assert await listed("ai") == {"p0", "p1"}
+    assert await listed(None) == {PSID, "p0", "p1", "p2"}
 
 
 async def test_a_turn_costs_two_round_trips_on_the_wire(store: ConversationStore) -> None:

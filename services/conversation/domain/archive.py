@@ -15,12 +15,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from pydantic import ValidationError
-
 from libs.common.events import (
     AnyRecord,
     Attachment,
     ConversationRecord,
+    HandoverChanged,
     MessageDelivered,
     MessageEchoed,
     MessageEdited,
@@ -33,8 +32,13 @@ from libs.common.events import (
     ReactionReceived,
     ReferralReceived,
     StandbyReceived,
+    TakeoverEnded,
+    TakeoverExtended,
+    TakeoverRequested,
+    TakeoverStarted,
     derived_id,
 )
+from services.conversation.domain import overheard
 from services.conversation.domain.receive import Arrival
 from services.conversation.domain.state import Position
 
@@ -48,6 +52,13 @@ _TOLD_BY = {
     "message.sent": ("mid", "messaging_type", "tag", "window_expires_at", "attempts"),
     "message.failed": ("reason", "explanation", "advice", "error_code", "error_subcode"),
     "message.held": ("reason", "explanation"),
+}
+_SYSTEM_LINES = {
+    "takeover.requested": ("reason", "summary"),
+    "takeover.started": ("epoch", "by", "by_name", "reason", "auto_resume_at"),
+    "takeover.extended": ("epoch", "by", "by_name", "auto_resume_at"),
+    "takeover.ended": ("epoch", "by", "by_name", "reason"),
+    "handover.changed": ("action", "previous_app_id", "new_app_id"),
 }
 _MOST_MS = 2**53  # what every reader of JSON can count to; later moments are no moments
 
@@ -110,7 +121,7 @@ def entry_of(arrival: Arrival, own_app_id: str) -> Entry | None:
     """The archive's entry for an event, or None where it is not about a message."""
     event = arrival.event
     if isinstance(event, StandbyReceived):
-        event = _as_if_ours(event)
+        event = overheard.as_if_ours(event)
     match event:
         case MessageReceived(is_deleted=True):
             return _taken_back(event)
@@ -136,6 +147,10 @@ def entry_of(arrival: Arrival, own_app_id: str) -> Entry | None:
             return _reaction(event)
         case MessageSent() | MessageFailed() | MessageHeld():
             return _part(event)
+        case TakeoverRequested() | TakeoverStarted() | TakeoverExtended() | TakeoverEnded():
+            return _system_line(event)
+        case HandoverChanged(action="pass" | "take" | "request"):
+            return _system_line(event)
     return None
 
 
@@ -154,6 +169,8 @@ def _news(event: ConversationRecord) -> Activity | None:
         case MessageReceived(is_deleted=False) | PostbackReceived() | ReferralReceived():
             return Activity(page_id, psid, at, at)
         case ReactionReceived(action="react"):
+            return Activity(page_id, psid, at, at)
+        case StandbyReceived() if overheard.is_from_person(event):
             return Activity(page_id, psid, at, at)
         case MessageEchoed() | StandbyReceived() | MessageSent():
             return Activity(page_id, psid, at)
@@ -185,30 +202,6 @@ def _merged(first: Activity, second: Activity) -> Activity:
 
 def _latest(first: datetime | None, second: datetime | None) -> datetime | None:
     return max(filter(None, (first, second)), default=None)
-
-
-def _as_if_ours(event: StandbyReceived) -> AnyRecord:
-    """While another app has the thread, edits, ends and reactions are told as standby.
-
-    Those that can be read are what they would have been; anything else stays standby.
-    """
-    body = event.raw.get(event.kind)
-    if event.mid is None or event.is_echo or not isinstance(body, dict):
-        return event
-    facts = event.model_dump(include={"event_id", "page_id", "psid", "occurred_at", "mid"})
-    try:
-        match event.kind:
-            case "message" if body.get("is_deleted") in (True, "true"):
-                return MessageReceived(**facts, is_deleted=True)
-            case "message_edit":
-                number = {"edit_number": body.get("num_edit") or 0}
-                return MessageEdited.model_validate({**facts, **number, "text": body.get("text")})
-            case "reaction":
-                told = {name: body.get(name) for name in ("action", "reaction", "emoji")}
-                return ReactionReceived.model_validate(facts | told)
-    except ValidationError:
-        return event
-    return event
 
 
 def _new(
@@ -316,14 +309,29 @@ def _part(event: MessageSent | MessageFailed | MessageHeld) -> Entry:
         "text": event.text,
         "origin": event.origin,
     }
-    names = ("command_id", "turn_id", "part", "parts", "rule", *_TOLD_BY[event.type])
+    names = ("command_id", "turn_id", "part", "parts", "rule", "by", "by_name")
     return Entry(
         f"{event.page_id}:{event.send_id}",
         {"conversation": event.conversation_id, "direction": "out", "send_id": event.send_id},
         {
             "at": event.occurred_at,
-            "outcome": outcome | {name: getattr(event, name) for name in names},
+            "outcome": outcome
+            | {name: getattr(event, name) for name in (*names, *_TOLD_BY[event.type])},
         },
+    )
+
+
+def _system_line(event: ConversationRecord) -> Entry:
+    """What became of the conversation itself, between its messages: who has it, and why."""
+    return Entry(
+        f"{event.page_id}:{event.event_id}",
+        {
+            "conversation": event.conversation_id,
+            "kind": "system",
+            "event": event.type,
+            **{name: getattr(event, name) for name in _SYSTEM_LINES[event.type]},
+        },
+        {"at": event.occurred_at},
     )
 
 

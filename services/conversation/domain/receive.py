@@ -8,6 +8,7 @@ from libs.common.events import (
     AnyRecord,
     MessageEchoed,
     MessageEdited,
+    MessageFailed,
     MessageReceived,
     MessageSent,
     PostbackReceived,
@@ -16,6 +17,7 @@ from libs.common.events import (
     StandbyReceived,
     derived_id,
 )
+from services.conversation.domain import overheard
 from services.conversation.domain.state import Line, Pending, PendingKind, Position, Role, State
 
 HISTORY_LINES = 60
@@ -27,13 +29,16 @@ QUOTED_CHARACTERS = 300
 
 @dataclass(frozen=True)
 class Rules:
-    """What the channel says about incoming messages."""
+    """What the channel and who has the conversation say about incoming messages."""
 
     answers: bool
     """Whether the assistant may answer now: channel known, enabled, and no human has it."""
     get_started_payload: str
     session_idle: timedelta
     own_app_id: str
+    answers_from: datetime | None = None
+    """When the assistant got the conversation back. What was written before was a human's to
+    answer, however late it comes to us, and stays as it is."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,7 @@ def changes_state(event: AnyRecord) -> bool:
             return True
         case ReactionReceived() | ReferralReceived() | StandbyReceived():
             return True
-        case MessageSent(origin="human"):
+        case MessageSent(origin="human") | MessageFailed(origin="assistant", part=0):
             return True
     return False
 
@@ -110,7 +115,10 @@ def has_to_be_looked_up(state: State, arrival: Arrival) -> bool:
 
 
 def receive(state: State, arrivals: Iterable[Arrival], rules: Rules) -> State:
-    """Take in events in their order. Those that were taken in before change nothing."""
+    """Take in events in their order. Those that were taken in before change nothing.
+
+    What waits in the end is for the assistant to answer, however it came to wait.
+    """
     for arrival in arrivals:
         event = arrival.event
         forgotten = may_be_late_copy(state, event.occurred_at)
@@ -119,7 +127,14 @@ def receive(state: State, arrivals: Iterable[Arrival], rules: Rules) -> State:
         if forgotten and is_redelivery(state, arrival.position):
             continue
         state = _remember(_apply(state, arrival, rules), arrival)
-    return state
+    waiting = tuple(item for item in state.pending if _is_ours_to_answer(item, rules))
+    return state if waiting == state.pending else state.model_copy(update={"pending": waiting})
+
+
+def _is_ours_to_answer(waiting: Pending, rules: Rules) -> bool:
+    if not rules.answers or rules.answers_from is None:
+        return rules.answers
+    return waiting.at is not None and waiting.at >= rules.answers_from
 
 
 def _remember(state: State, arrival: Arrival) -> State:
@@ -141,6 +156,8 @@ def _remember(state: State, arrival: Arrival) -> State:
 
 def _apply(state: State, arrival: Arrival, rules: Rules) -> State:
     event = arrival.event
+    if isinstance(event, StandbyReceived):
+        event = overheard.as_if_ours(event)
     match event:
         case MessageReceived(is_deleted=True):
             return _unsent(state, message_ref(event))
@@ -151,11 +168,15 @@ def _apply(state: State, arrival: Arrival, rules: Rules) -> State:
         case PostbackReceived():
             return _postback(state, event, rules)
         case ReactionReceived(action="react") | ReferralReceived():
-            return _opens_window(state, event.occurred_at)
+            return _addressed(state, event.occurred_at)
+        case StandbyReceived():
+            return _overheard(state, event, rules)
         case MessageEchoed() if event.app_id != rules.own_app_id:
-            return _line(state, event, "human", event.text or "")
+            return _line(state, event, "human", _shown(event))
         case MessageSent(origin="human"):
             return _line(state, event, "human", event.text)
+        case MessageFailed(origin="assistant", part=0):
+            return _unsaid(state, event.command_id)
         case _:
             return state
 
@@ -165,12 +186,34 @@ def _message(state: State, event: MessageReceived, rules: Rules, quoted: str) ->
     text = (event.text or "").strip()
     quoted = (remembered(state, event.reply_to_mid) or quoted)[:QUOTED_CHARACTERS]
     state = _from_person(state, event, rules)
-    kinds = " ".join(f"[{attachment.type}]" for attachment in event.attachments)
-    shown = f"{text} {kinds}".strip()
+    shown = _shown(event)
     state = _line(state, event, "person", shown, quoted)
-    if not shown or not rules.answers:
+    if not shown:
         return state
     return _wait(state, event, "text" if text else "attachment", shown, quoted)
+
+
+def _shown(event: MessageReceived | MessageEchoed) -> str:
+    kinds = [f"[{attachment.type}]" for attachment in event.attachments]
+    return " ".join([(event.text or "").strip(), *kinds]).strip()
+
+
+def _overheard(state: State, event: StandbyReceived, rules: Rules) -> State:
+    """Somebody else's to answer, but part of what the assistant has to know afterwards."""
+    if event.is_echo:
+        return _line(state, event, "human", overheard.shown(event))
+    if not overheard.is_from_person(event):
+        return state
+    state = _opens_window(
+        _without_stale_session(state, event.occurred_at, rules), event.occurred_at
+    )
+    return _line(state, event, "person", overheard.shown(event))
+
+
+def _unsaid(state: State, command_id: str) -> State:
+    """An answer of which nothing went out was never given, for example as a human took over."""
+    history = tuple(line for line in state.history if line.message != command_id)
+    return state.model_copy(update={"history": history})
 
 
 def remembered(state: State, mid: str | None) -> str:
@@ -191,7 +234,7 @@ def _postback(state: State, event: PostbackReceived, rules: Rules) -> State:
     state = _from_person(state, event, rules)
     text = (event.title or event.payload or "").strip()
     state = _line(state, event, "person", text)
-    if not rules.answers or not (text or get_started):
+    if not (text or get_started):
         return state
     return _wait(state, event, "get_started" if get_started else "text", text)
 
@@ -205,14 +248,25 @@ def _end_session(state: State) -> State:
 
 def _from_person(state: State, event: MessageReceived | PostbackReceived, rules: Rules) -> State:
     """Count, renew the window, and begin a session where there is none or it has gone stale."""
-    at, latest = event.occurred_at, state.last_activity_at
-    if latest is not None and at - latest > rules.session_idle:
-        state = _end_session(state)
+    at = event.occurred_at
+    state = _without_stale_session(state, at, rules)
     changes: dict[str, object] = {"inbound_count": state.inbound_count + 1}
     if not state.session_id:
         session_id = derived_id("session", event.event_id)
         changes |= {"session_id": session_id, "session_started_at": at}
-    return _opens_window(state.model_copy(update=changes), at)
+    return _addressed(state.model_copy(update=changes), at)
+
+
+def _without_stale_session(state: State, at: datetime, rules: Rules) -> State:
+    latest = state.last_activity_at
+    is_stale = latest is not None and at - latest > rules.session_idle
+    return _end_session(state) if is_stale else state
+
+
+def _addressed(state: State, at: datetime) -> State:
+    """The person turned to us: the window opens, and the thread is ours."""
+    latest = _latest(state.last_direct_message_at, at)
+    return _opens_window(state.model_copy(update={"last_direct_message_at": latest}), at)
 
 
 def _opens_window(state: State, at: datetime) -> State:
@@ -223,10 +277,11 @@ def _opens_window(state: State, at: datetime) -> State:
 
 
 def _line(state: State, event: AnyRecord, role: Role, text: str, quoted: str = "") -> State:
-    if not text:
-        return state
+    message = message_ref(event)
+    if not text or any(line.message == message for line in state.history):
+        return state  # of one message, two webhooks may tell: standby is one of them
     line = Line(
-        message=message_ref(event),
+        message=message,
         role=role,
         text=text[:LINE_CHARACTERS],
         at=event.occurred_at,
@@ -237,7 +292,11 @@ def _line(state: State, event: AnyRecord, role: Role, text: str, quoted: str = "
 
 def _wait(state: State, event: AnyRecord, kind: PendingKind, text: str, quoted: str = "") -> State:
     waiting = Pending(
-        message=message_ref(event), kind=kind, text=text[:LINE_CHARACTERS], quoted=quoted
+        message=message_ref(event),
+        kind=kind,
+        text=text[:LINE_CHARACTERS],
+        quoted=quoted,
+        at=event.occurred_at,
     )
     return state.model_copy(update={"pending": (*state.pending, waiting)[-PENDING_MESSAGES:]})
 

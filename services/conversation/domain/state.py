@@ -31,12 +31,13 @@ class Line(Model):
 
 
 class Pending(Model):
-    """Something the person sent that has no answer yet."""
+    """Something the person sent that has no answer yet. `at` is when they wrote it."""
 
     message: str
     kind: PendingKind
     text: str = ""
     quoted: str = ""
+    at: datetime | None = None
 
 
 class HumanRequest(Model):
@@ -86,6 +87,7 @@ class State(Model):
     `recent` holds the ids of events already taken in, oldest first. Of what has fallen out of it,
     `recent_since` is the latest event time: an event that is no newer may be a late copy.
     `position` is where the latest event that was taken in stands on the log.
+    `last_direct_message_at` leaves out what was said while another app had the thread.
     `trouble_at` is when we last called for a human because we could not go on ourselves.
     Until `silent_until` nobody is answered: another machine seems to write.
     """
@@ -93,6 +95,7 @@ class State(Model):
     session_id: str = ""
     session_started_at: datetime | None = None
     last_user_message_at: datetime | None = None
+    last_direct_message_at: datetime | None = None
     last_activity_at: datetime | None = None
     inbound_count: int = 0
     history: tuple[Line, ...] = ()
@@ -107,7 +110,11 @@ class State(Model):
 
 
 class Takeover(Model):
-    """Who has the conversation: written by the takeover service, absent until it first does."""
+    """Who has the conversation: written by the takeover service, absent until it first does.
+
+    `since` is when it last changed hands.
+    """
 
     mode: Mode = "ai"
     epoch: int = 0
+    since: datetime | None = None

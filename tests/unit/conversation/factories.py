@@ -8,6 +8,7 @@ from hypothesis import settings
 from libs.common.events import (
     AnyRecord,
     Attachment,
+    HandoverChanged,
     MessageDelivered,
     MessageEchoed,
     MessageEdited,
@@ -19,6 +20,9 @@ from libs.common.events import (
     PostbackReceived,
     ReactionReceived,
     StandbyReceived,
+    TakeoverEnded,
+    TakeoverExtended,
+    TakeoverRequested,
     TakeoverStarted,
     derived_id,
     encode,
@@ -93,9 +97,18 @@ def reaction(action: str = "react", seconds: float = 0) -> ReactionReceived:
     return ReactionReceived(mid="m1", action=action, emoji="❤", **facts)
 
 
-def standby(mid: str = "s1", *, is_echo: bool = False, text: str | None = "hi") -> StandbyReceived:
-    facts = _facts("standby.received", mid, seconds=0)
-    return StandbyReceived(mid=mid, kind="message", text=text, is_echo=is_echo, raw={}, **facts)
+def standby(
+    mid: str = "s1",
+    *,
+    is_echo: bool = False,
+    text: str | None = "hi",
+    seconds: float = 0,
+    kind: str = "message",
+    raw: dict[str, Any] | None = None,
+) -> StandbyReceived:
+    facts = _facts("standby.received", kind, mid, seconds=seconds)
+    told = {"kind": kind, "text": text, "is_echo": is_echo, "raw": raw or {}}
+    return StandbyReceived(mid=mid, **told, **facts)
 
 
 def delivered(ms: int, *mids: str) -> MessageDelivered:
@@ -137,9 +150,38 @@ def held(command_id: str = "c1", part: int = 0) -> MessageHeld:
     return MessageHeld(reason="no_evidence", explanation="nobody knows", **facts)
 
 
-def takeover_started(epoch: int = 1) -> TakeoverStarted:
-    facts = _facts("takeover.started", epoch, seconds=0)
-    return TakeoverStarted(epoch=epoch, by="admin", reason="console", **facts)
+def takeover_requested() -> TakeoverRequested:
+    facts = _facts("takeover.requested", seconds=0)
+    return TakeoverRequested(reason="asked", summary="a human!", **facts)
+
+
+def takeover_started(epoch: int = 1, seconds: float = 0) -> TakeoverStarted:
+    facts = _facts("takeover.started", epoch, seconds=seconds)
+    return TakeoverStarted(
+        epoch=epoch,
+        by="user:7",
+        by_name="Ann",
+        reason="taken",
+        auto_resume_at=at(3600),
+        **facts,
+    )
+
+
+def takeover_extended(epoch: int = 1, seconds: float = 0) -> TakeoverExtended:
+    facts = _facts("takeover.extended", epoch, seconds, seconds=seconds)
+    return TakeoverExtended(
+        epoch=epoch, by="user:7", by_name="Ann", auto_resume_at=at(7200), **facts
+    )
+
+
+def takeover_ended(epoch: int = 2, seconds: float = 0) -> TakeoverEnded:
+    facts = _facts("takeover.ended", epoch, seconds=seconds)
+    return TakeoverEnded(epoch=epoch, by="timer", reason="auto_resume", **facts)
+
+
+def handed_over(action: str = "take", seconds: float = 0) -> HandoverChanged:
+    facts = _facts("handover.changed", action, seconds, seconds=seconds)
+    return HandoverChanged(action=action, previous_app_id=APP, new_app_id="7", **facts)
 
 
 def arrivals(*events: AnyRecord, first: int = 0, partition: int = 0) -> list[Arrival]:

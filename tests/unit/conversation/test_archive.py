@@ -145,7 +145,7 @@ async def test_what_became_of_a_part_is_kept_with_the_reason(
         make.standby(text=None),
         make.delivered(1),
         make.read(1),
-        make.takeover_started(),
+        make.handed_over("roles"),
     ],
     ids=lambda event: event.type,
 )
@@ -324,6 +324,13 @@ EVENTS = [
     make.standby("e1", is_echo=True),
     on_standby("message_edit", text="changed elsewhere", num_edit=4),
     on_standby("reaction", action="react", emoji="👍"),
+    make.takeover_requested(),
+    make.takeover_started(1, 10),
+    make.takeover_extended(1, 20),
+    make.takeover_extended(1, 25),
+    make.takeover_ended(2, 30),
+    make.takeover_started(3, 40),
+    make.handed_over(seconds=50),
 ]
 
 
@@ -382,7 +389,9 @@ async def test_one_batch_is_one_write_of_messages_and_one_a_conversation() -> No
         (make.unsent(), None),
         (make.edited(), None),
         (make.echo(), Activity(PAGE, PSID, make.NOON)),
-        (make.standby(), Activity(PAGE, PSID, make.NOON)),
+        (make.standby(), Activity(PAGE, PSID, make.NOON, make.NOON)),
+        (make.standby(is_echo=True), Activity(PAGE, PSID, make.NOON)),
+        (make.standby(kind="delivery"), Activity(PAGE, PSID, make.NOON)),
         (make.sent(), Activity(PAGE, PSID, make.NOON)),
         (make.failed(), None),
         (make.delivered(9, "a"), Activity(PAGE, PSID, delivered_ms=9, delivered_mids=("a",))),
@@ -411,6 +420,53 @@ def test_delivered_ids_are_bounded_and_the_latest() -> None:
     assert activity is not None
     assert len(activity.delivered_mids) == DELIVERED_MIDS
     assert activity.delivered_mids[-1] == "m199"
+
+
+# --- who has the conversation
+
+
+@pytest.mark.parametrize(
+    ("event", "facts"),
+    [
+        (make.takeover_requested(), {"reason": "asked", "summary": "a human!"}),
+        (
+            make.takeover_started(),
+            {
+                "epoch": 1,
+                "by": "user:7",
+                "by_name": "Ann",
+                "reason": "taken",
+                "auto_resume_at": make.at(3600),
+            },
+        ),
+        (
+            make.takeover_extended(),
+            {"epoch": 1, "by": "user:7", "by_name": "Ann", "auto_resume_at": make.at(7200)},
+        ),
+        (
+            make.takeover_ended(),
+            {"epoch": 2, "by": "timer", "by_name": None, "reason": "auto_resume"},
+        ),
+        (
+            make.handed_over(),
+            {"action": "take", "previous_app_id": APP, "new_app_id": "7"},
+        ),
+    ],
+    ids=lambda value: getattr(value, "type", ""),
+)
+async def test_a_change_of_hands_is_a_line_of_the_thread(
+    event: AnyRecord, facts: dict[str, Any]
+) -> None:
+    shown = await Documents().read(event, event)
+    line = {"conversation": CONVERSATION, "kind": "system", "event": event.type, "at": make.NOON}
+    assert shown == {f"{PAGE}:{event.event_id}": line | facts}
+
+
+async def test_a_humans_message_says_who_wrote_it() -> None:
+    part = make.sent(origin="human").model_copy(update={"by": "user:7", "by_name": "Ann"})
+    shown = await Documents().read(make.echo("mid-c1-0", APP, send_id="c1:0"), part)
+    [message] = shown.values()
+    assert (message["origin"], message["by"], message["by_name"]) == ("human", "user:7", "Ann")
 
 
 # --- the status

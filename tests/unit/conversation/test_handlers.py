@@ -33,9 +33,13 @@ class Lists:
         self.of_reactions: dict[str, Document] = {}
         self.receipts: Document = {}
         self.asked: list[tuple[str, After | None, int]] = []
+        self.modes: list[str | None] = []
 
-    async def conversations(self, page_id: str, after: After | None, limit: int) -> list[Document]:
+    async def conversations(
+        self, page_id: str, after: After | None, limit: int, mode: str | None = None
+    ) -> list[Document]:
         self.asked.append((page_id, after, limit))
+        self.modes.append(mode)
         return self._page(self.of_conversations, "last_activity_at", after, limit)
 
     async def conversation(self, conversation: str) -> Document | None:
@@ -110,7 +114,16 @@ async def test_a_conversation_shows_who_has_it_and_when_it_was_active(
             "inbound_count": 3,
             "last_user_message_at": make.NOON,
             "last_activity_at": make.at(5),
-            "takeover": {"mode": "human", "epoch": 1},
+            "takeover": {
+                "mode": "human",
+                "epoch": 1,
+                "by": "user:7",
+                "by_name": "Bo",
+                "since": make.at(4),
+                "auto_resume_at": make.at(304),
+                "reason": "taken",
+                "thread": {"ours": False, "owner_app_id": "7", "since": make.at(3)},
+            },
             "version": 4,
         }
     ]
@@ -137,6 +150,18 @@ async def test_a_conversation_shows_who_has_it_and_when_it_was_active(
                 "page_id": PAGE,
                 "psid": PSID,
                 "mode": "human",
+                "takeover": {
+                    "by": "user:7",
+                    "by_name": "Bo",
+                    "since": "2026-03-01T12:00:04+00:00",
+                    "auto_resume_at": "2026-03-01T12:05:04+00:00",
+                    "reason": "taken",
+                },
+                "thread": {
+                    "ours": False,
+                    "owner_app_id": "7",
+                    "since": "2026-03-01T12:00:03+00:00",
+                },
                 "human_requested": None,
                 "inbound_count": 3,
                 "last_user_message_at": "2026-03-01T12:00:00+00:00",
@@ -182,9 +207,49 @@ async def test_a_conversation_that_was_never_answered_has_its_defaults(
     lists.of_conversations = [{"_id": CONVERSATION, "last_activity_at": make.NOON}]
     _, body = await get(client, CONVERSATIONS)
     [shown] = body["conversations"]
-    assert (shown["mode"], shown["inbound_count"]) == ("ai", 0)
+    assert (shown["mode"], shown["takeover"], shown["inbound_count"]) == ("ai", None, 0)
+    assert shown["thread"] == {"ours": True, "owner_app_id": None, "since": None}
     assert shown["last_user_message_at"] is None
     assert (shown["name"], shown["contact_id"], shown["contact_suggestion"]) == (None, None, None)
+
+
+async def test_what_was_a_takeover_once_is_none_now(client: Client[Any, Any], lists: Lists) -> None:
+    takeover = {"mode": "ai", "epoch": 2, "by": "timer", "since": make.NOON}
+    document = {"_id": CONVERSATION, "last_activity_at": make.NOON, "takeover": takeover}
+    lists.of_conversations = [document]
+    _, body = await get(client, CONVERSATIONS, mode="ai")
+    assert (body["conversations"][0]["mode"], body["conversations"][0]["takeover"]) == ("ai", None)
+    assert lists.modes == ["ai"]
+
+
+async def test_a_change_of_hands_stands_between_the_messages(
+    client: Client[Any, Any], lists: Lists
+) -> None:
+    lists.of_messages = [
+        {
+            "_id": "100:x",
+            "conversation": CONVERSATION,
+            "kind": "system",
+            "event": "takeover.started",
+            "by": "user:7",
+            "by_name": "Bo",
+            "auto_resume_at": make.at(300),
+            "at": make.NOON,
+        }
+    ]
+    _, body = await get(client, MESSAGES)
+    assert body["messages"] == [
+        {
+            "id": "100:x",
+            "conversation": CONVERSATION,
+            "kind": "system",
+            "event": "takeover.started",
+            "by": "user:7",
+            "by_name": "Bo",
+            "auto_resume_at": "2026-03-01T12:05:00+00:00",
+            "at": "2026-03-01T12:00:00+00:00",
+        }
+    ]
 
 
 async def test_a_message_shows_its_status_by_the_receipts(
@@ -285,6 +350,14 @@ async def test_a_wrong_query_is_refused_by_name(
 ) -> None:
     status, body = await get(client, path, **query)
     assert (status, body["error"]["code"], body["error"]["field"]) == (422, "invalid_query", field)
+    assert lists.asked == []
+
+
+async def test_a_mode_that_does_not_exist_is_refused(
+    client: Client[Any, Any], lists: Lists
+) -> None:
+    status, body = await get(client, CONVERSATIONS, mode="both")
+    assert (status, body["error"]["code"], body["error"]["field"]) == (422, "invalid_query", "mode")
     assert lists.asked == []
 
 

@@ -34,11 +34,12 @@ EVENTS: dict[str, AnyRecord] = {
     "reaction": make.reaction(),
     "reaction taken back": make.reaction("unreact"),
     "standby": make.standby(),
+    "standby echo": make.standby(is_echo=True),
     "sent by a human": make.sent(origin="human"),
+    "failed": make.failed(),
     "sent by the assistant": make.sent(),
     "delivered": make.delivered(1),
     "read": make.read(1),
-    "failed": make.failed(),
     "held": make.held(),
     "takeover": make.takeover_started(),
 }
@@ -63,7 +64,8 @@ def taken_in(*events: AnyRecord, state: State | None = None, **more: Any) -> Sta
         ("echo of Meta's inbox", None, ("human", "written by hand"), 0, False),
         ("reaction", None, None, 0, True),
         ("reaction taken back", None, None, 0, False),
-        ("standby", None, None, 0, False),
+        ("standby", None, ("person", "hi"), 0, True),
+        ("standby echo", None, ("human", "hi"), 0, False),
         ("sent by a human", None, ("human", "an answer"), 0, False),
     ],
 )
@@ -85,7 +87,7 @@ def test_events_are_remembered_counted_and_wait_for_an_answer(
 
 @pytest.mark.parametrize(
     ("name", "changes"),
-    [(name, True) for name in list(EVENTS)[:14]] + [(name, False) for name in list(EVENTS)[14:]],
+    [(name, True) for name in list(EVENTS)[:16]] + [(name, False) for name in list(EVENTS)[16:]],
 )
 def test_what_is_not_about_the_memory_is_left_to_the_archive(name: str, changes: bool) -> None:
     assert receive.changes_state(EVENTS[name]) is changes
@@ -249,4 +251,6 @@ def test_a_log_made_anew_does_not_swallow_new_messages() -> None:
 
 def test_pending_keeps_the_newest() -> None:
     state = taken_in(*many(PENDING_MESSAGES + 5))
-    assert state.pending[0] == Pending(message=receive.short_id("m5"), kind="text", text="t5")
+    assert state.pending[0] == Pending(
+        message=receive.short_id("m5"), kind="text", text="t5", at=make.at(5)
+    )

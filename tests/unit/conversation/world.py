@@ -130,9 +130,15 @@ class World:
         while self.committed < len(self.log):
             await self.handle()
 
-    def take_over(self, epoch: int = 1, mode: Any = "human") -> None:  # noqa: ANN401
+    def take_over(
+        self,
+        epoch: int = 1,
+        mode: Any = "human",  # noqa: ANN401
+        since: datetime | None = None,
+    ) -> None:
         """As the takeover service does."""
-        self.stored = replace(self.stored, takeover=Takeover(mode=mode, epoch=epoch))
+        takeover = Takeover(mode=mode, epoch=epoch, since=since)
+        self.stored = replace(self.stored, takeover=takeover)
 
     # --- what tests look at
 
