@@ -7,6 +7,7 @@ Rules, in this order; the first that speaks decides:
 | channel unknown, disconnected or switched off | refuse `channel_disabled` |
 | assistant, and a human has or had the conversation since | refuse `superseded_by_human` |
 | channel Expired or Revoked | wait for Reconnect |
+| another app has the thread at Meta | refuse `thread_owned_by_other_app` |
 | the person never wrote | refuse `no_user_message` |
 | younger than 24 h (assistant: less a margin) | send as `RESPONSE` |
 | human, younger than 7 days | send as `MESSAGE_TAG` / `HUMAN_AGENT` |
@@ -38,7 +39,13 @@ answer refused there is worth less than one shown as refused here. A human may t
 Mode = Literal["ai", "human"]
 MessagingType = Literal["RESPONSE", "MESSAGE_TAG"]
 Tag = Literal["HUMAN_AGENT"]
-RefusalCode = Literal["channel_disabled", "superseded_by_human", "no_user_message", "window_closed"]
+RefusalCode = Literal[
+    "channel_disabled",
+    "superseded_by_human",
+    "thread_owned_by_other_app",
+    "no_user_message",
+    "window_closed",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +89,7 @@ def decide(
     command_epoch: int | None,
     last_user_message_at: datetime | None,
     now: datetime,
+    thread_is_ours: bool = True,
 ) -> Decision:
     """Decide about one message at `now`.
 
@@ -97,6 +105,8 @@ def decide(
             the future of `now`, by however much, it counts as now: the clocks differ, the person
             has certainly written, and Meta's clock decides.
         now: the moment of sending, timezone-aware.
+        thread_is_ours: False while another app has the thread (conversation routing): nobody of
+            ours may write there, neither the assistant nor a human.
     """
     if not channel_enabled or channel_status is None or channel_status == "disconnected":
         return _CHANNEL_DISABLED
@@ -104,6 +114,8 @@ def decide(
         return _SUPERSEDED
     if channel_status != "active":
         return Wait(f"channel_{channel_status}")
+    if not thread_is_ours:
+        return THREAD_OWNED
     if last_user_message_at is None:
         return _NO_USER_MESSAGE
     opened_at = min(last_user_message_at, now)
@@ -162,6 +174,14 @@ _SUPERSEDED = Refuse(
     rule="takeover",
     explanation="A person took over the conversation after the assistant began this answer.",
     advice="Nothing to do: the person answers. Resume AI to let the assistant answer again.",
+)
+THREAD_OWNED = Refuse(
+    code="thread_owned_by_other_app",
+    rule="thread_control",
+    explanation="Another app, or Meta's own inbox, has control of this conversation, and Facebook "
+    "lets only one write.",
+    advice="Answer there; or give control back there (in Meta's inbox: mark the conversation as "
+    "done), then send again.",
 )
 _NO_USER_MESSAGE = Refuse(
     code="no_user_message",

@@ -128,6 +128,8 @@ class Decisions:
             text=part.text,
             turn_id=part.turn_id,
             epoch=epoch,
+            by=part.by,
+            by_name=part.by_name,
         )
         seq = await self._desk.kept.mark(conversation, kept_id, None)
         await self._desk.kept.add(

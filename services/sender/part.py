@@ -446,6 +446,8 @@ class Part:
             parts=max(len(self._outline), 1),
             origin=self._command.origin,
             turn_id=self._command.turn_id,
+            by=self._command.by,
+            by_name=self._command.by_name,
             text=self._text,
             state=state,
             at=self._desk.now(),
@@ -481,6 +483,7 @@ def _decide(
             command_epoch=command.epoch,
             last_user_message_at=snapshot.last_user_message_at if snapshot else None,
             now=now,
+            thread_is_ours=snapshot.thread_is_ours if snapshot else True,
         )
 
     decision = with_status(channel.status if channel else None)

@@ -18,6 +18,7 @@ from services.sender.domain.claims import After, Claim, Exactly, Expected, Fresh
 from services.sender.domain.deliveries import Delivery
 
 RECENT_COMMANDS = 50
+_DECIDING = ("last_user_message_at", "last_direct_message_at", "takeover")
 KEEP_DELIVERIES_S = 30 * 24 * 3600  # longer than the commands topic is kept: it may be rewound
 
 
@@ -37,6 +38,7 @@ class Snapshot:
     epoch: int
     sending: Sending | None = None
     kept: str | None = None  # something of this person is put away: nothing may pass it
+    thread_is_ours: bool = True  # no other app has it at Meta
 
 
 class DeliveryStore:
@@ -66,7 +68,7 @@ class DeliveryStore:
             document = await self._conversations.find_one_and_update(
                 wanted,
                 _claiming(claim, begins=_begins(expected)),
-                projection={"last_user_message_at": 1, "takeover": 1},
+                projection=dict.fromkeys(_DECIDING, 1),
                 return_document=ReturnDocument.AFTER,
             )
         return None if document is None else _snapshot(document)
@@ -75,7 +77,7 @@ class DeliveryStore:
         with mongo_errors():
             document = await self._conversations.find_one(
                 {"_id": conversation},
-                {"last_user_message_at": 1, "takeover": 1, "sending": 1, "kept": 1},
+                dict.fromkeys((*_DECIDING, "sending", "kept"), 1),
             )
         return None if document is None else _snapshot(document)
 
@@ -194,4 +196,17 @@ def _snapshot(document: Document) -> Snapshot:
         epoch=takeover.get("epoch") or 0,
         sending=Sending.model_validate(sending) if sending else None,
         kept=(document.get("kept") or {}).get("last"),
+        thread_is_ours=_is_ours(takeover.get("thread") or {}, document),
     )
+
+
+def _is_ours(thread: Document, document: Document) -> bool:
+    """Whether no other app has the thread, as far as Meta has told.
+
+    A message that came to us, and not on standby, says so too, and the conversation service may
+    have heard it before the takeover service has: both moments are Meta's.
+    """
+    direct, taken_at = document.get("last_direct_message_at"), thread.get("since")
+    if thread.get("ours", True) or direct is None or taken_at is None:
+        return bool(thread.get("ours", True))
+    return bool(direct > taken_at)

@@ -176,6 +176,35 @@ async def test_the_fence_lets_the_assistant_pass_in_its_own_epoch_only(
     assert (await try_claim(store, claim(), fence=fence) is not None) is passes
 
 
+@pytest.mark.parametrize(
+    ("thread", "direct", "ours"),
+    [
+        (None, None, True),
+        ({"ours": True, "since": NOW}, None, True),
+        ({"ours": False, "owner_app_id": "7", "since": NOW}, None, False),
+        ({"ours": False, "since": NOW}, NOW - timedelta(seconds=1), False),
+        ({"ours": False, "since": NOW}, NOW, False),
+        # the person has written to us since: nobody else has the thread any more
+        ({"ours": False, "since": NOW}, NOW + timedelta(seconds=1), True),
+        ({"ours": False}, NOW, False),
+    ],
+)
+async def test_who_has_the_thread_is_read_back_with_the_claim(
+    store: DeliveryStore,
+    database: Database,
+    thread: dict[str, object] | None,
+    direct: datetime | None,
+    ours: bool,
+) -> None:
+    change = {"takeover": {"thread": thread}, "last_direct_message_at": direct}
+    await database["conversations"].update_one({"_id": CONVERSATION}, {"$set": change})
+    claimed, read = await try_claim(store, claim()), await store.conversation(CONVERSATION)
+    assert claimed is not None
+    assert read is not None
+    assert (claimed.thread_is_ours, read.thread_is_ours) == (ours, ours)
+    assert (claimed.mode, claimed.epoch) == ("ai", 0)
+
+
 async def test_of_many_who_claim_the_same_part_one_gets_it(store: DeliveryStore) -> None:
     for offset in range(1, 11):
         claims = [claim(f"c{offset}", offset=offset) for _ in range(20)]

@@ -41,6 +41,8 @@ class Delivery(Model):
     parts: int
     origin: Origin
     turn_id: str | None = None
+    by: str | None = Field(None, description="who wrote a human's text")
+    by_name: str | None = None
     text: str
     state: DeliveryState
     rule: str
@@ -80,6 +82,8 @@ def event_of(delivery: Delivery) -> OutcomeEvent:
         "parts": delivery.parts,
         "origin": delivery.origin,
         "turn_id": delivery.turn_id,
+        "by": delivery.by,
+        "by_name": delivery.by_name,
         "text": delivery.text,
         "rule": delivery.rule,
     }

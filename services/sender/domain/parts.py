@@ -2,7 +2,7 @@
 
 from libs.common.events.outcomes import Origin
 from services.sender.domain.markdown import to_messenger_text
-from services.sender.domain.splitting import LengthUnit, split_text
+from services.sender.domain.splitting import LengthUnit, sendable, split_text, text_length
 
 
 def send_id(command_id: str, part: int) -> str:
@@ -14,8 +14,13 @@ def plan_parts(text: str, *, origin: Origin, limit: int, unit: LengthUnit = "utf
     """The texts to send, in order, each within `limit`; [] if there is nothing to send.
 
     The assistant writes Markdown, which Messenger would show as it is: it is rendered. A human's
-    text goes as typed. The same arguments always give the same parts: after a crash, part n is
+    text goes as typed, whitespace around it included, and is split only if it is too long for one
+    message. The same arguments always give the same parts: after a crash, part n is
     still part n.
     """
-    shown = to_messenger_text(text) if origin == "assistant" else text
+    if origin == "human":
+        typed = sendable(text)
+        fits = bool(typed.strip()) and text_length(typed, unit) <= limit
+        return [typed] if fits else split_text(typed, limit, unit)
+    shown = to_messenger_text(text)
     return split_text(shown, limit, unit) or split_text(text, limit, unit)

@@ -251,8 +251,17 @@ _MESSAGE_GONE = Refusal(
     "The message this one refers to was deleted or is too old.",
     "Send it without the reference.",
 )
+_NO_HUMAN_AGENT = Refusal(
+    "human_agent_not_approved",
+    "page",
+    "when_fixed",
+    "The person last wrote more than 24 hours ago. Later messages need Meta's Human Agent feature, "
+    "and Meta has not approved it for this app.",
+    "Request Human Agent for the app in Meta's App Review. Until then, answer within 24 hours, or "
+    "in Meta's own inbox.",
+)
 _OTHER_APP = Refusal(
-    "not_thread_owner",
+    "thread_owned_by_other_app",
     "thread",
     "never",
     "Another app or Meta's inbox has control of this conversation.",
@@ -297,6 +306,7 @@ _BY_SUBCODE: dict[int, Refusal] = {
     2018300: _OTHER_APP,
     2018171: _OTHER_APP,
     2018321: _OTHER_FLOW,
+    2018276: _NO_HUMAN_AGENT,
 }
 _BY_PAIR: dict[tuple[int, int], Refusal] = {
     (100, 33): _NOT_FOUND,

@@ -73,14 +73,14 @@ def split_text(text: str, limit: int, unit: LengthUnit = "utf16") -> list[str]:
     """
     if limit < MIN_LIMIT:
         raise ValueError(f"limit must be at least {MIN_LIMIT}, not {limit}")
-    whole = _without_lone_surrogates(text).strip()
+    whole = sendable(text).strip()
     if text_length(whole, unit) <= limit:
         return [whole] if whole else []
     return list(_Splitter(whole, limit, unit).parts())
 
 
-def _without_lone_surrogates(text: str) -> str:
-    """Join surrogate pairs, replace what has no partner."""
+def sendable(text: str) -> str:
+    """The text as it can be encoded: surrogate pairs joined, what has no partner as U+FFFD."""
     if text.isascii():
         return text
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

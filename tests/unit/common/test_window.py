@@ -39,6 +39,7 @@ situations = st.fixed_dictionaries(
         "command_epoch": st.none() | st.integers(0, 3),
         "last_user_message_at": st.none() | st.just(WROTE_AT),
         "now": ages.map(lambda age: WROTE_AT + age),
+        "thread_is_ours": st.booleans(),
     }
 )
 
@@ -111,6 +112,18 @@ def test_window_is_closed_from_its_last_instant_on(
         ({"mode_epoch_now": 3}, "superseded_by_human", "RESPONSE"),
         ({"command_epoch": None}, "superseded_by_human", "RESPONSE"),
         ({"command_epoch": None, "channel_enabled": False}, *["channel_disabled"] * 2),
+        ({"thread_is_ours": False}, *["thread_owned_by_other_app"] * 2),
+        (
+            {"thread_is_ours": False, "mode_epoch_now": 5},
+            "superseded_by_human",
+            "thread_owned_by_other_app",
+        ),
+        ({"thread_is_ours": False, "channel_status": "expired"}, "wait", "wait"),
+        ({"thread_is_ours": False, "channel_enabled": False}, *["channel_disabled"] * 2),
+        (
+            {"thread_is_ours": False, "now": WROTE_AT + 30 * DAY},
+            *["thread_owned_by_other_app"] * 2,
+        ),
         ({"last_user_message_at": None}, "no_user_message", "no_user_message"),
         (
             {"last_user_message_at": None, "mode_epoch_now": 5},
@@ -197,6 +210,7 @@ def test_whatever_is_sent_goes_by_an_active_channel_within_a_window_that_is_open
         assert situation["channel_enabled"]
         assert situation["channel_status"] == "active"
         assert situation["now"] < decision.window_expires_at
+        assert situation["thread_is_ours"]
     if isinstance(decision, Wait):
         assert situation["channel_status"] in ("expired", "revoked")
     if isinstance(decision, Refuse):

@@ -126,6 +126,47 @@ def test_a_humans_message_passes_whoever_has_the_conversation_and_goes_as_typed(
     assert [item.text for item in play(story).meta.accepted] == ["**as typed**"]
 
 
+@pytest.mark.parametrize("origin", ["assistant", "human"])
+@pytest.mark.parametrize("known", ["before", "since the command"])
+def test_nobody_writes_to_a_thread_that_another_app_has(origin: str, known: str) -> None:
+    async def story(world: World) -> None:
+        def taken(_claim: Claim) -> None:
+            world.conversation.thread_is_ours = False
+
+        if known == "before":
+            world.conversation.thread_is_ours = False
+        else:
+            world.store.before_claim = taken
+        await world.deliver(send_text(origin=origin))
+
+    world = play(story)
+
+    assert world.meta.posts == []
+    [failed] = world.publisher.outcomes()
+    assert isinstance(failed, MessageFailed)
+    assert (failed.reason, failed.rule) == ("thread_owned_by_other_app", "thread_control")
+    assert "Another app" in failed.explanation
+    assert "give control back" in failed.advice
+
+
+def test_what_a_human_wrote_bears_their_name_whatever_becomes_of_it() -> None:
+    async def story(world: World) -> None:
+        mine = {"origin": "human", "epoch": None, "by": "user:7", "by_name": "Ann"}
+        await world.deliver(send_text("one", "c1", **mine), offset=1)
+        world.conversation.last_user_message_at = STARTED_AT - timedelta(days=8)
+        await world.deliver(send_text("two", "c2", **mine), offset=2)
+        await world.deliver(send_text("three", "c3"), offset=3)
+
+    world = play(story)
+
+    told = [(event.type, event.by, event.by_name) for event in world.publisher.outcomes()]
+    assert told == [
+        ("message.sent", "user:7", "Ann"),
+        ("message.failed", "user:7", "Ann"),
+        ("message.failed", None, None),
+    ]
+
+
 @pytest.mark.parametrize(
     ("origin", "age", "expected"),
     [

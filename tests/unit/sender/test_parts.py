@@ -1,4 +1,6 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from services.sender.domain.parts import plan_parts, send_id
 from services.sender.domain.splitting import text_length
@@ -23,6 +25,22 @@ def test_the_assistants_markdown_is_rendered() -> None:
 def test_a_humans_text_goes_as_typed() -> None:
     typed = "**Hi**\n- 2*3*4\n# 1"
     assert plan_parts(typed, origin="human", limit=2000) == [typed]
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=200), st.integers(50, 2000))
+def test_a_humans_text_that_fits_goes_as_typed_to_the_last_space(typed: str, limit: int) -> None:
+    parts = plan_parts(typed, origin="human", limit=limit)
+    if not typed.strip():
+        assert parts == []
+    elif len(typed.encode("utf-16-le")) // 2 <= limit:
+        assert parts == [typed]
+    else:
+        assert "".join("".join(parts).split()) == "".join(typed.split())
+        assert all(len(part.encode("utf-16-le")) // 2 <= limit for part in parts)
+
+
+def test_a_humans_broken_characters_do_not_keep_the_rest_from_going() -> None:
+    assert plan_parts(" hi \ud800", origin="human", limit=50) == [" hi \ufffd"]
 
 
 def test_a_humans_text_is_split_over_the_limit() -> None:

@@ -80,6 +80,7 @@ class Conversation:
     epoch: int = 0
     sending: Sending | None = None
     kept: str | None = None
+    thread_is_ours: bool = True
     seq: int = 0
 
 
@@ -274,6 +275,7 @@ def _snapshot(document: Conversation) -> Snapshot:
         document.epoch,
         document.sending,
         document.kept,
+        document.thread_is_ours,
     )
 
 
