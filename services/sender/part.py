@@ -267,7 +267,7 @@ class Part:
         if isinstance(outcome, RateLimited | TokenRejected):
             return await self._give_way(outcome, claim)
         if isinstance(outcome, Refused):
-            return await self._accept_refusal(outcome, answer, claim)
+            return await self._accept_refusal(outcome, answer, claim, decision)
         log.warning("send_uncertain", send_id=self._send_id, reason=outcome.reason)
         if outcome.reason == "too_many_calls":
             self._page.limited(outcome.retry_after_s)
@@ -292,7 +292,9 @@ class Part:
         log.warning("page_limited", page_id=self._command.page_id, pause_s=round(pause_s, 1))
         return Attempt(place, again=True)
 
-    async def _accept_refusal(self, refused: Refused, answer: Answer, claim: Claim) -> Step:
+    async def _accept_refusal(
+        self, refused: Refused, answer: Answer, claim: Claim, decision: Send
+    ) -> Step:
         refusal = refused.refusal
         if refusal.kind != "network":
             self._page.answered()
@@ -304,6 +306,9 @@ class Part:
             self._final(
                 "failed",
                 rule="meta_refused",
+                messaging_type=decision.messaging_type,
+                tag=decision.tag,
+                window_expires_at=decision.window_expires_at,
                 reason=refusal.reason,
                 explanation=refusal.explanation,
                 advice=refusal.advice,

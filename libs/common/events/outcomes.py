@@ -42,6 +42,10 @@ class MessageFailed(PartRecord):
     reason: str
     explanation: str = Field(description="in plain words, for the console")
     advice: str = ""
+    tag: str | None = Field(None, description="that it was refused with, as HUMAN_AGENT")
+    window_expires_at: UtcDatetime | None = Field(
+        None, description="when the messaging window closed, or would have"
+    )
     error_code: int | None = None
     error_subcode: int | None = None
     fbtrace_id: str | None = None

@@ -50,7 +50,15 @@ _PARTS_OF_A_MESSAGE = frozenset({"said", "attached", "outcome", "echo", "reactio
 _WHY_NOT_SENT = frozenset({"reason", "explanation", "advice", "error_code", "error_subcode"})
 _TOLD_BY = {
     "message.sent": ("mid", "messaging_type", "tag", "window_expires_at", "attempts"),
-    "message.failed": ("reason", "explanation", "advice", "error_code", "error_subcode"),
+    "message.failed": (
+        "reason",
+        "explanation",
+        "advice",
+        "tag",
+        "window_expires_at",
+        "error_code",
+        "error_subcode",
+    ),
     "message.held": ("reason", "explanation"),
 }
 _SYSTEM_LINES = {

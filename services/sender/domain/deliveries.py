@@ -105,6 +105,8 @@ def event_of(delivery: Delivery) -> OutcomeEvent:
         {
             **explained,
             "advice": delivery.advice,
+            "tag": delivery.tag,
+            "window_expires_at": delivery.window_expires_at,
             "error_code": delivery.error_code,
             "error_subcode": delivery.error_subcode,
             "fbtrace_id": delivery.fbtrace_id,

@@ -126,6 +126,29 @@ def test_a_humans_message_passes_whoever_has_the_conversation_and_goes_as_typed(
     assert [item.text for item in play(story).meta.accepted] == ["**as typed**"]
 
 
+def test_a_tag_that_meta_does_not_approve_is_named_with_the_failure() -> None:
+    async def story(world: World) -> None:
+        world.conversation.last_user_message_at = STARTED_AT - timedelta(hours=25)
+        world.meta.script = [Reply(accepted=False, status=400, error=(100, 2018276))]
+        await world.deliver(send_text(origin="human", epoch=None))
+
+    [failed] = play(story).publisher.outcomes()
+    assert isinstance(failed, MessageFailed)
+    assert (failed.reason, failed.tag) == ("human_agent_not_approved", "HUMAN_AGENT")
+    assert failed.window_expires_at == STARTED_AT + timedelta(days=7, hours=-25)
+
+
+def test_a_message_that_comes_too_late_says_when_its_time_was_over() -> None:
+    async def story(world: World) -> None:
+        world.conversation.last_user_message_at = STARTED_AT - timedelta(days=8)
+        await world.deliver(send_text(origin="human", epoch=None))
+
+    [failed] = play(story).publisher.outcomes()
+    assert isinstance(failed, MessageFailed)
+    assert (failed.reason, failed.tag) == ("window_closed", None)
+    assert failed.window_expires_at == STARTED_AT - timedelta(days=1)
+
+
 @pytest.mark.parametrize("origin", ["assistant", "human"])
 @pytest.mark.parametrize("known", ["before", "since the command"])
 def test_nobody_writes_to_a_thread_that_another_app_has(origin: str, known: str) -> None:
