@@ -23,7 +23,8 @@ from libs.common.kafka import (
     open_publisher,
 )
 from libs.common.kafka.publisher import message_of
-from services.conversation.consumer import MessageHandler, Store, wants
+from services.conversation.consumer import MessageHandler, wants
+from services.conversation.desk import Store
 from services.conversation.domain.state import State
 from services.conversation.store import ConversationStore, Stored
 from tests.bench.figures import Figure, Goal, ratios

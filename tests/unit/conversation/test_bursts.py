@@ -13,8 +13,9 @@ from libs.common.kafka.engine import KeyedEngine
 from libs.common.kafka.handling import BatchRunner
 from libs.common.topics import EVENTS
 from services.conversation import consumer
+from services.conversation.answering import MAX_RESTARTS
 from services.conversation.assistants.base import Prompt, Reply
-from services.conversation.consumer import MAX_RESTARTS, MessageHandler
+from services.conversation.consumer import MessageHandler
 from services.conversation.domain.receive import HISTORY_LINES
 from services.conversation.domain.turns import QUESTION_CHARACTERS
 from tests.unit.conversation import factories as make

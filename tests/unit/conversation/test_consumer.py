@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from libs.common.errors import TransientError
 from libs.common.events import AnyRecord, TakeoverRequested, TurnCompleted, TurnFailed
-from services.conversation import consumer
+from services.conversation import answering, signs
 from services.conversation.assistants.base import (
     AssistantRefusedError,
     AssistantUnavailableError,
@@ -359,7 +359,7 @@ async def test_a_turn_starts_over_twice_at_most_and_what_comes_then_is_the_next_
 ) -> None:
     async def interrupted(asked: int) -> None:
         world.write(make.message(f"more{asked}", f"more {asked}"))
-        if asked <= consumer.MAX_RESTARTS:
+        if asked <= answering.MAX_RESTARTS:
             await forever()
         for _ in range(20):  # time enough to be heard
             await asyncio.sleep(0)
@@ -430,7 +430,7 @@ async def test_a_message_taken_back_while_the_model_writes_gets_no_answer(world:
 async def test_typing_is_shown_again_while_the_model_takes_its_time(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(consumer, "TYPING_EVERY_S", 0.01)
+    monkeypatch.setattr(signs, "TYPING_EVERY_S", 0.01)
 
     async def slowly(asked: int) -> None:
         while world.shown.count("typing_on") < 4:
@@ -627,9 +627,9 @@ def a_line_too_late(world: World) -> None:
     """Two turns in one run: the second for what came while the first one could not start over."""
 
     async def interrupted(asked: int) -> None:
-        if (known := len(world.log)) <= consumer.MAX_RESTARTS + 1:
+        if (known := len(world.log)) <= answering.MAX_RESTARTS + 1:
             world.write(make.message(f"m{known + 1}", f"more {known}"))
-            if known <= consumer.MAX_RESTARTS:
+            if known <= answering.MAX_RESTARTS:
                 await forever()
             for _ in range(20):
                 await asyncio.sleep(0)
