@@ -86,8 +86,9 @@ screenshots: setup ## Take docs/images anew from the running system (needs Chrom
 	$(BIN)/python -m tests.browser.screenshots
 
 .PHONY: docs
-docs: setup ## Write what is generated: docs/asyncapi.yaml, the tables in docs/configuration.md
+docs: setup ## Write what is generated: docs/asyncapi.yaml, OpenAPI documents, tables in docs/configuration.md
 	$(BIN)/python -m libs.common.events.asyncapi docs/asyncapi.yaml
+	$(BIN)/python -m services.takeover.api docs/openapi-takeover.json
 	$(BIN)/python -m tests.unit.docs.variables docs/configuration.md
 
 .PHONY: requirements

@@ -3,14 +3,16 @@
 import asyncio
 import hmac
 import time
-from collections.abc import Awaitable, Callable
-from typing import Generic, TypeVar
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Generic, TypeVar
 
 import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import SecretStr, ValidationError
+
+from libs.common.errors import TransientError
 
 T = TypeVar("T")
 Check = Callable[[], Awaitable[bool]]
@@ -124,7 +126,10 @@ def require_service_token(token: SecretStr) -> Middleware:
 
 @web.middleware
 async def json_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Errors of internal APIs as JSON; an unexpected one is logged and says nothing."""
+    """Errors of internal APIs as JSON; an unexpected one is logged and says nothing.
+
+    What lies with the database or the log is 503: the same request may succeed in a moment.
+    """
     try:
         return await handler(request)
     except web.HTTPException as error:
@@ -135,6 +140,11 @@ async def json_errors(request: web.Request, handler: Handler) -> web.StreamRespo
         response.headers.update(
             {name: error.headers[name] for name in KEPT_HEADERS if name in error.headers}
         )
+        return response
+    except TransientError as error:
+        log.warning("request_unavailable", path=request.path, error=type(error).__name__)
+        response = problem(503, error.code, "please try again in a moment")
+        response.headers["Retry-After"] = "1"
         return response
     except Exception as error:
         log.exception("request_failed", path=request.path, error=type(error).__name__)
@@ -149,10 +159,15 @@ def invalid(error: ValidationError, code: str) -> web.Response:
 
 
 def problem(
-    status: int, code: str, message: str | None, *, field: str | None = None
+    status: int,
+    code: str,
+    message: str | None,
+    *,
+    field: str | None = None,
+    facts: Mapping[str, Any] | None = None,
 ) -> web.Response:
-    """Our error envelope: `{"error": {"code", "message", "field"?}}`."""
-    error = {"code": code, "message": message or code}
+    """Our error envelope: `{"error": {"code", "message", "field"?, …facts}}`; facts are JSON."""
+    error = {**(facts or {}), "code": code, "message": message or code}
     if field is not None:
         error["field"] = field
     return web.json_response({"error": error}, status=status)

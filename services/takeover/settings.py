@@ -12,6 +12,12 @@ from libs.common.settings import (
 )
 
 
+class AppSettings(SettingsGroup):
+    """The app whose echoes are our own, and to which a thread can belong."""
+
+    facebook_app_id: str = Field(pattern=r"^\d{1,32}$", description="decimal digits")
+
+
 class Settings(SettingsGroup):
     """The shared groups."""
 
@@ -20,3 +26,4 @@ class Settings(SettingsGroup):
     kafka: KafkaSettings = Field(default_factory=KafkaSettings)
     mongo: MongoSettings = Field(default_factory=MongoSettings)
     internal: InternalSettings = Field(default_factory=InternalSettings)
+    app: AppSettings = Field(default_factory=AppSettings)
