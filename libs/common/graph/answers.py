@@ -83,13 +83,18 @@ def parse_object(body: bytes) -> dict[str, Any] | None:
     return document if isinstance(document, dict) else None
 
 
-def parse_error(document: Mapping[str, Any] | None, token: str) -> ErrorBody | None:
-    """The error object, if there is one with a code: without it nothing can be concluded."""
+def parse_error(document: Mapping[str, Any] | None, *secrets: str) -> ErrorBody | None:
+    """The error object, if there is one with a code: without it nothing can be concluded.
+
+    Meta's text may quote what the call said; tokens and other `secrets` are taken out of it.
+    """
     error = (document or {}).get("error")
     if not isinstance(error, dict) or (code := _whole(error.get("code"))) is None:
         return None
     message, trace = error.get("message"), error.get("fbtrace_id")
-    text = message.replace(token, "[token]") if isinstance(message, str) else ""
+    text = message if isinstance(message, str) else ""
+    for secret in filter(None, secrets):
+        text = text.replace(secret, "[token]")
     return ErrorBody(
         code=code,
         subcode=_whole(error.get("error_subcode")),

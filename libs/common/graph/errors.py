@@ -7,9 +7,12 @@ message may quote either, therefore it is an attribute and not part of the text.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from libs.common.errors import PermanentError, ProjectError, TransientError
 from libs.common.graph.usage import Usage
+
+CodeProblem = Literal["expired", "redirect_uri", "used", "other"]
 
 
 class GraphError(ProjectError):
@@ -62,7 +65,7 @@ class UnsureError(GraphError):
 
 
 class TokenRejectedError(GraphError, PermanentError):
-    """The Page's token is no good: expired, withdrawn, password changed, role lost."""
+    """The token is no good: expired, withdrawn, password changed, role lost."""
 
     code = "graph_token_rejected"
 
@@ -113,6 +116,29 @@ class InvalidRequestError(GraphError, PermanentError):
     """Graph finds the request wrong; also every code that stands in no list."""
 
     code = "graph_invalid_request"
+
+
+class CodeRejectedError(GraphError, PermanentError):
+    """A login code is no good; the person has to go through the dialog again."""
+
+    code = "graph_code_rejected"
+
+    @property
+    def reason(self) -> CodeProblem:
+        """Why, as far as Meta's subcode tells."""
+        return _CODE_PROBLEMS.get(self.subcode or 0, "other")
+
+
+class AppRejectedError(GraphError, PermanentError):
+    """The app's id or secret is wrong, or the app may not send people to this address."""
+
+    code = "graph_app_rejected"
+
+
+class CallbackRejectedError(GraphError, PermanentError):
+    """The webhook's address could not be reached, or did not answer with the challenge."""
+
+    code = "graph_callback_rejected"
 
 
 class NotSentError(TransientError):
@@ -176,9 +202,11 @@ _BY_CODE: Mapping[int, type[GraphError]] = {
     **dict.fromkeys((190, 102), TokenRejectedError),
     **dict.fromkeys((10, 230, *range(200, 300)), PermissionMissingError),
     **dict.fromkeys((803, 2500, 9000001), NotFoundError),
+    **dict.fromkeys((2200, 2201), CallbackRejectedError),
     368: PageRestrictedError,
     551: PersonUnavailableError,
 }
+_CODE_PROBLEMS: Mapping[int, CodeProblem] = {36007: "expired", 36008: "redirect_uri", 36009: "used"}
 # what such a code means is settled whatever subcode comes with it
 _CODES_FIRST = (RateLimitedError, UnsureError, TokenRejectedError)
 
@@ -193,3 +221,12 @@ def error_type(code: int, subcode: int | None) -> type[GraphError]:
         if listed is not None:
             return listed
     return by_code or _BY_SUBCODE.get(code) or InvalidRequestError
+
+
+def login_error_type(code: int, subcode: int | None) -> type[GraphError]:
+    """The same where a code or a token is exchanged: some codes mean other things there."""
+    if code == 100:
+        return CodeRejectedError
+    if (code, subcode) == (1, None) or code in (101, 191):
+        return AppRejectedError
+    return error_type(code, subcode)
