@@ -7,7 +7,6 @@ import json
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,24 +14,20 @@ import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from pydantic import SecretStr
 
-from deploy.local.seed import ASSISTANT_ID, SYSTEM_PROMPT
-from libs.common.channels import CHANNELS_COLLECTION, Channel, ChannelSettings
-from libs.common.crypto import KeyRing
-from libs.common.events import AnyRecord, TakeoverRequested, TurnFailed, decode
+from deploy.local.seed import SYSTEM_PROMPT
+from libs.common.channels import ChannelSettings
+from libs.common.events import TurnFailed
 from libs.common.mongo import open_database
 from libs.common.settings import MongoSettings
-from libs.common.topics import EVENTS
-from simulator.client import Simulator
 from tests.e2e.live import text_of
+from tests.e2e.shop import Shop, open_shop
 from tests.stack import LocalStack, local_stack
 
 PROMISED_S = 5.0  # from the request to the notification
 SECRET = "the-webhooks-own-secret"
 TEXTS = ChannelSettings()
-PARTITIONS = 12
 MOST_TURNS, CALLS_A_TURN = 4, 3
 
 
@@ -79,101 +74,6 @@ async def inbox() -> AsyncIterator[Inbox]:
     async with TestServer(app) as server:
         inbox.url = f"http://127.0.0.1:{server.port}/hook"
         yield inbox
-
-
-@dataclass
-class Shop:
-    """A Page of the test's own with one person who writes to it."""
-
-    stack: LocalStack
-    simulator: Simulator
-    page: str
-    psid: str
-
-    async def write(self, text: str) -> None:
-        await self.simulator.write(self.page, self.psid, text)
-
-    async def texts(self, count: int, within_s: float = 20.0) -> list[str]:
-        """What the Page wrote, once there are so many messages."""
-        thread = await self.simulator.wait_for_thread(
-            self.page, self.psid, lambda found: len(text_of(found)) >= count, within_s
-        )
-        return text_of(thread)
-
-    async def log(self) -> list[AnyRecord]:
-        """The conversation's events, a copy counted once."""
-        client = AIOKafkaConsumer(
-            bootstrap_servers=self.stack.environment["KAFKA_BOOTSTRAP_SERVERS"],
-            enable_auto_commit=False,
-        )
-        client.assign([TopicPartition(EVENTS, number) for number in range(PARTITIONS)])
-        found: dict[str, AnyRecord] = {}
-        await client.start()
-        try:
-            ends = await client.end_offsets(list(client.assignment()))
-            begins = await client.beginning_offsets(list(client.assignment()))
-            for partition, begin in begins.items():
-                client.seek(partition, begin)  # a reset to the end may be on its way
-            for partition, end in ends.items():
-                while await client.position(partition) < end:
-                    batch = await client.getmany(partition, timeout_ms=500)
-                    for record in batch.get(partition, ()):
-                        if record.key == f"{self.page}:{self.psid}".encode():
-                            event = decode(record.value)
-                            found[event.event_id] = event
-        finally:
-            await client.stop()
-        return list(found.values())
-
-    async def requests(self, count: int = 1) -> list[TakeoverRequested]:
-        """The calls for a human, once there are so many: a reply may be quicker than its event."""
-        async with asyncio.timeout(20):
-            while True:
-                log = await self.log()
-                found = [event for event in log if isinstance(event, TakeoverRequested)]
-                if len(found) >= count:
-                    return found
-
-    async def badge(self) -> dict[str, Any] | None:
-        """What the console's list of conversations shows."""
-        token = self.stack.environment["SERVICE_TOKEN"]
-        url = f"{self.stack.url('conversation')}/internal/v1/pages/{self.page}/conversations"
-        async with (
-            aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}) as session,
-            session.get(url) as response,
-        ):
-            (conversation,) = (await response.json())["conversations"]
-            badge: dict[str, Any] | None = conversation["human_requested"]
-            return badge
-
-
-@asynccontextmanager
-async def open_shop(stack: LocalStack, name: str, **settings: Any) -> AsyncIterator[Shop]:  # noqa: ANN401
-    """A new Page, connected as the console does it: nobody has anything of it in a cache."""
-    env = stack.environment
-    keys = KeyRing.parse(env["ENCRYPTION_KEYS"])
-    mongo = MongoSettings(uri=SecretStr(env["MONGODB_URI"]), database=env["MONGODB_DATABASE"])
-    async with AsyncExitStack() as opened:
-        session = await opened.enter_async_context(
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30))
-        )
-        database = await opened.enter_async_context(open_database(mongo, app_name="test"))
-        simulator = Simulator(session, stack.url("simulator"))
-        page = await simulator.add_page(name)
-        if "notification_secret" in settings:
-            sealed = keys.encrypt(settings["notification_secret"], context=page["id"])
-            settings["notification_secret"] = sealed
-        channel = Channel(
-            id=page["id"],
-            workspace_id="demo",
-            assistant_id=ASSISTANT_ID,
-            page_name=name,
-            token=keys.encrypt(page["access_token"], context=page["id"]),
-            settings=ChannelSettings.model_validate(settings),
-        )
-        await database[CHANNELS_COLLECTION].insert_one(channel.to_document())
-        psid = await simulator.add_person(page["id"], "Ann", "Lee")
-        yield Shop(stack, simulator, page["id"], psid)
 
 
 # --- without a model
