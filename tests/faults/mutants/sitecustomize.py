@@ -49,6 +49,28 @@ def blind_retry() -> None:
     _replace(Inquiry, "run", assume_absent)
 
 
+def fence_off() -> None:
+    """The sender does not mind who has the conversation."""
+    from libs.common.window import decide
+    from services.sender import part, store
+
+    def decide_as_before(**facts: Any) -> Any:  # noqa: ANN401 - as it is
+        return decide(**{**facts, "mode_now": "ai", "mode_epoch_now": facts["command_epoch"]})
+
+    _replace(store, "_fenced", lambda _fence: {})
+    _replace(part, "decide", decide_as_before)
+
+
+def answer_at_once() -> None:
+    """Take over does not wait for a message that is on its way."""
+    from services.takeover.keeper import Keeper
+
+    async def do_not_wait(*_: Any) -> None:  # noqa: ANN401
+        pass
+
+    _replace(Keeper, "until_quiet", do_not_wait)
+
+
 def _replace(owner: Any, name: str, value: object) -> None:  # noqa: ANN401 - a module or a class
     if not hasattr(owner, name):
         raise AttributeError(f"{owner} has no {name} any more: mend the mutation")
