@@ -51,6 +51,24 @@ no model was asked, so that this works while it is down
 until somebody comes, the assistant goes on answering
 takeover.requested stands on the log exactly once, with the reason and her words
 the list of conversations shows that she waits for a human
+the list of conversations shows who has it
+and its timer: the assistant has it again in N minutes
+Bo, who wants it too, is told that Ann has it
+the assistant is silent
+what Ann typed arrives to the letter
+sent as an answer inside the N-hour window
+the log says that a human wrote it, and who
+the assistant answers again, and knows what Ann wrote
+what Tara wrote to Ann is not answered a second time
+the thread keeps both changes of hands between its lines
+the takeover began once
+for the assistant it is too late: N hours are over
+a human still may, with Meta's tag
+after N days nobody may: refused, as the window closed at N-N-N N:N UTC
+and Facebook was not even asked
+the assistant is paused: the conversation belongs to whoever answers at Facebook
+it is silent
+the assistant knows what was answered at Facebook
 gateway: exactly one record an event (N events, N records), and no database
 conversation: N round trips on the turn's path (load; save with the answer), beside N of the archive
 conversation: N records a turn: the reply with “turn done”, written together, and “seen, typing”, \

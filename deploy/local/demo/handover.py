@@ -1,7 +1,5 @@
 """Somebody asks for a human: heard by the assistant, whether or not there is a model."""
 
-from typing import Any
-
 from deploy.local.demo import knowledge
 from deploy.local.demo.stage import Person, Stage
 from libs.common.channels import ChannelSettings
@@ -45,10 +43,7 @@ async def handover(stage: Stage) -> None:
 
 async def _badge(stage: Stage, person: Person) -> str:
     """Why a human is wanted, as the team's list of conversations tells it."""
-    url = f"{stage.urls['conversation']}/internal/v1/pages/{stage.page}/conversations"
-    headers = {"Authorization": f"Bearer {stage.service_token}"}
-    async with stage.session.get(url, headers=headers) as response:
-        response.raise_for_status()
-        listed: list[dict[str, Any]] = (await response.json())["conversations"]
+    answer = await stage.asks("conversation", "GET", f"/pages/{stage.page}/conversations")
+    listed = answer.body["conversations"]
     found = [each["human_requested"] for each in listed if each["psid"] == person.psid]
     return str(found[0]["reason"]) if found and found[0] else "no"

@@ -231,7 +231,7 @@ async def last_look(stage: Stage, before: Counts) -> None:
     """Whatever came late is there by now. `before`: the counters when the story began."""
     stage.transcript.scene("A last look at everybody's threads and at Facebook's record")
     await whole_story(stage, before)
-    heard = sum(person.answers for person in stage.people)
+    heard = sum(person.answers - person.from_inbox for person in stage.people)
     stage.transcript.aside(
         f"{len(stage.people)} people were answered with {heard} messages. Each message has a name, "
         "answer:part, which comes back in Facebook's record of the calls it took."

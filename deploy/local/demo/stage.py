@@ -26,6 +26,27 @@ class StoryEndsError(Exception):
 
 
 @dataclass(frozen=True)
+class Answer:
+    """What an internal API of the team's answered."""
+
+    status: int
+    body: dict[str, Any]
+
+    @property
+    def error(self) -> dict[str, Any]:
+        """Why it was refused; {} if it was not."""
+        return dict(self.body.get("error", {}))
+
+    @property
+    def code(self) -> str:
+        return str(self.error.get("code", ""))
+
+    @property
+    def message(self) -> str:
+        return str(self.error.get("message", ""))
+
+
+@dataclass(frozen=True)
 class Stage:
     """Where the story is played."""
 
@@ -48,6 +69,22 @@ class Stage:
         person = Person(self, psid, f"{first_name} {last_name}")
         self.people.append(person)
         return person
+
+    async def asks(
+        self,
+        service: str,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Ask an internal API, as the team's console does."""
+        token = {"Authorization": f"Bearer {self.service_token}"}
+        url = f"{self.urls[service]}/internal/v1{path}"
+        async with self.session.request(
+            method, url, json=body, headers={**token, **(headers or {})}
+        ) as response:
+            return Answer(response.status, await response.json())
 
     async def at_rest(self) -> Counts:
         """The services' counters when nothing is on its way any more.
@@ -75,6 +112,7 @@ class Person:
         self.psid = psid
         self.name = name
         self.answers = 0  # heard so far
+        self.from_inbox = 0  # of these, written in Meta's own inbox
 
     @property
     def first_name(self) -> str:
@@ -112,6 +150,14 @@ class Person:
         messages = await self.receives(count)
         self.shows(messages, note=f"{await self.waited_s(messages[0]):.1f} s later")
         return messages
+
+    async def hears_from_inbox(self, text: str) -> None:
+        """Somebody answers in Meta's own inbox, and the person reads it."""
+        stage = self._stage
+        await stage.simulator.write_in_inbox(stage.page, self.psid, text)
+        await self.receives()
+        self.from_inbox += 1
+        stage.transcript.line(Line("page", f"{stage.page_name} (at Facebook)", text))
 
     async def waited_s(self, answer: Message) -> float:
         """From the last line of the person until this answer was there."""

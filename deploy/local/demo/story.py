@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
 
-from deploy.local.demo import handover, hardships, scenes
+from deploy.local.demo import handover, hardships, scenes, takeover
 from deploy.local.demo.numbers import numbers
 from deploy.local.demo.stage import Stage, StoryEndsError
 
@@ -17,6 +17,9 @@ SCENES: Mapping[str, Scene] = {
     "redelivery": scenes.redelivery,
     "forgery": scenes.forgery,
     "handover": handover.handover,
+    "takeover": takeover.takeover,
+    "late": takeover.late,
+    "inbox": takeover.inbox,
     "numbers": numbers,
     "rate-limit": hardships.rate_limit,
     "lost-answer": hardships.lost_answer,

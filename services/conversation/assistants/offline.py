@@ -32,6 +32,12 @@ _ASKS = re.compile(
     re.IGNORECASE,
 )
 
+_COLLEAGUE = re.compile(
+    r"\b(?:colleague|kolleg(?:e|en|in)|collègue|compañer[oa]|đồng nghiệp)|เพื่อนร่วมงาน|同事",
+    re.IGNORECASE,
+)
+_MOST_TOLD = 3  # of what a human wrote, the latest
+
 
 class OfflineAssistant:
     """Answers from `prompt.knowledge`. An index is made once for each text, in a thread of its own.
@@ -84,6 +90,8 @@ def write(prompt: Prompt, index: KnowledgeIndex) -> str:
     asked = [part for part in parts if not remarks(part).is_all]
     if not asked:
         return _small_talk(said, prompt, index, phrases)
+    if _COLLEAGUE.search(prompt.question) and (colleague := _colleague(prompt)):
+        return phrases.colleague.format(said=colleague)
     opener = phrases.hello if "greeting" in said else ""
     found, unanswered = _look_up(asked, index)
     if not found:
@@ -93,6 +101,12 @@ def write(prompt: Prompt, index: KnowledgeIndex) -> str:
         return f"{opener} {told[0]}"
     closing = [phrases.rest_unknown] if unanswered else []
     return "\n\n".join([*([opener] if opener else []), *told, *closing])
+
+
+def _colleague(prompt: Prompt) -> str:
+    """What humans of the business wrote last in this session; empty if none did."""
+    written = [line.text for line in prompt.history if line.role == "human"]
+    return " ".join(f"“{text}”" for text in written[-_MOST_TOLD:])
 
 
 def _parts(question: str) -> list[str]:

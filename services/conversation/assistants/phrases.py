@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Phrases:
-    """`{name}` is the assistant's, `{title}` a section's."""
+    """`{name}` is the assistant's, `{title}` a section's, `{said}` what a human wrote."""
 
     hello: str
     i_am: str
@@ -18,6 +18,7 @@ class Phrases:
     rest_unknown: str
     welcome: str
     bye: str
+    colleague: str
 
 
 PHRASES = {
@@ -33,6 +34,7 @@ PHRASES = {
         rest_unknown="The rest of your question I can't answer, sorry.",
         welcome="You're welcome! Is there anything else I can help you with?",
         bye="Goodbye, and have a nice day!",
+        colleague="Before me, a colleague of mine wrote to you: {said}",
     ),
     "de": Phrases(
         hello="Hallo!",
@@ -46,6 +48,7 @@ PHRASES = {
         rest_unknown="Den Rest Ihrer Frage kann ich leider nicht beantworten.",
         welcome="Gern geschehen! Kann ich sonst noch etwas für Sie tun?",
         bye="Auf Wiedersehen und einen schönen Tag!",
+        colleague="Vor mir hat Ihnen jemand aus unserem Team geschrieben: {said}",
     ),
     "fr": Phrases(
         hello="Bonjour !",
@@ -59,6 +62,7 @@ PHRASES = {
         rest_unknown="Je ne peux malheureusement pas répondre au reste de votre question.",
         welcome="Avec plaisir ! Puis-je vous aider pour autre chose ?",
         bye="Au revoir et bonne journée !",
+        colleague="Avant moi, quelqu'un de notre équipe vous a écrit : {said}",
     ),
     "es": Phrases(
         hello="¡Hola!",
@@ -72,6 +76,7 @@ PHRASES = {
         rest_unknown="Al resto de su pregunta no puedo responder, lo siento.",
         welcome="¡De nada! ¿Puedo ayudarle en algo más?",
         bye="¡Adiós y que tenga un buen día!",
+        colleague="Antes que yo, alguien de nuestro equipo le escribió: {said}",
     ),
     "vi": Phrases(
         hello="Xin chào!",
@@ -85,6 +90,7 @@ PHRASES = {
         rest_unknown="Phần còn lại của câu hỏi thì mình chưa trả lời được, xin lỗi bạn.",
         welcome="Không có gì ạ! Bạn cần mình giúp gì thêm không?",
         bye="Tạm biệt bạn, chúc bạn một ngày tốt lành!",
+        colleague="Trước mình, đồng nghiệp của mình đã viết cho bạn: {said}",
     ),
     "th": Phrases(
         hello="สวัสดีค่ะ!",
@@ -98,6 +104,7 @@ PHRASES = {
         rest_unknown="ส่วนที่เหลือของคำถามฉันไม่ทราบ ขออภัยค่ะ",
         welcome="ด้วยความยินดีค่ะ มีอะไรให้ช่วยอีกไหมคะ",
         bye="ลาก่อนค่ะ ขอให้เป็นวันที่ดี!",
+        colleague="ก่อนหน้านี้เพื่อนร่วมงานของเราเขียนถึงคุณว่า: {said}",
     ),
     "zh": Phrases(
         hello="你好!",
@@ -111,5 +118,6 @@ PHRASES = {
         rest_unknown="问题的其余部分我无法回答,抱歉。",
         welcome="不客气!还有什么可以帮您?",
         bye="再见,祝您愉快!",
+        colleague="在我之前，我的同事给您写过：{said}",
     ),
 }

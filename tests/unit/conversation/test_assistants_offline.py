@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.conversation.assistants.base import Prompt, TurnKind
+from services.conversation.assistants.base import Prompt, PromptLine, TurnKind
 from services.conversation.assistants.offline import OfflineAssistant, write
 from services.conversation.assistants.retrieval import KnowledgeIndex
 
@@ -192,6 +192,33 @@ def test_a_question_about_two_things_gets_both() -> None:
 )
 def test_small_talk(said: str, answer: str) -> None:
     assert answer in ask(said)
+
+
+def said_before(question: str, *lines: PromptLine) -> str:
+    prompt = Prompt("answer", "", BAKERY, lines, question, "Crumb")
+    index = KnowledgeIndex(BAKERY)
+    try:
+        return write(prompt, index)
+    finally:
+        index.close()
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("What did your colleague say?", "a colleague of mine wrote to you: “At five.”"),
+        ("Was hat Ihre Kollegin geschrieben?", "jemand aus unserem Team geschrieben: “At five.”"),
+        ("你的同事说了什么？", "“At five.”"),
+        ("Do you deliver?", DELIVERY),
+    ],
+)
+def test_it_knows_what_humans_wrote_in_the_session(question: str, answer: str) -> None:
+    lines = (PromptLine("person", "When?"), PromptLine("human", "At five."))
+    assert answer in said_before(question, *lines)
+
+
+def test_of_colleagues_who_wrote_nothing_it_makes_nothing_up() -> None:
+    assert "wrote to you" not in said_before("What did your colleague say?")
 
 
 def test_a_welcome_names_the_assistant_and_its_topics() -> None:
