@@ -1,7 +1,8 @@
 """Posts to webhooks that administrators name: to no address inside, along no redirect, briefly.
 
 An address is judged when the connection is made, by the resolver whose answer is connected to: a
-name that changes its address in between gains nothing.
+name that changes its address in between gains nothing. It is judged once more where the socket is
+made, whoever found it: a host that is an address asks no resolver.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 import aiohttp
+from aiohttp import AddrInfoType, SocketFactoryType
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 
@@ -34,7 +36,7 @@ class WebhookRefusedError(PermanentError):
 
 
 class _ForbiddenAddressError(OSError):
-    """A name has no address that we may connect to."""
+    """We may not connect there."""
 
 
 class _GuardedResolver(AbstractResolver):
@@ -55,6 +57,16 @@ class _GuardedResolver(AbstractResolver):
 
     async def close(self) -> None:
         await self._inner.close()
+
+
+def _guarded_sockets(*, is_production: bool) -> SocketFactoryType:
+    def guarded(address: AddrInfoType) -> socket.socket:
+        family, kind, protocol, _, (host, *_) = address
+        if not is_allowed(str(host), is_production=is_production):
+            raise _ForbiddenAddressError("not a public address")
+        return socket.socket(family, kind, protocol)
+
+    return guarded
 
 
 class WebhookClient:
@@ -99,8 +111,12 @@ class WebhookClient:
 @asynccontextmanager
 async def open_webhooks(*, is_production: bool) -> AsyncIterator[WebhookClient]:
     """A client of its own: no cookies, no proxy of the environment, no wait for a busy other."""
-    resolver = _GuardedResolver(is_production=is_production)
-    connector = aiohttp.TCPConnector(limit=0, limit_per_host=PER_HOST, resolver=resolver)
+    connector = aiohttp.TCPConnector(
+        limit=0,
+        limit_per_host=PER_HOST,
+        resolver=_GuardedResolver(is_production=is_production),
+        socket_factory=_guarded_sockets(is_production=is_production),
+    )
     async with aiohttp.ClientSession(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),

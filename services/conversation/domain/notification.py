@@ -7,7 +7,8 @@ import hashlib
 import hmac
 import ipaddress
 import json
-from urllib.parse import urlsplit
+
+from yarl import URL
 
 from libs.common.events import TakeoverRequested
 
@@ -61,18 +62,19 @@ def headers_of(event: TakeoverRequested, body: bytes, secret: str) -> dict[str, 
 def problem_of(url: str, *, is_production: bool) -> str | None:
     """Why no notification may go to this URL; None: it may, as far as the URL tells.
 
+    It is read as the HTTP client reads it, which makes ASCII of a host: `①27.0.0.1` is loopback.
     Names are judged by the addresses they turn out to have: see `is_allowed`.
     """
     try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except ValueError:
+        parsed = URL(url)
+    except (ValueError, IndexError):  # the second is what yarl makes of `https://[]@]`
         return "unreadable"
-    if not host or parts.scheme not in ("http", "https"):
+    host = parsed.host
+    if not host or parsed.scheme not in ("http", "https"):
         return "not_http"
-    if parts.username is not None or parts.password is not None:
+    if parsed.user is not None or parsed.password is not None:
         return "has_credentials"
-    if parts.scheme == "http" and (is_production or host not in _LOOPBACK_NAMES):
+    if parsed.scheme == "http" and (is_production or host not in _LOOPBACK_NAMES):
         return "not_https"
     if is_production and _is_address(host) and not is_allowed(host, is_production=True):
         return "address_not_public"

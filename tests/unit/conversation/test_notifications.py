@@ -14,6 +14,8 @@ from aiohttp import web
 from aiohttp.abc import ResolveResult
 from aiohttp.resolver import ThreadedResolver
 from aiohttp.test_utils import TestServer
+from hypothesis import example, given
+from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from libs.common.channels import Channel
@@ -37,7 +39,7 @@ from services.conversation.webhook_client import (
     open_webhooks,
 )
 from tests.unit.conversation import factories as make
-from tests.unit.conversation.factories import CONVERSATION, PAGE, PSID
+from tests.unit.conversation.factories import CONVERSATION, PAGE, PATIENTLY, PSID
 from tests.unit.conversation.world import CHANNEL
 
 URL = "https://hooks.example.com/services/T0/B0/s3cret"
@@ -122,6 +124,10 @@ def test_the_signature_is_of_the_bytes_that_go_out() -> None:
         ("https://[::1]/", "address_not_public", None),
         ("https://[::ffff:10.0.0.1]/", "address_not_public", None),
         ("https://[fe80::1%25eth0]/", "address_not_public", None),
+        ("https://①27.0.0.1/", "address_not_public", None),
+        ("https://127。0。0。1/", "address_not_public", None),
+        ("https://１０．０．０．１:8443/x", "address_not_public", None),
+        ("https://bücher.example/hook", None, None),
         ("https://user:pass@hooks.example.com/", "has_credentials", "has_credentials"),
         ("ftp://hooks.example.com/", "not_http", "not_http"),
         ("file:///etc/passwd", "not_http", "not_http"),
@@ -136,6 +142,38 @@ def test_where_a_webhook_may_be(
 ) -> None:
     assert problem_of(url, is_production=True) == in_production
     assert problem_of(url, is_production=False) == in_development
+
+
+_DIGITS = st.sampled_from(["0123456789", "０１２３４５６７８９", "⓪①②③④⑤⑥⑦⑧⑨", "𝟎𝟏𝟐𝟑𝟒𝟓𝟔𝟕𝟖𝟗"])
+
+
+@st.composite
+def spelled(draw: st.DrawFn) -> tuple[str, str]:
+    """An IPv4 address, and one of the ways in which Unicode writes it."""
+    address = str(draw(st.ip_addresses(v=4)))
+    written = [
+        draw(st.sampled_from(".。．｡")) if sign == "." else draw(_DIGITS)[int(sign)]
+        for sign in address
+    ]
+    return address, "".join(written)
+
+
+@PATIENTLY
+@given(spelled())
+@example(("127.0.0.1", "①27.0.0.1"))
+def test_an_address_is_judged_the_same_however_its_digits_are_written(
+    spellings: tuple[str, str],
+) -> None:
+    plain, odd = (problem_of(f"https://{each}/", is_production=True) for each in spellings)
+    assert odd == plain
+
+
+@PATIENTLY
+@given(st.text("[]@:/.%①。１٣x0?#\\ß\udcff", max_size=12))
+@example("[]@/%]")
+def test_any_text_is_judged(text: str) -> None:
+    for scheme in ("https://", "http://", ""):
+        problem_of(scheme + text, is_production=True)
 
 
 @pytest.mark.parametrize(
@@ -272,6 +310,29 @@ async def test_production_posts_to_no_address_in_a_url_either() -> None:
         for url in ("https://2130706433/", "https://127.1/", "https://10.0.0.1/"):
             with pytest.raises((WebhookRefusedError, WebhookUnavailableError)):
                 await client.post(url, b"{}", {})
+
+
+@pytest.mark.parametrize("guarded", ["by its name", "by its socket alone"])
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "①27.0.0.1", "127。0。0。1", "１２７.0.0.1", "[::ffff:127.0.0.1]"]
+)
+async def test_production_never_connects_to_an_address_inside_however_it_is_spelled(
+    monkeypatch: pytest.MonkeyPatch, host: str, guarded: str
+) -> None:
+    if guarded == "by its socket alone":
+        monkeypatch.setattr(webhook_client, "problem_of", lambda *_, **__: None)
+    connected: list[object] = []
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connected.append(writer.get_extra_info("peername"))
+        writer.close()
+
+    async with await asyncio.start_server(accept, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with open_webhooks(is_production=True) as client:
+            with pytest.raises(WebhookRefusedError, match="address_not_public"):
+                await client.post(f"https://{host}:{port}/", b"{}", {})
+    assert connected == []
 
 
 # --- the consumer
