@@ -153,6 +153,7 @@ def _matched(
         and only.id not in link.declined
         and can_take(only, person_id)
         and not _contradict(person, only)
+        and not (by == "name" and _write_from_elsewhere(person, only))
     ):
         return _claiming(link, only.id, by)
     return _suggesting(link, by, person_id, fitting)
@@ -197,6 +198,12 @@ def _contradict(person: Person, contact: Contact) -> bool:
     return bool(theirs and known) and not theirs & known
 
 
+def _write_from_elsewhere(person: Person, contact: Contact) -> bool:
+    """Whether both have addresses of one kind, and none in common: then a name proves little."""
+    sides = ((person.emails, contact.emails), (person.phones, contact.phones))
+    return any(theirs and known and not {*theirs} & {*known} for theirs, known in sides)
+
+
 def can_take(contact: Contact, person_id: str) -> bool:
     """Whether the contact has no other person of this Page."""
     page = f"{person_id.partition(':')[0]}:"
@@ -229,7 +236,11 @@ def claim(contact: Contact, person_id: str, link: Link) -> Contact | None:
 
 
 def learn(contact: Contact, person: Person, found: Found) -> Contact:
-    """The contact with what its person told: not what other contacts claim for themselves."""
+    """The contact with what its person told: not what other contacts claim for themselves, nor
+    what speaks against a link that rests on the name alone.
+    """
+    if person.link.by == "name" and _write_from_elsewhere(person, contact):
+        return contact
     taken = Addresses()
     for other in found.by_address:
         if other.id != contact.id:

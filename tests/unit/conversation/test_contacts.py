@@ -14,6 +14,7 @@ from services.conversation.domain.contacts import (
     ContactRules,
     Found,
     Link,
+    LinkedBy,
     Person,
     Reason,
     Suggestion,
@@ -87,6 +88,14 @@ def called(contact_id: str, **facts: Any) -> Contact:  # noqa: ANN401
         (person(emails=(MAIL,)), [writing(people=(OF_ANOTHER,))], "email", ("x",)),
         # "please write to bob@…"
         (person("Ann Lee", emails=(MAIL,)), [writing(name="Bob Ray")], "email", ("x",)),
+        # of the same name, but they write from another address, or call from another number
+        (
+            person("Ann Lee", emails=("new@example.org",)),
+            [called("x", emails=(MAIL,))],
+            "name",
+            "x",
+        ),
+        (person("Ann Lee", phones=("+49309999999",)), [called("x", phones=(PHONE,))], "name", "x"),
         # one of two is another person of this Page: which is the other?
         (person("Ann Lee"), [called("x", people=(OF_ANOTHER,)), called("y")], "name", ("y",)),
     ],
@@ -100,7 +109,25 @@ def test_what_is_not_clear_is_left_to_a_human(
 ) -> None:
     link = decide(who, *known, auto_create=auto_create)
     assert (link.state, link.contact_id) == ("none", None)
-    assert link.suggestion == Suggestion(by=by, contacts=suggested)
+    assert link.suggestion == Suggestion(by=by, contacts=tuple(suggested))
+
+
+@pytest.mark.parametrize(
+    ("who", "known"),
+    [
+        (person("Ann Lee", emails=(MAIL,)), called("x")),
+        (person("Ann Lee"), called("x", emails=(MAIL,), phones=(PHONE,))),
+        (person("Ann Lee", emails=(MAIL,)), called("x", phones=(PHONE,))),
+    ],
+)
+def test_addresses_of_one_side_only_speak_against_nothing(who: Person, known: Contact) -> None:
+    link = decide(who, known)
+    assert (link.contact_id, link.by) == ("x", "name")
+
+
+def test_an_address_in_common_outweighs_a_number_that_is_not() -> None:
+    who = person("Ann Lee", emails=(MAIL,), phones=("+49309999999",))
+    assert decide(who, called("x", emails=(MAIL,), phones=(PHONE,))).by == "email"
 
 
 def test_two_people_of_one_page_with_the_same_name_are_two() -> None:
@@ -225,6 +252,21 @@ def test_a_contact_learns_what_its_person_told_but_not_what_others_claim() -> No
     assert contacts.learn(contact(), person("Facebook User"), Found()).name is None
 
 
+@pytest.mark.parametrize(
+    ("by", "learns"), [("name", False), ("email", True), ("created", True), ("human", True)]
+)
+def test_a_contact_known_by_name_alone_learns_no_address_that_speaks_against_it(
+    by: LinkedBy, learns: bool
+) -> None:
+    link = Link(workspace_id="w1", state="linked", contact_id="x", by=by)
+    who = person("Ann Lee", emails=("new@example.org",), link=link)
+    old = called("x", emails=(MAIL,))
+    emails = ("ann@example.org", "new@example.org") if learns else (MAIL,)
+    assert contacts.learn(old, who, Found()).emails == emails
+    fresh = contacts.learn(called("x"), who, Found())  # nothing speaks against it
+    assert fresh.emails == ("new@example.org",)
+
+
 def test_a_contact_that_is_given_up_leaves_what_it_knew() -> None:
     own = contact("own", emails=(MAIL,), name="Ann Lee", is_made_by_us=True, people=(MINE,))
     left = contacts.release(own, MINE)
@@ -289,6 +331,27 @@ def test_nobody_is_linked_where_more_than_one_contact_fits(
     assert link.contact_id is None or link.contact_id not in who.link.declined
     if link.suggestion is not None:
         assert not set(link.suggestion.contacts) & set(who.link.declined)
+
+
+@PATIENTLY
+@given(EMAILS, PHONES, EMAILS, PHONES, st.booleans())
+def test_a_name_links_only_those_whose_addresses_do_not_differ(
+    emails: tuple[str, ...],
+    phones: tuple[str, ...],
+    known_emails: tuple[str, ...],
+    known_phones: tuple[str, ...],
+    auto_create: bool,
+) -> None:
+    who = person("Ann Lee", emails=emails, phones=phones)
+    known = called("x", emails=known_emails, phones=known_phones)
+    link = decide(who, known, auto_create=auto_create)
+    in_common = {*emails, *phones} & {*known_emails, *known_phones}
+    comparable = (emails and known_emails) or (phones and known_phones)
+    if comparable and not in_common:
+        assert (link.contact_id, link.suggestion) == (None, Suggestion(by="name", contacts=("x",)))
+    else:
+        assert link.by in (("email", "phone") if in_common else ("name",))
+        assert link.contact_id == "x"
 
 
 @PATIENTLY
