@@ -1,0 +1,238 @@
+"""What has to be known of a conversation to count its next event. Its size is bounded.
+
+Ids are kept as 64-bit hashes. What stands in packed form is a row of such integers: a document with
+everything at its limit takes 25 kilobytes, a usual one less than one.
+"""
+
+from array import array
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any, Literal, TypeVar
+
+Fields = dict[str, Any]
+Admission = Literal["new", "copy", "late"]
+K = TypeVar("K")
+V = TypeVar("V")
+
+MESSAGES = 128
+"""Of each direction, how many of the latest are known by their ids."""
+
+REQUESTS = 16
+UNSENT = 64
+OPEN = 200
+"""Messages of the Page that still wait for a receipt."""
+
+EARLY = 50
+"""Receipts by id, and echoes, that wait for their `message.sent`."""
+
+ACTIVE = 64
+"""Quarters of an hour with messages that are known one by one."""
+
+
+def hashed(text: str) -> int:
+    """A signed 64-bit integer for an id."""
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big", signed=True)
+
+
+@dataclass(slots=True)
+class Window:
+    """The latest `size` things that were counted, by their time; none older is counted any more.
+
+    So a copy is recognised however late it comes: by its id, or because it is older than what has
+    fallen out. What is refused with it is something new that comes after `size` newer ones.
+    """
+
+    size: int
+    seen: dict[int, int] = field(default_factory=dict)  # id: milliseconds
+    floor: tuple[int, int] | None = None  # time and id of the latest that has fallen out
+
+    def admit(self, key: int, at_ms: int) -> Admission:
+        if key in self.seen:
+            return "copy"
+        if self.floor is not None and (at_ms, key) <= self.floor:
+            return "late"
+        self.seen[key] = at_ms
+        if len(self.seen) > self.size:
+            at_of_oldest, oldest = min((at, key) for key, at in self.seen.items())
+            del self.seen[oldest]
+            self.floor = (at_of_oldest, oldest)
+        return "new"
+
+    def copy(self) -> "Window":
+        return Window(self.size, dict(self.seen), self.floor)
+
+
+@dataclass(slots=True)
+class Open:
+    """A message of the Page whose receipts may still come.
+
+    `at_ms` is Meta's own time of it, once its echo has told it; ours before.
+    """
+
+    key: int
+    mid: int
+    slot: int  # in which it was sent
+    at_ms: int
+    has_echo: bool
+    is_named: bool = False  # by a delivery receipt
+    is_delivered: bool = False
+    is_read: bool = False
+
+    def copy(self) -> "Open":
+        return Open(
+            self.key,
+            self.mid,
+            self.slot,
+            self.at_ms,
+            self.has_echo,
+            self.is_named,
+            self.is_delivered,
+            self.is_read,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Unsent:
+    """The latest word on a part that Meta does not have: why it failed, or None while it is held."""
+
+    at_ms: int
+    slot: int
+    reason: str | None
+
+
+@dataclass(slots=True)
+class State:
+    """One conversation; a fold changes a copy."""
+
+    inbound: Window = field(default_factory=lambda: Window(MESSAGES))
+    outbound: Window = field(default_factory=lambda: Window(MESSAGES))
+    requests: Window = field(default_factory=lambda: Window(REQUESTS))
+    open: list[Open] = field(default_factory=list)  # in the order of the log
+    unsent: dict[int, Unsent] = field(default_factory=dict)
+    unsent_floor: tuple[int, int] | None = None
+    early_echoes: dict[int, int] = field(default_factory=dict)  # part: Meta's time
+    early_mids: dict[int, None] = field(default_factory=dict)
+    delivered_ms: int = 0
+    read_ms: int = 0
+    waiting_since_ms: int | None = None  # the person's first message that nobody has answered
+    active: list[int] = field(default_factory=list)  # slots with messages, in order
+    active_floor: int | None = None
+    epoch: int = 0
+    is_human: bool = False
+
+    def copy(self) -> "State":
+        return State(
+            self.inbound.copy(),
+            self.outbound.copy(),
+            self.requests.copy(),
+            [each.copy() for each in self.open],
+            dict(self.unsent),
+            self.unsent_floor,
+            dict(self.early_echoes),
+            dict(self.early_mids),
+            self.delivered_ms,
+            self.read_ms,
+            self.waiting_since_ms,
+            list(self.active),
+            self.active_floor,
+            self.epoch,
+            self.is_human,
+        )
+
+
+def keep_latest(things: dict[K, V], size: int) -> list[K]:
+    """Drop the first that came, beyond `size`; which they were."""
+    gone = [key for _, key in zip(range(len(things) - size), things, strict=False)]
+    for key in gone:
+        del things[key]
+    return gone
+
+
+def to_fields(state: State) -> Fields:
+    """As it is stored: nothing that is empty."""
+    fields: Fields = {
+        "inbound": _window_fields(state.inbound),
+        "outbound": _window_fields(state.outbound),
+        "requests": _window_fields(state.requests),
+        "open": _packed(
+            number
+            for each in state.open
+            for number in (each.key, each.mid, each.slot, each.at_ms, _flags(each))
+        ),
+        "unsent": [
+            {"key": key, "at_ms": each.at_ms, "slot": each.slot, "reason": each.reason}
+            for key, each in state.unsent.items()
+        ],
+        "unsent_floor": list(state.unsent_floor or ()),
+        "early_echoes": _packed(number for pair in state.early_echoes.items() for number in pair),
+        "early_mids": _packed(state.early_mids),
+        "delivered_ms": state.delivered_ms,
+        "read_ms": state.read_ms,
+        "active": _packed(state.active),
+        "epoch": state.epoch,
+        "is_human": state.is_human,
+    }
+    fields = {name: value for name, value in fields.items() if value}
+    if state.waiting_since_ms is not None:
+        fields["waiting_since_ms"] = state.waiting_since_ms
+    if state.active_floor is not None:
+        fields["active_floor"] = state.active_floor
+    return fields
+
+
+def from_fields(fields: Mapping[str, Any]) -> State:
+    state = State()
+    for name, window in (
+        ("inbound", state.inbound),
+        ("outbound", state.outbound),
+        ("requests", state.requests),
+    ):
+        if (kept := fields.get(name)) is not None:
+            numbers = _unpacked(kept["seen"])
+            window.seen = dict(zip(numbers[::2], numbers[1::2], strict=True))
+            window.floor = _pair(kept.get("floor"))
+    numbers = _unpacked(fields.get("open"))
+    for index in range(0, len(numbers), 5):
+        key, mid, slot, at_ms, flags = numbers[index : index + 5]
+        has = [bool(flags & bit) for bit in (1, 2, 4, 8)]
+        state.open.append(Open(key, mid, slot, at_ms, *has))
+    for each in fields.get("unsent", ()):
+        state.unsent[each["key"]] = Unsent(each["at_ms"], each["slot"], each["reason"])
+    state.unsent_floor = _pair(fields.get("unsent_floor"))
+    numbers = _unpacked(fields.get("early_echoes"))
+    state.early_echoes = dict(zip(numbers[::2], numbers[1::2], strict=True))
+    state.early_mids = dict.fromkeys(_unpacked(fields.get("early_mids")))
+    state.delivered_ms = fields.get("delivered_ms", 0)
+    state.read_ms = fields.get("read_ms", 0)
+    state.waiting_since_ms = fields.get("waiting_since_ms")
+    state.active = list(_unpacked(fields.get("active")))
+    state.active_floor = fields.get("active_floor")
+    state.epoch = fields.get("epoch", 0)
+    state.is_human = fields.get("is_human", False)
+    return state
+
+
+def _flags(each: Open) -> int:
+    return each.has_echo | each.is_named << 1 | each.is_delivered << 2 | each.is_read << 3
+
+
+def _window_fields(window: Window) -> Fields | None:
+    if not window.seen:
+        return None
+    fields: Fields = {"seen": _packed(number for pair in window.seen.items() for number in pair)}
+    return fields if window.floor is None else {**fields, "floor": list(window.floor)}
+
+
+def _pair(numbers: list[int] | None) -> tuple[int, int] | None:
+    return (numbers[0], numbers[1]) if numbers else None
+
+
+def _packed(numbers: Iterable[int]) -> bytes:
+    return array("q", numbers).tobytes()
+
+
+def _unpacked(packed: bytes | None) -> "array[int]":
+    numbers = array("q")
+    numbers.frombytes(packed or b"")
+    return numbers
