@@ -39,6 +39,7 @@ __all__ = [
     "ReturnDocument",
     "StandInDatabaseError",
     "UpdateOne",
+    "Write",
     "mongo_errors",
     "open_database",
     "ping",

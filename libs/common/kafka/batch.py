@@ -40,6 +40,11 @@ class KeyBatch:
         """All that have been handed over so far. `take_more` makes it longer."""
         return self._records
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether this is a record that is tried by itself, because its batch has failed."""
+        return self._source is None
+
     async def wait_for_more(self, timeout_s: float) -> bool:
         """True as soon as further records of this key wait; False after `timeout_s` without.
 

@@ -36,6 +36,10 @@ def events(psids: tuple[str, ...] = (make.PSID,)) -> st.SearchStrategy[AnyRecord
     def with_psid(event: AnyRecord, psid: str) -> AnyRecord:
         return event.model_copy(update={"psid": psid})
 
+    def moment(draw: st.DrawFn, seconds: int) -> int:
+        """Anywhere, or just about where a part was sent: between its echo and us, perhaps."""
+        return draw(SECONDS | st.integers(seconds + 2, seconds + 8))
+
     kinds = {
         "message": simple(lambda psid, _part, mid, s: make.message(mid, s, psid)),
         "sent": simple(lambda psid, part, _mid, s: make.sent(part, s + 5, psid)),
@@ -52,12 +56,12 @@ def events(psids: tuple[str, ...] = (make.PSID,)) -> st.SearchStrategy[AnyRecord
                 make.standby(f"i{mid}", s + 40, is_echo=True), psid
             )
         ),
-        "delivered": lambda draw, psid, part, mid, _s: make.delivered(
-            draw(SECONDS),
+        "delivered": lambda draw, psid, part, mid, s: make.delivered(
+            moment(draw, s),
             *draw(st.sets(st.sampled_from([f"m.{part}", f"i{mid}", "m.nobody"]), max_size=2)),
             psid=psid,
         ),
-        "read": lambda draw, psid, _part, _mid, _s: make.read(draw(SECONDS), psid=psid),
+        "read": lambda draw, psid, _part, _mid, s: make.read(moment(draw, s), psid=psid),
         "failed": lambda draw, psid, part, _mid, s: with_psid(
             make.failed(part, s + draw(st.sampled_from([1, 2, 3])), "window_closed"), psid
         ),

@@ -1,0 +1,156 @@
+"""A batch of events into the database: read the states, fold, write the rollups, write the states.
+
+Three round trips, however many events there are. `domain/rollups.py` says why it may end anywhere.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
+
+from prometheus_client import Counter
+
+from libs.common.errors import TransientError
+from services.analytics.domain.rollups import (
+    Advance,
+    Arrival,
+    Change,
+    Offsets,
+    RollupWrite,
+    StateWrite,
+    Stored,
+    advance,
+    by_conversation,
+    changes_of,
+)
+
+ATTEMPTS = 20
+KNOWN_ROLLUPS = 20_000
+
+EVENTS = Counter(
+    "assistant_analytics_events_total",
+    "Events folded into the figures, by outcome; replayed: counted before.",
+    ["outcome"],
+)
+REMARKS = Counter(
+    "assistant_analytics_remarks_total",
+    "Events that were not counted, or not fully, by why: copies, and what came too late.",
+    ["remark"],
+)
+CONFLICTS = Counter(
+    "assistant_analytics_conflicts_total",
+    "Documents that somebody else had written: worked out again.",
+    ["collection"],
+)
+
+
+class Store(Protocol):
+    """What folding needs of `AnalyticsStore`."""
+
+    async def states(self, conversations: Iterable[str]) -> dict[str, Stored]: ...
+
+    async def offsets(self, rollup_ids: Iterable[str]) -> dict[str, Offsets]: ...
+
+    async def write_rollups(self, writes: Sequence[RollupWrite]) -> set[str]: ...
+
+    async def write_states(self, writes: Sequence[StateWrite]) -> set[str]: ...
+
+
+class ConflictError(TransientError):
+    """Others write the same documents faster than we can."""
+
+    code = "analytics_conflict"
+
+
+class Folder:
+    """Takes events into the figures, once each, however often they come."""
+
+    def __init__(self, store: Store, own_app_id: str) -> None:
+        self._store = store
+        self._own_app_id = own_app_id
+        # only a guess that saves a round trip: a write expects it, and is refused if it is wrong
+        self._known: OrderedDict[str, Offsets] = OrderedDict()
+
+    async def fold(self, arrivals: Iterable[Arrival]) -> None:
+        """Return when all of it is in the database.
+
+        Raises:
+            TransientError: some of it may be there; the same again takes in the rest.
+        """
+        self._trim()
+        news = by_conversation(arrivals)
+        stored = await self._store.states(news)
+        advances = self._advance(news, stored)
+        await self._write_rollups(changes_of(advances.values()))
+        # not before every rollup has what these states say was counted
+        await self._write_states(news, advances)
+        _measure(advances.values())
+
+    def _advance(
+        self, news: Mapping[str, Sequence[Arrival]], stored: Mapping[str, Stored]
+    ) -> dict[str, Advance]:
+        return {
+            conversation: advance(
+                stored.get(conversation) or Stored(), arrivals, self._own_app_id
+            )
+            for conversation, arrivals in news.items()
+        }
+
+    async def _write_rollups(self, changes: Mapping[str, Change]) -> None:
+        await self._look_up([rollup for rollup in changes if rollup not in self._known])
+        wanted: Iterable[str] = changes
+        for _ in range(ATTEMPTS):
+            made = [changes[rollup].write(rollup, self._known[rollup]) for rollup in wanted]
+            writes = [write for write in made if write is not None]
+            if not writes:
+                return
+            guesses = {write.rollup_id: self._known.pop(write.rollup_id) for write in writes}
+            refused = await self._store.write_rollups(writes)
+            for write in writes:
+                if write.rollup_id not in refused:
+                    self._know(
+                        write.rollup_id, {**guesses[write.rollup_id], **write.offsets.after}
+                    )
+            if not refused:
+                return
+            CONFLICTS.labels("rollups").inc(len(refused))
+            await self._look_up(refused)
+            wanted = refused
+        raise ConflictError("rollups")
+
+    async def _write_states(
+        self, news: Mapping[str, Sequence[Arrival]], advances: Mapping[str, Advance]
+    ) -> None:
+        for _ in range(ATTEMPTS):
+            made = [each.write(conversation) for conversation, each in advances.items()]
+            writes = [write for write in made if write is not None]
+            refused = await self._store.write_states(writes) if writes else set()
+            if not refused:
+                return
+            CONFLICTS.labels("receipts").inc(len(refused))
+            # the rollups have what these add, whoever folded it: the fold comes to the same
+            stored = await self._store.states(refused)
+            advances = self._advance({each: news[each] for each in refused}, stored)
+        raise ConflictError("receipts")
+
+    async def _look_up(self, rollups: Sequence[str] | set[str]) -> None:
+        if rollups:
+            found = await self._store.offsets(rollups)
+            for rollup in rollups:
+                self._know(rollup, found.get(rollup, {}))
+
+    def _know(self, rollup: str, offsets: Offsets) -> None:
+        self._known[rollup] = offsets
+        self._known.move_to_end(rollup)
+
+    def _trim(self) -> None:
+        while len(self._known) > KNOWN_ROLLUPS:
+            self._known.popitem(last=False)
+
+
+def _measure(advances: Iterable[Advance]) -> None:
+    for each in advances:
+        folded = len(each.counted)
+        EVENTS.labels("counted").inc(folded)
+        EVENTS.labels("replayed").inc(each.already)
+        for remark in each.remarks:
+            REMARKS.labels(remark).inc()

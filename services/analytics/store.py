@@ -1,0 +1,139 @@
+"""MongoDB: `rollups` and `receipts`, of whichever generation is live, and which one that is."""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from libs.common.mongo import (
+    BulkWriter,
+    Collection,
+    Database,
+    Document,
+    DuplicateKeyError,
+    UpdateOne,
+    Write,
+    mongo_errors,
+)
+from services.analytics.domain.rollups import (
+    NONE,
+    Expectation,
+    Offsets,
+    RollupWrite,
+    StateWrite,
+    Stored,
+)
+from services.analytics.domain.state import from_fields, to_fields
+
+LIVE_COLLECTION = "analytics"
+LIVE = "live"
+READ_AT_ONCE = 5000
+
+
+def names_of(generation: int) -> tuple[str, str]:
+    """Of its rollups and its receipts. The first generation has the plain names."""
+    if generation == 0:
+        return "rollups", "receipts"
+    return f"rollups_{generation}", f"receipts_{generation}"
+
+
+class AnalyticsStore:
+    """One generation of the figures; every document changes by compare-and-set on its offsets.
+
+    A write whose expectation fails is refused by the unique `_id`: the upsert's filter does not
+    match, so MongoDB tries to insert, and the document is there already.
+    """
+
+    def __init__(self, database: Database, generation: int = 0) -> None:
+        rollups, receipts = names_of(generation)
+        self._rollups = database[rollups]
+        self._receipts = database[receipts]
+        self._rollup_writer = BulkWriter(self._rollups)
+        self._receipt_writer = BulkWriter(self._receipts)
+
+    async def states(self, conversations: Iterable[str]) -> dict[str, Stored]:
+        """Those that there are."""
+        found = await _by_id(self._receipts, conversations, {"offsets": 1, "state": 1})
+        return {
+            each["_id"]: Stored(_offsets(each), from_fields(each.get("state") or {}))
+            for each in found
+        }
+
+    async def offsets(self, rollup_ids: Iterable[str]) -> dict[str, Offsets]:
+        found = await _by_id(self._rollups, rollup_ids, {"offsets": 1})
+        return {each["_id"]: _offsets(each) for each in found}
+
+    async def rollups(self, rollup_ids: Iterable[str]) -> list[Document]:
+        """Those that there are, in no order."""
+        return await _by_id(self._rollups, rollup_ids, {"offsets": 0})
+
+    async def write_rollups(self, writes: Sequence[RollupWrite]) -> set[str]:
+        """Add to counters; the ids of those that are not as expected, which were left as they are.
+
+        Raises:
+            MongoUnavailableError: any of them may have been written or not.
+        """
+        return await _write(
+            self._rollup_writer, {each.rollup_id: _rollup_write(each) for each in writes}
+        )
+
+    async def write_states(self, writes: Sequence[StateWrite]) -> set[str]:
+        """As `write_rollups`."""
+        return await _write(
+            self._receipt_writer, {each.conversation: _state_write(each) for each in writes}
+        )
+
+
+async def _by_id(
+    collection: Collection, ids: Iterable[str], fields: Mapping[str, int]
+) -> list[Document]:
+    wanted, found = list(ids), []
+    with mongo_errors():
+        for begin in range(0, len(wanted), READ_AT_ONCE):
+            query = {"_id": {"$in": wanted[begin : begin + READ_AT_ONCE]}}
+            found += await collection.find(query, dict(fields)).to_list(None)
+    return found
+
+
+async def _write(writer: BulkWriter, writes: Mapping[str, Write]) -> set[str]:
+    results = await asyncio.gather(
+        *[writer.enqueue(write) for write in writes.values()], return_exceptions=True
+    )
+    refused = set()
+    for document_id, result in zip(writes, results, strict=True):
+        if isinstance(result, DuplicateKeyError):
+            refused.add(document_id)
+        elif isinstance(result, BaseException):
+            raise result
+    return refused
+
+
+def _rollup_write(write: RollupWrite) -> UpdateOne:
+    page_id, _, day = write.rollup_id.partition(":")
+    change: Document = {"$set": {"page_id": page_id, "day": day, **_set(write.offsets)}}
+    if write.counters:
+        change["$inc"] = dict(write.counters)
+    return UpdateOne(_expected(write.rollup_id, write.offsets), change, upsert=True)
+
+
+def _state_write(write: StateWrite) -> UpdateOne:
+    page_id = write.conversation.partition(":")[0]
+    fields = {"page_id": page_id, "state": to_fields(write.state), **_set(write.offsets)}
+    return UpdateOne(
+        _expected(write.conversation, write.offsets), {"$set": fields}, upsert=True
+    )
+
+
+def _expected(document_id: str, offsets: Expectation) -> Document:
+    there: dict[str, Any] = {
+        f"offsets.{partition}": {"$exists": False} if offset == NONE else offset
+        for partition, offset in offsets.before.items()
+    }
+    return {"_id": document_id, **there}
+
+
+def _set(offsets: Expectation) -> Document:
+    return {f"offsets.{partition}": offset for partition, offset in offsets.after.items()}
+
+
+def _offsets(document: Document) -> dict[int, int]:
+    return {int(name): offset for name, offset in (document.get("offsets") or {}).items()}
