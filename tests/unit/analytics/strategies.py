@@ -15,19 +15,26 @@ def _fixed(name: str) -> int:
     return sum(map(ord, name)) * 97 % 20_000
 
 
-def events(psids: tuple[str, ...] = (make.PSID,)) -> st.SearchStrategy[AnyRecord]:
-    """One event of one of these people. The same drawing twice is a copy."""
-    names, who = st.sampled_from(NAMES), st.sampled_from(psids)
+def events(
+    psids: tuple[str, ...] = (make.PSID,), only: tuple[str, ...] = (), names: int = len(NAMES)
+) -> st.SearchStrategy[AnyRecord]:
+    """One event of one of these people. The same drawing twice is a copy.
+
+    Args:
+        only: kinds, as they are named below; all by default.
+        names: how many messages there are that events can be about.
+    """
+    name_of, who = st.sampled_from(NAMES[:names]), st.sampled_from(psids)
 
     def named(prefix: str, psid: str, name: str) -> str:
         return f"{prefix}-{psid}-{name}"
 
     @st.composite
     def one(draw: st.DrawFn) -> AnyRecord:
-        psid, name = draw(who), draw(names)
+        psid, name = draw(who), draw(name_of)
         part, mid = named("part", psid, name), named("mid", psid, name)
         seconds = _fixed(part)
-        kind = draw(st.sampled_from(sorted(kinds)))
+        kind = draw(st.sampled_from(only or sorted(kinds)))
         return kinds[kind](draw, psid, part, mid, seconds)
 
     def simple(make_one):  # type: ignore[no-untyped-def]
@@ -38,7 +45,8 @@ def events(psids: tuple[str, ...] = (make.PSID,)) -> st.SearchStrategy[AnyRecord
 
     def moment(draw: st.DrawFn, seconds: int) -> int:
         """Anywhere, or just about where a part was sent: between its echo and us, perhaps."""
-        return draw(SECONDS | st.integers(seconds + 2, seconds + 8))
+        near = st.integers(seconds + 2, seconds + 8)
+        return draw(near if only else SECONDS | near)
 
     kinds = {
         "message": simple(lambda psid, _part, mid, s: make.message(mid, s, psid)),
@@ -46,8 +54,8 @@ def events(psids: tuple[str, ...] = (make.PSID,)) -> st.SearchStrategy[AnyRecord
         "human": simple(
             lambda psid, part, _mid, s: make.sent(f"h{part}", s + 9, psid, origin="human")
         ),
-        "echo": lambda draw, psid, part, _mid, s: make.echo(
-            part, s + 5 + (len(part) % 3 - 1) * 2, psid
+        "echo": simple(
+            lambda psid, part, _mid, s: make.echo(part, s + (3 if s % 2 else 7), psid)
         ),
         "inbox": simple(lambda psid, _part, mid, s: make.inbox(f"i{mid}", s + 40, psid)),
         "standby": simple(lambda psid, _part, mid, s: with_psid(make.standby(mid, s), psid)),
@@ -81,3 +89,10 @@ def logs(
     psids: tuple[str, ...] = (make.PSID,), max_size: int = 40
 ) -> st.SearchStrategy[list[AnyRecord]]:
     return st.lists(events(psids), max_size=max_size)
+
+
+def receipts() -> st.SearchStrategy[list[AnyRecord]]:
+    """Few messages, and much about each of them."""
+    kinds = ("sent", "echo", "delivered", "read", "inbox")
+    one = st.lists(events(only=kinds[:4], names=1), max_size=6)
+    return one | st.lists(events(only=kinds, names=3), max_size=30)

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from libs.common.events import AnyRecord, ConversationRecord
@@ -11,7 +11,7 @@ from services.analytics.domain.state import State, from_fields, to_fields
 from tests.unit.analytics import reference
 from tests.unit.analytics.factories import APP, PATIENTLY
 from tests.unit.analytics.reference import Totals
-from tests.unit.analytics.strategies import logs
+from tests.unit.analytics.strategies import logs, receipts
 
 
 def summed(increments: list[Increment]) -> Totals:
@@ -35,6 +35,12 @@ def folded(log: list[AnyRecord]) -> Totals:
 @PATIENTLY
 @given(logs())
 def test_the_fold_counts_what_the_whole_log_says(log: list[AnyRecord]) -> None:
+    assert folded(log) == reference.totals(log)
+
+
+@settings(PATIENTLY, max_examples=300)
+@given(receipts())
+def test_receipts_find_their_messages_in_whatever_order_they_come(log: list[AnyRecord]) -> None:
     assert folded(log) == reference.totals(log)
 
 
@@ -69,7 +75,7 @@ def test_the_state_that_is_given_stays_as_it_is(log: list[AnyRecord]) -> None:
 
 
 @PATIENTLY
-@given(logs())
+@given(receipts())
 def test_rates_never_pass_one(log: list[AnyRecord]) -> None:
     counted = folded(log)
     slots = {slot for slot, _ in counted}
