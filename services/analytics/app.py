@@ -4,11 +4,17 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
-from libs.common.kafka import open_publisher
+from libs.common.kafka import KafkaPublisher, KeyedConsumer, open_publisher
 from libs.common.mongo import open_database, ping
 from libs.common.service import Lifetime, Service
-from libs.common.web import Readiness, base_app, json_errors, require_service_token
+from libs.common.topics import EVENTS
+from libs.common.web import Late, Readiness, base_app, json_errors, require_service_token
+from services.analytics.consumer import EventCounter, wants, whole_partition
+from services.analytics.folding import Folder
+from services.analytics.handlers import READER, add_routes
 from services.analytics.settings import Settings
+from services.analytics.store import AnalyticsStore, FigureReader, Generations
+from services.analytics.worker import Counting
 
 NAME = "analytics"
 
@@ -16,9 +22,11 @@ NAME = "analytics"
 def create_service(settings: Settings) -> Service:
     readiness = Readiness()
     app = base_app(readiness, json_errors, require_service_token(settings.internal.service_token))
+    app[READER] = Late("the database")
+    add_routes(app)
 
     @asynccontextmanager
-    async def resources(_lifetime: Lifetime) -> AsyncIterator[None]:
+    async def resources(lifetime: Lifetime) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             database = await stack.enter_async_context(
                 open_database(
@@ -27,11 +35,37 @@ def create_service(settings: Settings) -> Service:
                     production=settings.runtime.env == "production",
                 )
             )
+            app[READER].set(FigureReader(database))
+            stack.callback(app[READER].clear)
             publisher = await stack.enter_async_context(
                 open_publisher(settings.kafka, client_id=NAME)
             )
+            counting = Counting(Generations(database), partial(make_consumer, settings, publisher))
+            await stack.enter_async_context(lifetime.running(counting, "counting"))
             readiness.add("mongodb", partial(ping, database))
             readiness.add("kafka", publisher.ready)
+            readiness.add("partitions", counting.is_ready)
             yield
 
     return Service(NAME, app, readiness, resources)
+
+
+def make_consumer(
+    settings: Settings, publisher: KafkaPublisher, store: AnalyticsStore, group: str
+) -> KeyedConsumer:
+    """Every event that changes a figure, into this generation."""
+    counter = EventCounter(
+        Folder(store, settings.app.facebook_app_id),
+        flush_events=settings.flush_events,
+        flush_s=settings.flush_s,
+    )
+    return KeyedConsumer(
+        settings.kafka,
+        topic=EVENTS,
+        group=group,
+        handler=counter.handle,
+        publisher=publisher,
+        service=NAME,
+        wants=wants,
+        key_of=whole_partition,
+    )

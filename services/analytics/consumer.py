@@ -128,8 +128,7 @@ class EventCounter:
         """The end of each member, whatever it is, is for that member's handler to raise."""
         error: Exception = FlushAbandonedError("stopped")
         try:
-            while flush.gather() < self._flush_events and _now() < flush.closes_at:
-                await asyncio.sleep(LOOK_EVERY_S)
+            await self._gather(flush)
             async with self._writing:
                 self._next = None
                 flush.gather()
@@ -144,6 +143,11 @@ class EventCounter:
             for member in flush.members:
                 member.end(error)
 
+    async def _gather(self, flush: _Flush) -> None:
+        """Until there is enough, or it is time."""
+        while flush.gather() < self._flush_events and _now() < flush.closes_at:
+            await asyncio.sleep(LOOK_EVERY_S)
+
     async def _write(self, members: Sequence[_Member]) -> None:
         with FLUSH_SECONDS.time():
             await self._figures.fold([each for member in members for each in member.arrivals])
@@ -156,9 +160,7 @@ def arrivals_of(records: Iterable[ConsumedRecord]) -> list[Arrival]:
     for record in records:
         event = decode(record.value)
         if isinstance(event, ConversationRecord):
-            arrivals.append(
-                Arrival(record.partition, record.offset, event.conversation_id, event)
-            )
+            arrivals.append(Arrival(record.partition, record.offset, event.conversation_id, event))
     return arrivals
 
 

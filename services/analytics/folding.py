@@ -89,9 +89,7 @@ class Folder:
         self, news: Mapping[str, Sequence[Arrival]], stored: Mapping[str, Stored]
     ) -> dict[str, Advance]:
         return {
-            conversation: advance(
-                stored.get(conversation) or Stored(), arrivals, self._own_app_id
-            )
+            conversation: advance(stored.get(conversation) or Stored(), arrivals, self._own_app_id)
             for conversation, arrivals in news.items()
         }
 
@@ -107,9 +105,7 @@ class Folder:
             refused = await self._store.write_rollups(writes)
             for write in writes:
                 if write.rollup_id not in refused:
-                    self._know(
-                        write.rollup_id, {**guesses[write.rollup_id], **write.offsets.after}
-                    )
+                    self._know(write.rollup_id, {**guesses[write.rollup_id], **write.offsets.after})
             if not refused:
                 return
             CONFLICTS.labels("rollups").inc(len(refused))

@@ -1,6 +1,7 @@
 """MongoDB: `rollups` and `receipts`, of whichever generation is live, and which one that is."""
 
 import asyncio
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -118,9 +119,7 @@ def _rollup_write(write: RollupWrite) -> UpdateOne:
 def _state_write(write: StateWrite) -> UpdateOne:
     page_id = write.conversation.partition(":")[0]
     fields = {"page_id": page_id, "state": to_fields(write.state), **_set(write.offsets)}
-    return UpdateOne(
-        _expected(write.conversation, write.offsets), {"$set": fields}, upsert=True
-    )
+    return UpdateOne(_expected(write.conversation, write.offsets), {"$set": fields}, upsert=True)
 
 
 def _expected(document_id: str, offsets: Expectation) -> Document:
@@ -137,3 +136,49 @@ def _set(offsets: Expectation) -> Document:
 
 def _offsets(document: Document) -> dict[int, int]:
     return {int(name): offset for name, offset in (document.get("offsets") or {}).items()}
+
+
+class Generations:
+    """Which generation of the figures is live: a document says so, and a rebuild changes it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._pointer = database[LIVE_COLLECTION]
+
+    async def live(self) -> int:
+        with mongo_errors():
+            document = await self._pointer.find_one({"_id": LIVE})
+        return int((document or {}).get("generation", 0))
+
+    def store(self, generation: int) -> AnalyticsStore:
+        return AnalyticsStore(self._database, generation)
+
+    async def make_live(self, generation: int) -> None:
+        """From now on everybody reads this one, and within seconds counts into it."""
+        with mongo_errors():
+            await self._pointer.update_one(
+                {"_id": LIVE}, {"$set": {"generation": generation}}, upsert=True
+            )
+
+    async def drop_others(self) -> list[int]:
+        """Drop every generation but the live one; which they were."""
+        live = await self.live()
+        with mongo_errors():
+            names = set(await self._database.list_collection_names())
+            found = {0} | {int(name[8:]) for name in names if re.fullmatch(r"rollups_\d+", name)}
+            dropped = [each for each in sorted(found - {live}) if names & set(names_of(each))]
+            for generation in dropped:
+                for name in names_of(generation):
+                    await self._database.drop_collection(name)
+        return dropped
+
+
+class FigureReader:
+    """What the HTTP API asks, of the live generation."""
+
+    def __init__(self, database: Database) -> None:
+        self._generations = Generations(database)
+
+    async def rollups(self, rollup_ids: Iterable[str]) -> list[Document]:
+        store = self._generations.store(await self._generations.live())
+        return await store.rollups(rollup_ids)

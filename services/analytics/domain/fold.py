@@ -1,19 +1,20 @@
 """How one event of a conversation changes what is counted. Pure: the same log, the same numbers.
 
-What counts, and where:
-
 | Counter | Counts | In the slot of |
 |---|---|---|
-| `in` | messages and taps of the person, on standby too; not edits, reactions, what is taken back | its time |
-| `out.<origin>` | what the person got: `assistant`, `human` (console), `human_facebook` (Meta's inbox, or | `message.sent`; of the others, |
-| | any app that is not ours), `other_app` (while another app has the thread) | their echo |
-| `delivered`, `read` | of these, what receipts cover, by id or by time | where it is counted as `out` |
-| `failed.<reason>` | parts that Meta does not have, by the latest word; held ones are neither | that word |
-| `answered.<origin>` | first parts that follow something unanswered | that part |
-| `first.<bucket>` | how long the first unanswered message had waited then | that part |
-| `requested.`, `started.`, `ended.<reason>` | calls for a human, and takeovers | its time |
-| `gap.<slots>` | conversations in which something was said in this slot, by how long nothing | itself |
-| | was before; `gap.new`: ever | |
+| `in` | the person's messages and taps, on standby too | its time |
+| `out.<origin>` | what the person got from the Page | its `message.sent`, or its echo |
+| `delivered`, `read` | of these, what receipts cover, by id or by time | the same slot as `out` |
+| `failed.<reason>` | parts that Meta does not have; held ones are neither | the latest word |
+| `answered.<origin>` | first messages of the Page after an unanswered one | that message |
+| `first.<bucket>` | how long the first unanswered one had waited | that message |
+| `requested.<reason>` | calls for a human | its time |
+| `started.`, `ended.<reason>` | takeovers | its time |
+| `gap.<slots>`, `gap.new` | conversations with messages, by how long they had none | itself |
+
+Edits, reactions and what is taken back count nothing. Origins are `assistant`, `human` (from the
+console), `human_facebook` (Meta's inbox, or any app that is not ours) and `other_app` (while
+another app has the thread), as the thread view names them.
 
 A message counts once, however often it comes (`state.Window`). A receipt covers every message up
 to its watermark by Meta's time: the echo's where there is one, ours before that and without. A part
@@ -253,9 +254,7 @@ def _close(state: State, now_ms: int = 0) -> None:
         ]
 
 
-def _not_sent(
-    state: State, event: MessageFailed | MessageHeld, _app: str, counts: Counts
-) -> None:
+def _not_sent(state: State, event: MessageFailed | MessageHeld, _app: str, counts: Counts) -> None:
     key, at_ms = hashed(event.send_id), moment_ms(event.occurred_at)
     reason = name_of(event.reason) if isinstance(event, MessageFailed) else None
     if key in state.outbound.seen:

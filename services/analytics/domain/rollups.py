@@ -1,4 +1,4 @@
-"""What a batch of events changes, document by document, so that no part of it is ever applied twice.
+"""What a batch of events changes, document by document, so that nothing is ever applied twice.
 
 Of both kinds of document, each carries for every partition the offset of the last record that it
 has taken in. What is written expects that offset to be what was read, and moves it; where it is

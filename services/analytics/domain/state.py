@@ -94,7 +94,7 @@ class Open:
 
 @dataclass(frozen=True, slots=True)
 class Unsent:
-    """The latest word on a part that Meta does not have: why it failed, or None while it is held."""
+    """The latest word on a part that Meta does not have: why it failed; None while it is held."""
 
     at_ms: int
     slot: int

@@ -1,4 +1,4 @@
-"""Ready-made events of one Page; a test names only what it is about. Times are seconds after noon."""
+"""Ready-made events of one Page; a test names what it is about. Times are seconds after noon."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -51,7 +51,11 @@ def _facts(kind: str, seconds: float, psid: str, page: str, *identity: object) -
 
 
 def message(
-    mid: str, seconds: float = 0, psid: str = PSID, page: str = PAGE, **more: Any  # noqa: ANN401
+    mid: str,
+    seconds: float = 0,
+    psid: str = PSID,
+    page: str = PAGE,
+    **more: Any,  # noqa: ANN401
 ) -> MessageReceived:
     facts = _facts("message.received", seconds, psid, page, mid, more)
     return MessageReceived(**facts, mid=mid, text="hello", **more)
@@ -90,9 +94,7 @@ def sent(
     origin: str = "assistant",
 ) -> MessageSent:
     facts = _facts("message.sent", seconds, psid, page, name)
-    return MessageSent(
-        **facts, **_part(name, origin), mid=f"m.{name}", messaging_type="RESPONSE"
-    )
+    return MessageSent(**facts, **_part(name, origin), mid=f"m.{name}", messaging_type="RESPONSE")
 
 
 def failed(name: str, seconds: float = 0, reason: str = "window_closed") -> MessageFailed:

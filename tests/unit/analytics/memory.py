@@ -107,5 +107,4 @@ class Memory:
 
 def _first(day: str) -> int:
 
-
     return first_slot(date.fromisoformat(day))

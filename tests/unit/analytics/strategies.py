@@ -1,5 +1,8 @@
 """Logs as they may be: a story in any order, with copies, losses and receipts at odd times."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 from hypothesis import strategies as st
 
 from libs.common.events import AnyRecord
@@ -7,7 +10,6 @@ from tests.unit.analytics import factories as make
 
 NAMES = [f"p{number}" for number in range(6)]
 SECONDS = st.integers(0, 6 * 3600)  # within a day, so that no echo counts as too late
-REASONS = st.sampled_from(["window_closed", "person_unavailable", "discarded"])
 
 
 def _fixed(name: str) -> int:
@@ -26,63 +28,62 @@ def events(
     """
     name_of, who = st.sampled_from(NAMES[:names]), st.sampled_from(psids)
 
-    def named(prefix: str, psid: str, name: str) -> str:
-        return f"{prefix}-{psid}-{name}"
-
     @st.composite
     def one(draw: st.DrawFn) -> AnyRecord:
         psid, name = draw(who), draw(name_of)
-        part, mid = named("part", psid, name), named("mid", psid, name)
-        seconds = _fixed(part)
-        kind = draw(st.sampled_from(only or sorted(kinds)))
-        return kinds[kind](draw, psid, part, mid, seconds)
+        kind = draw(st.sampled_from(only or tuple(KINDS)))
+        part, mid = f"part-{psid}-{name}", f"mid-{psid}-{name}"
+        return KINDS[kind](Drawing(draw, psid, part, mid, _fixed(part), only != ()))
 
-    def simple(make_one):  # type: ignore[no-untyped-def]
-        return lambda _draw, psid, part, mid, seconds: make_one(psid, part, mid, seconds)
-
-    def with_psid(event: AnyRecord, psid: str) -> AnyRecord:
-        return event.model_copy(update={"psid": psid})
-
-    def moment(draw: st.DrawFn, seconds: int) -> int:
-        """Anywhere, or just about where a part was sent: between its echo and us, perhaps."""
-        near = st.integers(seconds + 2, seconds + 8)
-        return draw(near if only else SECONDS | near)
-
-    kinds = {
-        "message": simple(lambda psid, _part, mid, s: make.message(mid, s, psid)),
-        "sent": simple(lambda psid, part, _mid, s: make.sent(part, s + 5, psid)),
-        "human": simple(
-            lambda psid, part, _mid, s: make.sent(f"h{part}", s + 9, psid, origin="human")
-        ),
-        "echo": simple(
-            lambda psid, part, _mid, s: make.echo(part, s + (3 if s % 2 else 7), psid)
-        ),
-        "inbox": simple(lambda psid, _part, mid, s: make.inbox(f"i{mid}", s + 40, psid)),
-        "standby": simple(lambda psid, _part, mid, s: with_psid(make.standby(mid, s), psid)),
-        "other app": simple(
-            lambda psid, _part, mid, s: with_psid(
-                make.standby(f"i{mid}", s + 40, is_echo=True), psid
-            )
-        ),
-        "delivered": lambda draw, psid, part, mid, s: make.delivered(
-            moment(draw, s),
-            *draw(st.sets(st.sampled_from([f"m.{part}", f"i{mid}", "m.nobody"]), max_size=2)),
-            psid=psid,
-        ),
-        "read": lambda draw, psid, _part, _mid, s: make.read(moment(draw, s), psid=psid),
-        "failed": lambda draw, psid, part, _mid, s: with_psid(
-            make.failed(part, s + draw(st.sampled_from([1, 2, 3])), "window_closed"), psid
-        ),
-        "held": lambda draw, psid, part, _mid, s: with_psid(make.held(part, s + 4), psid),
-        "requested": lambda draw, psid, _part, _mid, s: with_psid(make.requested(s), psid),
-        "started": lambda draw, psid, _part, _mid, s: make.started(
-            draw(st.integers(1, 5)), s, psid=psid
-        ),
-        "ended": lambda draw, psid, _part, _mid, s: make.ended(
-            draw(st.integers(1, 5)), s, psid=psid
-        ),
-    }
     return one()
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """Whom and what an event is about, and when that was."""
+
+    draw: st.DrawFn
+    psid: str
+    part: str
+    mid: str
+    seconds: int
+    is_near: bool
+
+    def watermark(self) -> int:
+        """Anywhere, or just about where a part was sent: between its echo and us, perhaps."""
+        near = st.integers(self.seconds + 2, self.seconds + 8)
+        return self.draw(near if self.is_near else SECONDS | near)
+
+    def mids(self) -> set[str]:
+        names = [f"m.{self.part}", f"i{self.mid}", "m.nobody"]
+        return self.draw(st.sets(st.sampled_from(names), max_size=2))
+
+    def epoch(self) -> int:
+        return self.draw(st.integers(1, 5))
+
+    def later(self) -> int:
+        return self.seconds + self.draw(st.integers(1, 3))
+
+    def mine(self, event: AnyRecord) -> AnyRecord:
+        return event.model_copy(update={"psid": self.psid})
+
+
+KINDS: dict[str, Callable[[Drawing], AnyRecord]] = {
+    "message": lambda d: make.message(d.mid, d.seconds, d.psid),
+    "sent": lambda d: make.sent(d.part, d.seconds + 5, d.psid),
+    "human": lambda d: make.sent(f"h{d.part}", d.seconds + 9, d.psid, origin="human"),
+    "echo": lambda d: make.echo(d.part, d.seconds + (3 if d.seconds % 2 else 7), d.psid),
+    "inbox": lambda d: make.inbox(f"i{d.mid}", d.seconds + 40, d.psid),
+    "standby": lambda d: d.mine(make.standby(d.mid, d.seconds)),
+    "other app": lambda d: d.mine(make.standby(f"i{d.mid}", d.seconds + 40, is_echo=True)),
+    "delivered": lambda d: make.delivered(d.watermark(), *d.mids(), psid=d.psid),
+    "read": lambda d: make.read(d.watermark(), psid=d.psid),
+    "failed": lambda d: d.mine(make.failed(d.part, d.later())),
+    "held": lambda d: d.mine(make.held(d.part, d.seconds + 4)),
+    "requested": lambda d: d.mine(make.requested(d.seconds)),
+    "started": lambda d: make.started(d.epoch(), d.seconds, psid=d.psid),
+    "ended": lambda d: make.ended(d.epoch(), d.seconds, psid=d.psid),
+}
 
 
 def logs(

@@ -1,12 +1,14 @@
 """Laws of the fold: against a model that looks at the whole log, slowly."""
 
 from collections import Counter
+from random import Random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from libs.common.events import AnyRecord, ConversationRecord
 from services.analytics.domain.fold import Counts, Increment, apply, fold
+from services.analytics.domain.slots import moment_ms, slot_of
 from services.analytics.domain.state import State, from_fields, to_fields
 from tests.unit.analytics import reference
 from tests.unit.analytics.factories import APP, PATIENTLY
@@ -46,10 +48,10 @@ def test_receipts_find_their_messages_in_whatever_order_they_come(log: list[AnyR
 
 @PATIENTLY
 @given(logs(), st.randoms())
-def test_copies_change_nothing(log: list[AnyRecord], chance: object) -> None:
+def test_copies_change_nothing(log: list[AnyRecord], chance: Random) -> None:
     copied = list(log)
     for event in log:
-        place = chance.randint(copied.index(event) + 1, len(copied))  # type: ignore[attr-defined]
+        place = chance.randint(copied.index(event) + 1, len(copied))
         copied.insert(place, event)
     assert folded(copied) == folded(log)
 
@@ -91,7 +93,7 @@ def test_those_active_in_any_range_are_counted_exactly(
     log: list[AnyRecord], begin: int, length: int
 ) -> None:
     counted = folded(log)
-    noon = reference.slot_of(reference.moment_ms(log[0].occurred_at)) if log else 0
+    noon = slot_of(moment_ms(log[0].occurred_at)) if log else 0
     first = noon - 15 + begin
     found = 0
     for (slot, name), number in counted.items():
@@ -99,5 +101,5 @@ def test_those_active_in_any_range_are_counted_exactly(
             gap = name.removeprefix("gap.")
             if gap == "new" or slot - int(gap) < first:
                 found += number
-    copies_gone = list({(e.event_id): e for e in reversed(log)}.values())
+    copies_gone = list({each.event_id: each for each in reversed(log)}.values())
     assert found == reference.active(copies_gone, first, first + length)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Coroutine
 from itertools import cycle
 
 from hypothesis import given
@@ -30,9 +31,9 @@ def on_the_log(events: list[AnyRecord]) -> Log:
     return dict(log)
 
 
-def run(coroutine: object) -> None:
+def run(coroutine: Coroutine[None, None, None]) -> None:
     """Nothing in it waits for anything real."""
-    asyncio.run(coroutine)  # type: ignore[arg-type]
+    asyncio.run(coroutine)
 
 
 class Replica:
