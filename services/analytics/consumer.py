@@ -145,7 +145,9 @@ class EventCounter:
 
     async def _gather(self, flush: _Flush) -> None:
         """Until there is enough, or it is time."""
-        while flush.gather() < self._flush_events and _now() < flush.closes_at:
+        while flush.gather() < self._flush_events:
+            if _now() >= flush.closes_at:
+                return
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def _write(self, members: Sequence[_Member]) -> None:

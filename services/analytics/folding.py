@@ -28,7 +28,7 @@ KNOWN_ROLLUPS = 20_000
 
 EVENTS = Counter(
     "assistant_analytics_events_total",
-    "Events folded into the figures, by outcome; replayed: counted before.",
+    "Events folded into the figures, by what became of them.",
     ["outcome"],
 )
 REMARKS = Counter(
@@ -145,8 +145,8 @@ class Folder:
 
 def _measure(advances: Iterable[Advance]) -> None:
     for each in advances:
-        folded = len(each.counted)
-        EVENTS.labels("counted").inc(folded)
+        EVENTS.labels("counted").inc(len(each.counted))
+        EVENTS.labels("changed").inc(each.folded - len(each.counted))
         EVENTS.labels("replayed").inc(each.already)
         for remark in each.remarks:
             REMARKS.labels(remark).inc()

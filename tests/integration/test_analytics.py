@@ -1,4 +1,4 @@
-"""The figures on the real database and the real log: two replicas, a rebalance, a rewind, crashes."""
+"""The figures on the real database and log: replicas, a rebalance, a rewind, crashes."""
 
 import asyncio
 import random

@@ -128,7 +128,7 @@ CAUSES: Mapping[str, Cause] = {
     "window_closed": _WINDOW,
     "no_user_message": _NEVER_WROTE,
     "permission_missing": _PERMISSION,
-    "human_agent_not_granted": _TAG,
+    "human_agent_not_approved": _TAG,
     "tag_not_allowed": _TAG,
     "app_not_live": _NOT_LIVE,
     "commerce_disabled": _COMMERCE,

@@ -109,7 +109,7 @@ def _tapped(state: State, event: PostbackReceived, _app: str, counts: Counts) ->
 
 
 def _on_standby(state: State, event: StandbyReceived, _app: str, counts: Counts) -> None:
-    """Messages only, as the thread shows them; receipts on standby are of another app's messages."""
+    """Messages, as the thread shows them; receipts on standby are of another app's messages."""
     if event.kind not in ("message", "postback") or not event.text or _is_taken_back(event):
         return
     name = event.mid or event.event_id

@@ -105,6 +105,7 @@ class Advance:
     before: Offsets
     counted: list[tuple[Arrival, list[Increment]]] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+    folded: int = 0
     already: int = 0  # records that the state has taken in before
 
     def write(self, conversation: str) -> StateWrite | None:
@@ -134,6 +135,7 @@ def advance(stored: Stored, arrivals: Iterable[Arrival], own_app_id: str) -> Adv
         counts = Counts()
         apply(stored.state, arrival.event, own_app_id, counts)
         stored.offsets[arrival.partition] = arrival.offset
+        done.folded += 1
         done.remarks += counts.remarks
         if counts.increments:
             done.counted.append((arrival, counts.increments))
