@@ -28,7 +28,7 @@ from libs.common.mongo import (
 from libs.common.paging import After, behind
 from services.takeover.domain.state import Takeover
 
-LEASE = timedelta(seconds=2)
+LEASE = timedelta(seconds=1)
 """How long who found a row due has before somebody else looks as well: that only costs work."""
 ANNOUNCED_FOR = timedelta(seconds=10)
 """How long after its announcement a change may be written."""
