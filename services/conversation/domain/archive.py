@@ -39,6 +39,7 @@ from libs.common.events import (
     derived_id,
 )
 from services.conversation.domain import overheard
+from services.conversation.domain.opening import opens_window
 from services.conversation.domain.receive import Arrival
 from services.conversation.domain.state import Position
 
@@ -173,11 +174,11 @@ def activity_of(events: Iterable[AnyRecord]) -> Activity | None:
 
 def _news(event: ConversationRecord) -> Activity | None:
     page_id, psid, at = event.page_id, event.psid, event.occurred_at
+    if opens_window(event):
+        return Activity(page_id, psid, at, at)
     match event:
-        case MessageReceived(is_deleted=False) | PostbackReceived() | ReferralReceived():
-            return Activity(page_id, psid, at, at)
-        case ReactionReceived(action="react"):
-            return Activity(page_id, psid, at, at)
+        case ReferralReceived():
+            return Activity(page_id, psid, at)
         case StandbyReceived() if overheard.is_from_person(event):
             return Activity(page_id, psid, at, at)
         case MessageEchoed() | StandbyReceived() | MessageSent():

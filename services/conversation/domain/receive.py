@@ -18,6 +18,7 @@ from libs.common.events import (
     derived_id,
 )
 from services.conversation.domain import overheard
+from services.conversation.domain.opening import opens_window
 from services.conversation.domain.state import Line, Pending, PendingKind, Position, Role, State
 
 HISTORY_LINES = 60
@@ -168,7 +169,7 @@ def _apply(state: State, arrival: Arrival, rules: Rules) -> State:
         case PostbackReceived():
             return _postback(state, event, rules)
         case ReactionReceived(action="react") | ReferralReceived():
-            return _addressed(state, event.occurred_at)
+            return _addressed(state, event)
         case StandbyReceived():
             return _overheard(state, event, rules)
         case MessageEchoed() if event.app_id != rules.own_app_id:
@@ -254,7 +255,7 @@ def _from_person(state: State, event: MessageReceived | PostbackReceived, rules:
     if not state.session_id:
         session_id = derived_id("session", event.event_id)
         changes |= {"session_id": session_id, "session_started_at": at}
-    return _addressed(state.model_copy(update=changes), at)
+    return _addressed(state.model_copy(update=changes), event)
 
 
 def _without_stale_session(state: State, at: datetime, rules: Rules) -> State:
@@ -263,10 +264,11 @@ def _without_stale_session(state: State, at: datetime, rules: Rules) -> State:
     return _end_session(state) if is_stale else state
 
 
-def _addressed(state: State, at: datetime) -> State:
-    """The person turned to us: the window opens, and the thread is ours."""
-    latest = _latest(state.last_direct_message_at, at)
-    return _opens_window(state.model_copy(update={"last_direct_message_at": latest}), at)
+def _addressed(state: State, event: AnyRecord) -> State:
+    """The person turned to us: the thread is ours, and most such things open the window."""
+    latest = _latest(state.last_direct_message_at, event.occurred_at)
+    state = state.model_copy(update={"last_direct_message_at": latest})
+    return _opens_window(state, event.occurred_at) if opens_window(event) else state
 
 
 def _opens_window(state: State, at: datetime) -> State:

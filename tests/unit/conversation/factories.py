@@ -19,6 +19,8 @@ from libs.common.events import (
     MessageSent,
     PostbackReceived,
     ReactionReceived,
+    Referral,
+    ReferralReceived,
     StandbyReceived,
     TakeoverEnded,
     TakeoverExtended,
@@ -95,6 +97,12 @@ def echo(
 def reaction(action: str = "react", seconds: float = 0) -> ReactionReceived:
     facts = _facts("reaction.received", action, seconds, seconds=seconds)
     return ReactionReceived(mid="m1", action=action, emoji="❤", **facts)
+
+
+def referral(source: str | None = "SHORTLINK", seconds: float = 0) -> ReferralReceived:
+    """The person came back to the thread through a link, an ad or something else."""
+    facts = _facts("referral.received", source, seconds, seconds=seconds)
+    return ReferralReceived(referral=Referral(source=source, type="OPEN_THREAD"), **facts)
 
 
 def standby(

@@ -386,6 +386,8 @@ async def test_one_batch_is_one_write_of_messages_and_one_a_conversation() -> No
         (make.get_started(), Activity(PAGE, PSID, make.NOON, make.NOON)),
         (make.reaction(), Activity(PAGE, PSID, make.NOON, make.NOON)),
         (make.reaction("unreact"), None),
+        (make.referral(), Activity(PAGE, PSID, make.NOON, make.NOON)),
+        (make.referral("ADS"), Activity(PAGE, PSID, make.NOON)),
         (make.unsent(), None),
         (make.edited(), None),
         (make.echo(), Activity(PAGE, PSID, make.NOON)),

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from libs.common.events import AnyRecord
 from services.conversation.domain import receive
+from services.conversation.domain.archive import activity_of
 from services.conversation.domain.receive import (
     HISTORY_LINES,
     LINE_CHARACTERS,
@@ -33,6 +34,8 @@ EVENTS: dict[str, AnyRecord] = {
     "echo of Meta's inbox": make.echo(app_id=None),
     "reaction": make.reaction(),
     "reaction taken back": make.reaction("unreact"),
+    "link": make.referral(),
+    "ad": make.referral("ADS"),
     "standby": make.standby(),
     "standby echo": make.standby(is_echo=True),
     "sent by a human": make.sent(origin="human"),
@@ -64,6 +67,8 @@ def taken_in(*events: AnyRecord, state: State | None = None, **more: Any) -> Sta
         ("echo of Meta's inbox", None, ("human", "written by hand"), 0, False),
         ("reaction", None, None, 0, True),
         ("reaction taken back", None, None, 0, False),
+        ("link", None, None, 0, True),
+        ("ad", None, None, 0, False),
         ("standby", None, ("person", "hi"), 0, True),
         ("standby echo", None, ("human", "hi"), 0, False),
         ("sent by a human", None, ("human", "an answer"), 0, False),
@@ -87,7 +92,7 @@ def test_events_are_remembered_counted_and_wait_for_an_answer(
 
 @pytest.mark.parametrize(
     ("name", "changes"),
-    [(name, True) for name in list(EVENTS)[:16]] + [(name, False) for name in list(EVENTS)[16:]],
+    [(name, True) for name in list(EVENTS)[:18]] + [(name, False) for name in list(EVENTS)[18:]],
 )
 def test_what_is_not_about_the_memory_is_left_to_the_archive(name: str, changes: bool) -> None:
     assert receive.changes_state(EVENTS[name]) is changes
@@ -99,6 +104,35 @@ def test_where_nobody_answers_messages_are_remembered_and_do_not_wait(name: str)
     assert state.pending == ()
     assert len(state.history) == 1
     assert state.inbound_count == 1
+
+
+@pytest.mark.parametrize("source", ["ADS", "ads", "CUSTOMER_CHAT_PLUGIN"])
+def test_a_click_on_an_ad_opens_the_window_only_with_what_the_person_writes(source: str) -> None:
+    state = taken_in(make.message(), make.referral(source, seconds=DAY_S))
+    assert state.last_user_message_at == make.NOON
+    assert state.last_direct_message_at == make.at(DAY_S)  # it came to us: the thread is ours
+    assert taken_in(make.referral(source)).last_user_message_at is None
+    both = taken_in(make.referral(source), make.message(seconds=5))
+    assert both.last_user_message_at == make.at(5)
+
+
+@pytest.mark.parametrize("source", ["SHORTLINK", "MESSENGER_CODE", None])
+def test_a_link_into_the_thread_opens_the_window_at_once(source: str | None) -> None:
+    assert taken_in(make.referral(source)).last_user_message_at == make.NOON
+
+
+@PATIENTLY
+@given(st.lists(st.sampled_from(list(EVENTS.values())), max_size=6))
+def test_memory_and_archive_agree_on_when_the_person_last_opened_the_window(
+    events: list[AnyRecord],
+) -> None:
+    events = [
+        event.model_copy(update={"event_id": f"{index}", "occurred_at": make.at(index)})
+        for index, event in enumerate(events)
+    ]
+    activity = activity_of(events)
+    shown = activity.last_user_message_at if activity else None
+    assert taken_in(*events).last_user_message_at == shown
 
 
 def test_an_empty_message_opens_the_window_and_needs_no_answer() -> None:
