@@ -7,7 +7,7 @@ from aiohttp import web
 
 from libs.common.service import Lifetime, Service
 from libs.common.web import Readiness, base_app
-from simulator import chat, media
+from simulator import chat, dialog, media
 from simulator.control import api as control
 from simulator.control.errors import control_errors
 from simulator.core import Simulator
@@ -43,6 +43,7 @@ def create_app(simulator: Simulator, readiness: Readiness) -> web.Application:
     app[SIMULATOR] = simulator
     chat.add_routes(app)
     media.add_routes(app)
+    dialog.add_routes(app)
     control.add_routes(app)
     app.router.add_post("/v1/chat/completions", simulator.model.complete)
     app.router.add_route("*", "/simulator/{path:.*}", _not_found)

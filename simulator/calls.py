@@ -11,7 +11,17 @@ import structlog
 
 KEPT_CALLS = 200_000  # older ones are forgotten
 FILE_NAME = "simulator-calls.jsonl"
-_SECRETS = frozenset({"access_token", "appsecret_proof"})
+_SECRETS = frozenset(
+    {
+        "access_token",
+        "appsecret_proof",
+        "client_secret",
+        "code",
+        "fb_exchange_token",
+        "input_token",
+        "verify_token",
+    }
+)
 
 Outcome = Literal["accepted", "refused", "dropped"]
 

@@ -10,7 +10,8 @@ from aiohttp.typedefs import Handler
 from aiohttp_sse import EventSourceResponse, sse_response
 
 from simulator import shown
-from simulator.control.api import PREFIX, topic_of
+from simulator.control.api import topic_of
+from simulator.control.reading import PREFIX
 from simulator.live import Listener
 from simulator.state import SIMULATOR
 

@@ -93,6 +93,54 @@ class Simulator:
     async def set_token(self, page: str, state: str) -> None:
         await self._call("PUT", f"/pages/{page}/token", {"state": state})
 
+    # Facebook's users and the app
+
+    async def users(self) -> list[dict[str, Any]]:
+        """Who can log in: `id`, `name`, `app_role`, `roles` by Page, what they gave the app."""
+        return list((await self._call("GET", "/users"))["users"])
+
+    async def add_user(self, name: str, app_role: str = "none") -> str:
+        """Somebody who can log in and has no Page; their id."""
+        body = {"name": name, "app_role": app_role}
+        return str((await self._call("POST", "/users", body))["id"])
+
+    async def set_app_role(self, user: str, app_role: str) -> None:
+        await self._call("PATCH", f"/users/{user}", {"app_role": app_role})
+
+    async def set_role(self, user: str, page: str, role: str) -> None:
+        """`admin`, `editor`, `moderator`, `advertiser`, `analyst`, or `none` on a Page."""
+        await self._call("PUT", f"/users/{user}/roles/{page}", {"role": role})
+
+    async def set_user_tokens(self, user: str, state: str) -> None:
+        """All tokens that the user's logins gave so far become so."""
+        await self._call("PUT", f"/users/{user}/tokens", {"state": state})
+
+    async def change_password(self, user: str) -> None:
+        """Every token of the user's logins ends."""
+        await self._call("POST", f"/users/{user}/password-change")
+
+    async def remove_app(self, user: str) -> None:
+        """The user takes everything back, and the app gets the deauthorize callback."""
+        await self._call("POST", f"/users/{user}/app-removal")
+
+    async def request_deletion(self, user: str) -> dict[str, Any]:
+        """The app's `status` and `answer` to the data-deletion callback."""
+        return await self._call("POST", f"/users/{user}/data-deletion")
+
+    async def answer_dialog(self, url: str, **answer: Any) -> str:  # noqa: ANN401
+        """Where the login dialog at this address leads when somebody answers it.
+
+        `user`, `permissions` or `without`, `pages`, `answer="cancel"`; all is given by default.
+        """
+        return str((await self._call("POST", "/logins", {"url": url, **answer}))["redirect"])
+
+    async def app(self) -> dict[str, Any]:
+        """The app's dashboard: `mode`, `reviewed`, `redirect_uris`, addresses and `fields`."""
+        return await self._call("GET", "/app")
+
+    async def change_app(self, **changes: Any) -> dict[str, Any]:  # noqa: ANN401
+        return await self._call("PATCH", "/app", changes)
+
     async def add_fault(self, **fault: Any) -> None:  # noqa: ANN401
         await self._call("POST", "/faults", fault)
 

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from simulator import shown
+from simulator.callbacks import Callbacks
 from simulator.calls import FILE_NAME as CALLS_FILE_NAME
 from simulator.calls import CallLog
 from simulator.completions import SimulatedModel
@@ -17,17 +18,11 @@ from simulator.signing import wire_body
 from simulator.store import FILE_NAME, Store, load_world
 from simulator.webhooks import Webhook, WebhookSender
 from simulator.world import notifications
-from simulator.world.model import (
-    INBOX_APP_ID,
-    Change,
-    Message,
-    Milliseconds,
-    Page,
-    Person,
-    Thread,
-)
+from simulator.world.facebook import User
+from simulator.world.model import INBOX_APP_ID, Change, Message, Page, Person, Thread
 from simulator.world.notifications import Handover
 from simulator.world.sending import Send, is_reachable
+from simulator.world.units import Milliseconds
 from simulator.world.world import Said, World, page_change, person_change, thread_change
 
 HANDOVERS = "messaging_handovers"
@@ -58,14 +53,19 @@ class Simulator:
         self.world = world or load_world(path)
         self.calls = CallLog(settings.state_dir / CALLS_FILE_NAME)
         self.faults, self.model, self.hub = Faults(), SimulatedModel(), Hub()
+        self.default_callback_url = settings.webhook_target_url
         self.webhooks = WebhookSender(
-            settings.webhook_target_url, self.app_secret, on_unsubscribed=self._unsubscribed
+            self.default_callback_url, self.app_secret, on_unsubscribed=self._unsubscribed
         )
+        self.callbacks = Callbacks(self.webhooks, self.app_secret)
         self._store = Store(path, self.world)
+        self.world.logins.keep = self._store.keep
+        self._point_webhooks()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Webhooks go out and the world is saved inside the block."""
+        self.world.logins.forget_old(self.now())
         self._store.open()
         self.calls.open()
         await self.webhooks.open()
@@ -77,6 +77,7 @@ class Simulator:
             saving.cancel()
             with suppress(asyncio.CancelledError):
                 await saving
+            await self.callbacks.close()
             await self.webhooks.close()
             self.calls.close()
             self._store.close()
@@ -95,11 +96,37 @@ class Simulator:
         """An empty world: no Page, no call, no fault, nothing on its way."""
         self.world.clear()
         self._store.keep(Change(reset=True))
+        self._point_webhooks()
         self.calls.clear()
         self.faults.clear()
         self.model.clear()
         self.hub.close()
         await self.webhooks.clear()
+
+    # The app and its users
+
+    def app_changed(self) -> None:
+        """Call it after every change of the app: it is on the disk then."""
+        self.world.logins.app_changed()
+        self._point_webhooks()
+
+    def _point_webhooks(self) -> None:
+        self.webhooks.url = self.world.logins.app.callback_url or self.default_callback_url
+
+    def user_removes_app(self, user: User) -> None:
+        """Everything the user gave ends, and the app is told in the background."""
+        self.world.logins.remove_app(user)
+        self.callbacks.tell(self.deauthorize_url, user.id, self.now())
+
+    @property
+    def deauthorize_url(self) -> str:
+        given = self.world.logins.app.deauthorize_url
+        return given or f"{self.default_callback_url}/deauthorize"
+
+    @property
+    def data_deletion_url(self) -> str:
+        given = self.world.logins.app.data_deletion_url
+        return given or f"{self.default_callback_url}/data-deletion"
 
     # What people do
 
@@ -240,7 +267,7 @@ class Simulator:
         copies: int = 1,
         on_done: Callable[[bool], None] | None = None,
     ) -> bool:
-        """A webhook, if the Page is subscribed to the field and the app may know the person.
+        """A webhook, if Page and app are subscribed to the field and the app may know the person.
 
         Of a thread that another app has we only hear on standby, which is a field of its own.
         """
@@ -248,7 +275,10 @@ class Simulator:
         thread = page.threads.get(psid)
         if field != HANDOVERS and thread is not None and thread.owner is not None:
             channel, field, element = "standby", "standby", notifications.overheard(element)
-        if field not in page.subscribed_fields or not is_reachable(page, page.people[psid]):
+        if field not in page.subscribed_fields or field not in self.world.subscribed_fields_of_app:
+            return False
+        is_open = self.world.logins.is_open_to_all
+        if not is_reachable(page, page.people[psid], app_is_open=is_open):
             return False
         sent_at = self.now() + delay_ms
         body = wire_body(notifications.envelope(page.id, element, sent_at, channel))

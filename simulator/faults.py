@@ -5,7 +5,20 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Endpoint = Literal[
-    "messages", "actions", "profile", "conversations", "message", "subscribed_apps", "me", "*"
+    "messages",
+    "actions",
+    "profile",
+    "conversations",
+    "message",
+    "subscribed_apps",
+    "me",
+    "login",
+    "debug_token",
+    "permissions",
+    "accounts",
+    "messenger_profile",
+    "subscriptions",
+    "*",
 ]
 
 

@@ -30,6 +30,14 @@ class Ids:
     def token(self) -> str:
         return "EAA" + self._letters(_TOKEN, 96)
 
+    def user(self) -> str:
+        """App-scoped: the same user has another one with every app."""
+        return "1" + self._letters(_DIGITS, 16)
+
+    def code(self) -> str:
+        """What the login dialog gives."""
+        return "AQ" + self._letters(_MID, 120)
+
     def trace(self) -> str:
         """A `fbtrace_id`."""
         return "A" + self._letters(_MID, 22)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from simulator.control.api import PREFIX
+from simulator.control.reading import PREFIX
 from simulator.state import SIMULATOR
 from simulator.world.world import NotInWorldError
 

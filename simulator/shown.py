@@ -2,15 +2,9 @@
 
 from typing import Any
 
-from simulator.world.model import (
-    INBOX_APP_ID,
-    Message,
-    Milliseconds,
-    Page,
-    Person,
-    Thread,
-    ThreadOwner,
-)
+from simulator.world.facebook import App, User
+from simulator.world.model import INBOX_APP_ID, Message, Page, Person, Thread, ThreadOwner
+from simulator.world.units import Milliseconds
 
 _OPTIONAL = (
     "attachments",
@@ -79,6 +73,29 @@ def page(facebook_page: Page) -> dict[str, Any]:
         "access_token": facebook_page.access_token,
         "token_state": facebook_page.token_state,
         "subscribed_fields": list(facebook_page.subscribed_fields),
+        "messenger_profile": facebook_page.messenger_profile,
+    }
+
+
+def user(somebody: User) -> dict[str, Any]:
+    """Somebody who can log in, with what they gave the app. `roles` are by Page id."""
+    return {
+        "id": somebody.id,
+        "name": somebody.name,
+        "app_role": somebody.app_role,
+        "roles": somebody.roles,
+        "permissions": somebody.permissions,
+        "chosen_pages": somebody.chosen_pages,
+    }
+
+
+def app(dashboard: App) -> dict[str, Any]:
+    """What the app's dashboard says; addresses are added by who knows the usual ones."""
+    return {
+        "name": dashboard.name,
+        "mode": dashboard.mode,
+        "reviewed": list(dashboard.reviewed),
+        "redirect_uris": list(dashboard.redirect_uris),
     }
 
 

@@ -15,7 +15,7 @@ import structlog
 from pydantic import TypeAdapter, ValidationError
 
 from simulator.world.model import Change
-from simulator.world.world import World, fresh_world
+from simulator.world.world import World, add_usual_users, fresh_world
 
 FILE_NAME = "simulator.json"
 SMALLEST_FULL_JOURNAL_BYTES = 16 << 20
@@ -46,7 +46,11 @@ def load_world(path: Path) -> World:
     for journal in _journals_from(path, world.journal):
         for change in _changes(journal):
             world.apply(change)
-    return world if world.pages else fresh_world()
+    if not world.pages:
+        return fresh_world()
+    if not world.logins.users:  # saved before there were any
+        add_usual_users(world)
+    return world
 
 
 def journal_path(path: Path, number: int) -> Path:

@@ -9,7 +9,7 @@ import asyncio
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
@@ -40,6 +40,19 @@ class Webhook:
     body: bytes
     copies: int = 1  # more than 1: delivered again although it was answered 200
     on_done: Callable[[bool], None] | None = None  # told whether the app has taken it
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """What an address was asked for and what it said."""
+
+    status: int
+    expected: str
+    received: str
+
+    @property
+    def is_answered(self) -> bool:
+        return self.status == 200 and self.received == self.expected
 
 
 def retry_pause_s(failures: int) -> float:
@@ -85,7 +98,7 @@ class WebhookSender:
         on_unsubscribed: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._url, self._secret = target_url, app_secret
+        self.url, self._secret = target_url, app_secret
         self._on_unsubscribed = on_unsubscribed
         self._clock = clock
         self._session: aiohttp.ClientSession | None = None
@@ -154,18 +167,27 @@ class WebhookSender:
         async with self._post(body) as response:
             return response.status, await response.text(errors="replace")
 
-    async def verify(self, token: str) -> tuple[bool, int]:
-        """Ask as Meta does when the address is set; whether the challenge came back, and how.
+    async def challenge(self, token: str, url: str | None = None) -> Challenge:
+        """Ask an address as Meta does when it is set.
+
+        Raises:
+            aiohttp.ClientError, TimeoutError: it could not be asked.
+        """
+        expected = str(secrets.randbelow(2**31))
+        query = {"hub.mode": "subscribe", "hub.verify_token": token, "hub.challenge": expected}
+        asked = self._opened().get(url or self.url, params=query, allow_redirects=False)
+        async with asked as response:
+            received = await response.text(errors="replace")
+            return Challenge(response.status, expected, received)
+
+    async def post_form(self, url: str, form: Mapping[str, str]) -> tuple[int, str]:
+        """Post a form once, as Meta's other callbacks are: the app's status and answer.
 
         Raises:
             aiohttp.ClientError, TimeoutError: the app could not be asked.
         """
-        challenge = str(secrets.randbelow(2**31))
-        query = {"hub.mode": "subscribe", "hub.verify_token": token, "hub.challenge": challenge}
-        session = self._opened()
-        async with session.get(self._url, params=query, allow_redirects=False) as response:
-            answer = await response.text(errors="replace")
-            return response.status == 200 and answer == challenge, response.status
+        async with self._opened().post(url, data=form, allow_redirects=False) as response:
+            return response.status, await response.text(errors="replace")
 
     def _enqueue(self, key: str, webhook: Webhook) -> None:
         queue = self._queues.setdefault(key, deque())
@@ -233,7 +255,7 @@ class WebhookSender:
             **signature_headers(body, self._secret),
         }
         session = self._opened()
-        return session.post(self._url, data=body, headers=headers, allow_redirects=False)
+        return session.post(self.url, data=body, headers=headers, allow_redirects=False)
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:

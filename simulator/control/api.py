@@ -5,22 +5,21 @@ Errors are 4xx with `{"error": "<field>: <what is wrong>"}`. Moments are millise
 
 from collections.abc import Mapping
 from heapq import nlargest
-from typing import Any, TypeVar
+from typing import Any
 
 import aiohttp
 from aiohttp import web
-from pydantic import BaseModel
 
 from simulator import shown
 from simulator.completions import ModelSettings
-from simulator.control import bodies
+from simulator.control import bodies, logins
+from simulator.control.reading import PREFIX, read_body
 from simulator.core import Simulator, topic
 from simulator.faults import Fault
 from simulator.state import SIMULATOR
 from simulator.world.model import INBOX_APP_ID, OTHER_APP_ID, Behaviour, Page, ThreadOwner
 from simulator.world.world import Said
 
-PREFIX = "/simulator/api"
 LISTED_PEOPLE = 1000
 _APP_IDS: Mapping[ThreadOwner, str | None] = {
     "ours": None,
@@ -28,10 +27,9 @@ _APP_IDS: Mapping[ThreadOwner, str | None] = {
     "other": OTHER_APP_ID,
 }
 
-T = TypeVar("T", bound=BaseModel)
-
 
 def add_routes(app: web.Application) -> None:
+    logins.add_routes(app)
     page = f"{PREFIX}/pages/{{page}}"
     app.router.add_routes(
         [
@@ -72,9 +70,10 @@ async def list_pages(request: web.Request) -> web.Response:
 
 async def add_page(request: web.Request) -> web.Response:
     simulator = request.app[SIMULATOR]
-    body = await _body(request, bodies.NewPage)
+    body = await read_body(request, bodies.NewPage)
     page = simulator.world.add_page(body.name, subscribed=body.subscribed)
     simulator.page_changed(page)
+    logins.give_owner(simulator, page)
     return web.json_response(shown.page(page))
 
 
@@ -93,7 +92,7 @@ def _last_at(page: Page, psid: str) -> int:
 
 async def add_person(request: web.Request) -> web.Response:
     simulator, page = _page(request)
-    body = await _body(request, bodies.NewPerson)
+    body = await read_body(request, bodies.NewPerson)
     person = simulator.world.add_person(
         page,
         body.first_name,
@@ -109,7 +108,7 @@ async def add_person(request: web.Request) -> web.Response:
 async def change_person(request: web.Request) -> web.Response:
     """PATCH: block the Page, give or take an app role, hide the profile."""
     simulator, page = _page(request)
-    body = await _body(request, bodies.ChangedPerson)
+    body = await read_body(request, bodies.ChangedPerson)
     person = simulator.world.person(page, request.match_info["psid"])
     for name, value in body.model_dump(exclude_none=True).items():
         setattr(person, name, value)
@@ -120,7 +119,7 @@ async def change_person(request: web.Request) -> web.Response:
 async def person_writes(request: web.Request) -> web.Response:
     """The person writes: `{mid}`, at once; the webhook goes out in the background, retried."""
     simulator, page = _page(request)
-    body = await _body(request, bodies.PersonMessage)
+    body = await read_body(request, bodies.PersonMessage)
     attachments = [each.model_dump(exclude_none=True) for each in body.attachments or []]
     said = Said(
         body.text,
@@ -135,21 +134,21 @@ async def person_writes(request: web.Request) -> web.Response:
 
 async def person_taps(request: web.Request) -> web.Response:
     simulator, page = _page(request)
-    body = await _body(request, bodies.PersonPostback)
+    body = await read_body(request, bodies.PersonPostback)
     message = simulator.person_taps(page, body.psid, body.title, body.payload, copies=body.copies)
     return web.json_response({"mid": message.mid})
 
 
 async def person_reads(request: web.Request) -> web.Response:
     simulator, page = _page(request)
-    body = await _body(request, bodies.PersonRead)
+    body = await read_body(request, bodies.PersonRead)
     thread = simulator.person_reads(page, body.psid)
     return web.json_response({"watermark": thread.read_watermark})
 
 
 async def person_reacts(request: web.Request) -> web.Response:
     simulator, page = _page(request)
-    body = await _body(request, bodies.PersonReaction)
+    body = await read_body(request, bodies.PersonReaction)
     usual = bodies.REACTIONS[body.reaction]
     emoji = (body.emoji or usual) if body.action == "react" else None
     simulator.person_reacts(page, body.psid, body.mid, body.reaction, emoji)
@@ -159,7 +158,7 @@ async def person_reacts(request: web.Request) -> web.Response:
 async def inbox_writes(request: web.Request) -> web.Response:
     """Somebody answers in Meta's own inbox."""
     simulator, page = _page(request)
-    body = await _body(request, bodies.InboxMessage)
+    body = await read_body(request, bodies.InboxMessage)
     message = simulator.inbox_writes(page, body.psid, body.text)
     return web.json_response({"mid": message.mid})
 
@@ -167,7 +166,7 @@ async def inbox_writes(request: web.Request) -> web.Response:
 async def thread_changes_hands(request: web.Request) -> web.Response:
     """Another app has the thread from now on, or ours again: `{owner, app_id}`."""
     simulator, page = _page(request)
-    body = await _body(request, bodies.OwnerChange)
+    body = await read_body(request, bodies.OwnerChange)
     how = body.how or ("pass" if body.app == "ours" else "take")
     thread = simulator.thread_goes_to(page, body.psid, _APP_IDS[body.app], how)
     owner_id = thread.owner or simulator.app_id
@@ -177,7 +176,7 @@ async def thread_changes_hands(request: web.Request) -> web.Response:
 async def thread_is_requested(request: web.Request) -> web.Response:
     """Another app asks for the thread; nothing changes by that."""
     simulator, page = _page(request)
-    body = await _body(request, bodies.ControlRequest)
+    body = await read_body(request, bodies.ControlRequest)
     app_id = _APP_IDS[body.app] or ""
     simulator.control_is_requested(page, body.psid, app_id)
     return web.json_response({"app_id": app_id})
@@ -201,7 +200,7 @@ async def show_thread(request: web.Request) -> web.Response:
 
 async def set_token(request: web.Request) -> web.Response:
     simulator, page = _page(request)
-    body = await _body(request, bodies.TokenChange)
+    body = await read_body(request, bodies.TokenChange)
     simulator.world.set_token(page, body.state)
     simulator.page_changed(page)
     return web.json_response(shown.page(page))
@@ -254,10 +253,10 @@ async def verify_webhook(request: web.Request) -> web.Response:
     """What happens when the webhook's address is set: `verified` if the app answers as it must."""
     simulator = request.app[SIMULATOR]
     try:
-        verified, status = await simulator.webhooks.verify(simulator.verify_token)
+        answer = await simulator.webhooks.challenge(simulator.verify_token)
     except (TimeoutError, aiohttp.ClientError) as error:
         raise web.HTTPBadGateway(text=f"webhook: {type(error).__name__}") from error
-    return web.json_response({"verified": verified, "status": status})
+    return web.json_response({"verified": answer.is_answered, "status": answer.status})
 
 
 async def list_faults(request: web.Request) -> web.Response:
@@ -266,7 +265,7 @@ async def list_faults(request: web.Request) -> web.Response:
 
 
 async def add_fault(request: web.Request) -> web.Response:
-    fault = await _body(request, Fault)
+    fault = await read_body(request, Fault)
     request.app[SIMULATOR].faults.add(fault)
     return web.json_response(fault.model_dump(exclude_none=True))
 
@@ -286,7 +285,7 @@ async def show_model(request: web.Request) -> web.Response:
 
 async def set_model(request: web.Request) -> web.Response:
     """All settings at once: what is not given goes back to its default."""
-    settings = await _body(request, ModelSettings)
+    settings = await read_body(request, ModelSettings)
     request.app[SIMULATOR].model.settings = settings
     return web.json_response(settings.model_dump())
 
@@ -306,10 +305,6 @@ def topic_of(request: web.Request) -> str:
     simulator, page = _page(request)
     person = simulator.world.person(page, request.match_info["psid"])
     return topic(page, person.psid)
-
-
-async def _body(request: web.Request, model: type[T]) -> T:
-    return model.model_validate_json(await request.read())
 
 
 async def _json_object(request: web.Request) -> dict[str, Any]:

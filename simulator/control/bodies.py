@@ -3,6 +3,7 @@
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -11,11 +12,24 @@ from pydantic import (
     model_validator,
 )
 
-from simulator.world.model import ProfileState, ThreadOwner, TokenState
+from simulator.world.facebook import PERMISSIONS, AppMode, AppRole, PageRole
+from simulator.world.model import ProfileState, ThreadOwner
+from simulator.world.units import TokenState
 
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
 Psid = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=20_000)]
+
+Address = Annotated[str, StringConstraints(pattern=r"^(https?://\S+)?$", max_length=2000)]
+
+
+def _known_permission(name: str) -> str:
+    if name not in PERMISSIONS:
+        raise ValueError(f"must be one of {', '.join(PERMISSIONS)}")
+    return name
+
+
+PermissionName = Annotated[str, AfterValidator(_known_permission)]
 
 REACTIONS = {
     "smile": "😆",
@@ -135,3 +149,38 @@ class ControlRequest(_Body):
 
 class TokenChange(_Body):
     state: TokenState
+
+
+class NewUser(_Body):
+    name: Name
+    app_role: AppRole = Field("none", description="needed to log in to an app in development mode")
+
+
+class ChangedUser(_Body):
+    app_role: AppRole
+
+
+class RoleChange(_Body):
+    role: PageRole | Literal["none"]
+
+
+class DialogAnswer(_Body):
+    """What somebody does in the dialog at `url`. What is not given is all that is offered."""
+
+    url: str = Field(min_length=1, max_length=8000)
+    user: str | None = Field(None, description="default: the first one")
+    answer: Literal["continue", "cancel"] = "continue"
+    permissions: list[str] | None = Field(None, description="ticked; others are declined")
+    without: list[str] = Field(default_factory=list, description="unticked; others are granted")
+    pages: list[str] | None = Field(None, description="ids of the ticked Pages")
+
+
+class ChangedApp(_Body):
+    """Only the fields that are given change."""
+
+    name: Name = "Messenger assistant"
+    mode: AppMode = "live"
+    reviewed: tuple[PermissionName, ...] = Field((), description="have Advanced Access")
+    redirect_uris: tuple[Address, ...] = Field((), description="none: any on this machine")
+    deauthorize_url: Address = ""
+    data_deletion_url: Address = ""

@@ -6,7 +6,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from pydantic import ValidationError
 
-from simulator.control.api import PREFIX
+from simulator.control.reading import PREFIX
 from simulator.webhooks import QueueFullError
 from simulator.world.world import NotInWorldError
 

@@ -9,7 +9,8 @@ from aiohttp import web
 
 from simulator.core import Simulator
 from simulator.faults import Fault
-from simulator.graph.operations import Answer, Operation, endpoint_of, usage_percent
+from simulator.graph.answer import Answer, Operation
+from simulator.graph.operations import endpoint_of, usage_percent
 from simulator.graph.request import GraphCall, read_params, route
 from simulator.state import SIMULATOR
 from simulator.world.limits import REGAIN_MINUTES
@@ -46,7 +47,7 @@ async def graph_call(request: web.Request) -> web.StreamResponse:
     if page:
         limits = simulator.world.limits(page)
         limits.calls_today = limits.day.add(simulator.now())
-    outcome = _carry_out(simulator, call, endpoint.run, fault)
+    outcome = await _carry_out(simulator, call, endpoint.run, fault)
     reply = _reply(simulator, call, page, outcome, fault)
     _note(simulator, call, endpoint.name, call.method, outcome, page, fault, reply)
     return await _answer(request, reply, fault)
@@ -58,7 +59,7 @@ def _page_meant(simulator: Simulator, call: GraphCall) -> Page | None:
     return by_token or simulator.world.find_page(call.segments[0])
 
 
-def _carry_out(
+async def _carry_out(
     simulator: Simulator,
     call: GraphCall,
     operation: Operation,
@@ -68,7 +69,8 @@ def _carry_out(
     if fault is not None and not fault.takes_effect:
         return None
     try:
-        return operation(simulator, call)
+        outcome = operation(simulator, call)
+        return outcome if isinstance(outcome, Answer) else await outcome
     except Refusal as refusal:
         return refusal
 

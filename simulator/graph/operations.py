@@ -1,33 +1,15 @@
-"""What the Graph endpoints do. Each is synchronous: it looks, changes the world and answers."""
-
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+"""Which endpoint a call means, and what those do that are about messages and people."""
 
 from simulator.core import Simulator
-from simulator.graph import reads
-from simulator.graph.request import GraphCall, check_proof, check_token, is_app_token
+from simulator.graph import app, login, pages, reads
+from simulator.graph.answer import Answer, Endpoint
+from simulator.graph.request import GraphCall, check_token, page_of, require, require_task
 from simulator.world import refusals
 from simulator.world.limits import CONVERSATION_CALLS_PER_S
-from simulator.world.model import FIELDS, Page
+from simulator.world.model import Page
 from simulator.world.sending import check_send
 
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    body: dict[str, Any]
-    mid: str | None = None
-
-
-Operation = Callable[[Simulator, GraphCall], Answer]
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """An operation and what it is called in faults and in the list of calls."""
-
-    name: str
-    run: Operation
+_READS_THREADS = ("pages_messaging", "pages_manage_metadata", "pages_read_engagement")
 
 
 def endpoint_of(simulator: Simulator, call: GraphCall) -> Endpoint:
@@ -38,15 +20,33 @@ def endpoint_of(simulator: Simulator, call: GraphCall) -> Endpoint:
             return Endpoint("actions" if is_action else "messages", send)
         case "GET", (_, "conversations"):
             return Endpoint("conversations", conversations)
-        case "GET", (_, "subscribed_apps"):
-            return Endpoint("subscribed_apps", subscriptions)
-        case "POST", (_, "subscribed_apps"):
-            return Endpoint("subscribed_apps", subscribe)
-        case "DELETE", (_, "subscribed_apps"):
-            return Endpoint("subscribed_apps", unsubscribe)
+        case "GET" | "POST", ("oauth", "access_token"):
+            return Endpoint("login", login.exchange)
+        case "GET", ("debug_token",):
+            return Endpoint("debug_token", login.debug_token)
         case "GET", (object_id,):
             return _object_endpoint(simulator, object_id)
+        case "DELETE", (_, "permissions", _):
+            return Endpoint("permissions", login.take_back)
+        case method, (_, edge) if (method, edge) in _EDGES:
+            return _EDGES[method, edge]
     raise refusals.unknown_path(call.path)
+
+
+_EDGES = {
+    ("GET", "accounts"): Endpoint("accounts", login.accounts),
+    ("GET", "permissions"): Endpoint("permissions", login.permissions),
+    ("DELETE", "permissions"): Endpoint("permissions", login.take_back),
+    ("GET", "subscribed_apps"): Endpoint("subscribed_apps", pages.subscriptions),
+    ("POST", "subscribed_apps"): Endpoint("subscribed_apps", pages.subscribe),
+    ("DELETE", "subscribed_apps"): Endpoint("subscribed_apps", pages.unsubscribe),
+    ("GET", "messenger_profile"): Endpoint("messenger_profile", pages.show_profile),
+    ("POST", "messenger_profile"): Endpoint("messenger_profile", pages.write_profile),
+    ("DELETE", "messenger_profile"): Endpoint("messenger_profile", pages.remove_profile),
+    ("GET", "subscriptions"): Endpoint("subscriptions", app.subscriptions),
+    ("POST", "subscriptions"): Endpoint("subscriptions", app.subscribe),
+    ("DELETE", "subscriptions"): Endpoint("subscriptions", app.unsubscribe),
+}
 
 
 def _object_endpoint(simulator: Simulator, object_id: str) -> Endpoint:
@@ -54,17 +54,21 @@ def _object_endpoint(simulator: Simulator, object_id: str) -> Endpoint:
         return Endpoint("message", message)
     if object_id.startswith("t_"):
         return Endpoint("conversations", conversation)
-    if object_id == "me" or simulator.world.find_page(object_id):
-        return Endpoint("me", page_itself)
+    world = simulator.world
+    if object_id == "me" or world.find_page(object_id) or world.logins.find_user(object_id):
+        return Endpoint("me", pages.object_itself)
     return Endpoint("profile", profile)
 
 
 def send(simulator: Simulator, call: GraphCall) -> Answer:
     """POST /{page}/messages: a message or a sender action."""
-    page = _page(simulator, call)
+    page = page_of(simulator, call)
+    require(simulator, call, page, "pages_messaging")
+    require_task(simulator, call, page, ("MESSAGING",))
     now = simulator.now()
     calls_this_second = simulator.world.limits(page).sends.add(now)
-    checked = check_send(page, call.params, now)
+    is_open = simulator.world.logins.is_open_to_all
+    checked = check_send(page, call.params, now, app_is_open=is_open)
     if calls_this_second > page.behaviour.rate_limit_per_s:
         raise refusals.calls_per_second()
     _check_usage(simulator, page)
@@ -77,7 +81,8 @@ def send(simulator: Simulator, call: GraphCall) -> Answer:
 
 def conversations(simulator: Simulator, call: GraphCall) -> Answer:
     """GET /{page}/conversations, of one person (`user_id`) or newest first."""
-    page = _page(simulator, call)
+    page = page_of(simulator, call)
+    require(simulator, call, page, *_READS_THREADS)
     _check_reads(simulator, page)
     return Answer(reads.conversations(page, call.params))
 
@@ -85,6 +90,7 @@ def conversations(simulator: Simulator, call: GraphCall) -> Answer:
 def conversation(simulator: Simulator, call: GraphCall) -> Answer:
     """GET /{thread}."""
     page = check_token(simulator, call)
+    require(simulator, call, page, *_READS_THREADS)
     _check_reads(simulator, page)
     found = simulator.world.thread_by_id(call.segments[0])
     if found is None or found[0] is not page:
@@ -95,6 +101,7 @@ def conversation(simulator: Simulator, call: GraphCall) -> Answer:
 def message(simulator: Simulator, call: GraphCall) -> Answer:
     """GET /{mid}."""
     page = check_token(simulator, call)
+    require(simulator, call, page, *_READS_THREADS)
     _check_reads(simulator, page)
     mid = call.segments[0]
     found = simulator.world.message(mid)
@@ -114,68 +121,6 @@ def profile(simulator: Simulator, call: GraphCall) -> Answer:
         raise refusals.unknown_object(call.segments[0], call.method)
     picture = f"{simulator.base_url}/avatars/{page.id}/{person.psid}.svg"
     return Answer(reads.profile(person, picture, call.params))
-
-
-def page_itself(simulator: Simulator, call: GraphCall) -> Answer:
-    """GET /me or GET /{page}."""
-    page = _page(simulator, call)
-    return Answer(reads.page(page, call.params))
-
-
-def subscriptions(simulator: Simulator, call: GraphCall) -> Answer:
-    page = _page_for_app(simulator, call)
-    if not page.subscribed_fields:
-        return Answer({"data": []})
-    app = {
-        "category": "Business",
-        "link": "https://example.com/",
-        "name": "Messenger assistant",
-        "id": simulator.app_id,
-        "subscribed_fields": list(page.subscribed_fields),
-    }
-    return Answer({"data": [app]})
-
-
-def subscribe(simulator: Simulator, call: GraphCall) -> Answer:
-    """POST /{page}/subscribed_apps: the fields given replace those there were."""
-    page = _page(simulator, call)
-    given = call.params.get("subscribed_fields")
-    fields = given.split(",") if isinstance(given, str) else given
-    if not isinstance(fields, list) or not fields:
-        raise refusals.invalid("The parameter subscribed_fields is required")
-    names = tuple(str(name).strip() for name in fields)
-    for name in names:
-        if name not in FIELDS:
-            raise refusals.invalid(f"Param subscribed_fields has no value {name[:60]!r}")
-    simulator.world.subscribe(page, names)
-    simulator.page_changed(page)
-    return Answer({"success": True})
-
-
-def unsubscribe(simulator: Simulator, call: GraphCall) -> Answer:
-    """DELETE /{page}/subscribed_apps: works with the app's token too, when the Page's is dead."""
-    page = _page_for_app(simulator, call)
-    simulator.world.subscribe(page, ())
-    simulator.page_changed(page)
-    return Answer({"success": True})
-
-
-def _page(simulator: Simulator, call: GraphCall) -> Page:
-    """The token's Page, which the path must name."""
-    page = check_token(simulator, call)
-    if call.segments[0] not in ("me", page.id):
-        raise refusals.unknown_object(call.segments[0], call.method)
-    return page
-
-
-def _page_for_app(simulator: Simulator, call: GraphCall) -> Page:
-    if not is_app_token(simulator, call):
-        return _page(simulator, call)
-    check_proof(simulator, call)
-    page = simulator.world.find_page(call.segments[0])
-    if page is None:
-        raise refusals.unknown_object(call.segments[0], call.method)
-    return page
 
 
 def _check_reads(simulator: Simulator, page: Page) -> None:

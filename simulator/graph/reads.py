@@ -8,14 +8,8 @@ from typing import Any
 
 from simulator.graph.fields import Wanted, parse_fields
 from simulator.world import refusals
-from simulator.world.model import (
-    DETAILED_MESSAGES,
-    Message,
-    Milliseconds,
-    Page,
-    Person,
-    Thread,
-)
+from simulator.world.model import DETAILED_MESSAGES, Message, Page, Person, Thread
+from simulator.world.units import Milliseconds
 
 PAGE_SIZE = 25
 LARGEST_PAGE = 100
@@ -35,24 +29,32 @@ def profile(person: Person, picture: str, params: dict[str, Any]) -> dict[str, A
         "name": person.name,
         "profile_pic": person.profile_pic or picture,
     }
-    wanted = _fields(params, "first_name,last_name,profile_pic")
+    wanted = wanted_fields(params, "first_name,last_name,profile_pic")
     shown = {name: known[name] for name in wanted if known.get(name) is not None}
     return {**shown, "id": person.psid}
 
 
-def page(facebook_page: Page, params: dict[str, Any]) -> dict[str, Any]:
-    known = {"id": facebook_page.id, "name": facebook_page.name}
-    wanted = _fields(params, "id,name")
-    return {name: value for name, value in known.items() if name in wanted or name == "id"}
+def page_facts(facebook_page: Page, base_url: str) -> dict[str, Any]:
+    """What a Page's own token, or one of somebody with a role on it, may know."""
+    picture = f"{base_url}/avatars/{facebook_page.id}.svg"
+    return {
+        "id": facebook_page.id,
+        "name": facebook_page.name,
+        "category": "Local business",
+        "category_list": [{"id": "2500", "name": "Local business"}],
+        "link": f"https://www.facebook.com/{facebook_page.id}",
+        "picture": {"data": {"url": picture, "is_silhouette": False}},
+        "is_published": facebook_page.behaviour.published,
+    }
 
 
 def conversations(facebook_page: Page, params: dict[str, Any]) -> dict[str, Any]:
     """One person's conversation (`user_id`), or all of them, newest first, page by page."""
     if params.get("platform", "messenger") != "messenger":
         raise refusals.invalid("Param platform must be messenger")
-    wanted = _fields(params, "id,updated_time")
+    wanted = wanted_fields(params, "id,updated_time")
     psids = _psids(facebook_page, params.get("user_id"))
-    start, size = _number(params, "after", 0), _number(params, "limit", PAGE_SIZE)
+    start, size = number(params, "after", 0), number(params, "limit", PAGE_SIZE)
     chosen = psids[start : start + min(size, LARGEST_PAGE)]
     data = [_conversation(facebook_page, psid, wanted) for psid in chosen]
     end = start + len(chosen)
@@ -61,24 +63,24 @@ def conversations(facebook_page: Page, params: dict[str, Any]) -> dict[str, Any]
 
 
 def conversation(facebook_page: Page, psid: str, params: dict[str, Any]) -> dict[str, Any]:
-    return _conversation(facebook_page, psid, _fields(params, "id,updated_time"))
+    return _conversation(facebook_page, psid, wanted_fields(params, "id,updated_time"))
 
 
 def message(
     facebook_page: Page, psid: str, said: Message, params: dict[str, Any]
 ) -> dict[str, Any]:
-    return _message(facebook_page, psid, said, _fields(params, "id,created_time"))
+    return _message(facebook_page, psid, said, wanted_fields(params, "id,created_time"))
 
 
 def iso_time(at: Milliseconds) -> str:
     return datetime.fromtimestamp(at // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S+0000")
 
 
-def _fields(params: dict[str, Any], default: str) -> Fields:
+def wanted_fields(params: dict[str, Any], default: str) -> Fields:
     return parse_fields(str(params.get("fields") or default))
 
 
-def _number(params: dict[str, Any], name: str, default: int) -> int:
+def number(params: dict[str, Any], name: str, default: int) -> int:
     given = str(params.get(name, default))
     if not given.isdecimal() or len(given) > 9:
         raise refusals.invalid(f"Param {name} must be an integer")

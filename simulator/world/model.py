@@ -5,9 +5,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Milliseconds = int
+from simulator.world.facebook import App, FacebookState, LoginCode, Token, User
+from simulator.world.units import Milliseconds, TokenState
+
 Who = Literal["person", "page"]
-TokenState = Literal["valid", "expired", "revoked", "password_changed"]
 ProfileState = Literal["open", "hidden", "none"]
 Feature = Literal["granted", "not_granted"]
 ThreadOwner = Literal["ours", "inbox", "other"]
@@ -57,6 +58,9 @@ class Behaviour(BaseModel):
     restricted: bool = Field(False, description="true: Meta bars the Page from sending")
     human_agent: Feature = Field(
         "granted", description="not_granted: the tag HUMAN_AGENT meets 100/2018276"
+    )
+    profile_calls_per_10_min: int = Field(
+        10, ge=1, le=100_000, description="of the Messenger profile; Meta allows 10"
     )
     inbox_takes_control: bool = Field(
         False, description="true: who answers in Meta's inbox has the thread from then on"
@@ -125,6 +129,7 @@ class Page:
     token_state: TokenState = "valid"  # noqa: S105 - says how the token is
     behaviour: Behaviour = field(default_factory=Behaviour)
     subscribed_fields: tuple[str, ...] = DEFAULT_FIELDS
+    messenger_profile: dict[str, Any] = field(default_factory=dict)
     people: dict[str, Person] = field(default_factory=dict)
     threads: dict[str, Thread] = field(default_factory=dict)
 
@@ -132,6 +137,7 @@ class Page:
 @dataclass(slots=True)
 class WorldState:
     pages: dict[str, Page] = field(default_factory=dict)
+    facebook: FacebookState = field(default_factory=FacebookState)
     journal: int = 0  # the number of the first journal whose changes are not in here
 
 
@@ -145,4 +151,8 @@ class Change:
     psid: str | None = None  # of what follows
     thread: Thread | None = None  # without messages
     message: Message | None = None
+    app: App | None = None
+    user: User | None = None
+    tokens: list[Token] = field(default_factory=list)
+    code: LoginCode | None = None
     reset: bool = False  # nothing of what was before is left

@@ -5,7 +5,8 @@ Source: Messenger Platform, Webhook Events reference pages; Conversation Routing
 
 from typing import Any, Literal
 
-from simulator.world.model import Message, Milliseconds, Page, Thread
+from simulator.world.model import Message, Page, Thread
+from simulator.world.units import Milliseconds
 
 Channel = Literal["messaging", "standby"]
 Handover = Literal["pass", "take"]

@@ -6,7 +6,7 @@ in the project's notes. HTTP 400 stands where the true status is not documented.
 
 from typing import Any, Literal
 
-from simulator.world.model import TokenState
+from simulator.world.units import TokenState
 
 ErrorType = Literal["OAuthException", "GraphMethodException"]
 
@@ -69,6 +69,11 @@ _TOKEN_WORDS: dict[TokenState, tuple[int, str]] = {
         460,
         "Error validating access token: The session has been invalidated because the user changed "
         "their password or Facebook has changed the session for security reasons.",
+    ),
+    "role_lost": (
+        492,
+        "Error validating access token: The user must be an administrator, editor, or moderator of "
+        "the page in order to impersonate it.",
     ),
 }
 
@@ -184,3 +189,88 @@ def usage_exhausted() -> Refusal:
 def message_gone() -> Refusal:
     words = "This message has been deleted or is no longer available."
     return Refusal(9000001, words, type_="GraphMethodException")
+
+
+def page_token_required() -> Refusal:
+    return Refusal(210, "(#210) A page access token is required to request this resource.")
+
+
+def user_token_required() -> Refusal:
+    words = "An active access token must be used to query information about the current user."
+    return Refusal(2500, words)
+
+
+def app_token_required() -> Refusal:
+    words = "(#15) This method must be called with an app access_token."
+    return Refusal(15, words)
+
+
+def role_insufficient() -> Refusal:
+    words = "(#200) User does not have sufficient administrative permission for this action."
+    return Refusal(200, words, status=403)
+
+
+def field_needs_permission(field: str, permission: str) -> Refusal:
+    words = f"(#200) To subscribe to the {field} field, one of these permissions is needed: "
+    return Refusal(200, words + permission, status=403)
+
+
+def not_public() -> Refusal:
+    words = (
+        "(#10) This endpoint requires the 'pages_read_engagement' permission or the 'Page Public "
+        "Content Access' feature."
+    )
+    return Refusal(10, words, status=403)
+
+
+def unknown_app() -> Refusal:
+    words = "Error validating application. Cannot get application info due to a system error."
+    return Refusal(101, words)
+
+
+def wrong_secret() -> Refusal:
+    return Refusal(1, "Error validating client secret.")
+
+
+def unknown_code() -> Refusal:
+    return Refusal(100, "Invalid verification code format.")
+
+
+def code_expired() -> Refusal:
+    """Source: subcode by its neighbours 36008 and 36009; the words are Meta's."""
+    return Refusal(100, "This authorization code has expired.", subcode=36007)
+
+
+def other_redirect_uri() -> Refusal:
+    words = (
+        "Error validating verification code. Please make sure your redirect_uri is identical to "
+        "the one you used in the OAuth dialog request"
+    )
+    return Refusal(100, words, subcode=36008)
+
+
+def code_used() -> Refusal:
+    return Refusal(100, "This authorization code has been used.", subcode=36009)
+
+
+def menu_without_get_started() -> Refusal:
+    words = "You must set a Get Started button if you also wish to use persistent menu."
+    return invalid(words, 2018145)
+
+
+def nested_menu() -> Refusal:
+    return Refusal(11, "(#11) Nested menu items are no longer supported.")
+
+
+def callback_failed(why: str) -> Refusal:
+    """Source: words and codes 2200 and 2201 as met by others."""
+    words = f"(#2200) Callback verification failed with the following errors: {why}"
+    return Refusal(2200, words)
+
+
+def challenge_not_answered(expected: str, received: str) -> Refusal:
+    words = (
+        f"(#2201) response does not match challenge, expected value = '{expected}', "
+        f"received = '{received[:40]}'"
+    )
+    return Refusal(2201, words)

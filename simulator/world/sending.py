@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
 from simulator.world import refusals
-from simulator.world.model import Milliseconds, Page, Person
+from simulator.world.model import Page, Person
+from simulator.world.units import Milliseconds
 
 TEXT_LIMIT = 2000
 METADATA_LIMIT = 1000
@@ -40,14 +41,16 @@ class Send:
     tag: str | None = None
 
 
-def check_send(page: Page, params: dict[str, Any], now: Milliseconds) -> Send:
-    """What is to be sent.
+def check_send(
+    page: Page, params: dict[str, Any], now: Milliseconds, *, app_is_open: bool = True
+) -> Send:
+    """What is to be sent. `app_is_open`: to people without a role on the app as well.
 
     Raises:
         Refusal: the first rule that the request breaks.
     """
     person = _recipient(page, params.get("recipient"))
-    _check_role(page, person)
+    _check_role(page, person, app_is_open)
     message, action = params.get("message"), params.get("sender_action")
     if (message is None) == (action is None):
         raise refusals.message_and_action()
@@ -62,9 +65,10 @@ def check_send(page: Page, params: dict[str, Any], now: Milliseconds) -> Send:
     return send
 
 
-def is_reachable(page: Page, person: Person) -> bool:
-    """An app that is not live exists only for people with a role on it."""
-    return person.has_role or (page.behaviour.published and not page.behaviour.dev_mode)
+def is_reachable(page: Page, person: Person, *, app_is_open: bool = True) -> bool:
+    """An app that is not live and reviewed exists only for people with a role on it."""
+    is_public = page.behaviour.published and not page.behaviour.dev_mode
+    return person.has_role or (app_is_open and is_public)
 
 
 def utf16_length(text: str) -> int:
@@ -72,8 +76,8 @@ def utf16_length(text: str) -> int:
     return len(text) + sum(character > "\uffff" for character in text)
 
 
-def _check_role(page: Page, person: Person) -> None:
-    if not is_reachable(page, person):
+def _check_role(page: Page, person: Person, app_is_open: bool) -> None:
+    if not is_reachable(page, person, app_is_open=app_is_open):
         raise refusals.no_app_role()
 
 

@@ -7,25 +7,27 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter
 
 from simulator.ids import Ids
+from simulator.world.facebook import User
 from simulator.world.limits import PageLimits
+from simulator.world.logins import Logins
 from simulator.world.model import (
     DEFAULT_FIELDS,
     DETAILED_MESSAGES,
+    FIELDS,
     INBOX_APP_ID,
     KEPT_MESSAGES,
     TYPING_FADES_MS,
     Behaviour,
     Change,
     Message,
-    Milliseconds,
     Page,
     Person,
     ProfileState,
     Thread,
-    TokenState,
     WorldState,
 )
 from simulator.world.sending import Send
+from simulator.world.units import Milliseconds, TokenState
 
 T = TypeVar("T")
 FORGOTTEN_AT_ONCE = 500
@@ -38,7 +40,14 @@ _THREAD_MARKS = (
     "read_watermark",
     "owner",
 )
-_PAGE_MARKS = ("name", "access_token", "token_state", "behaviour", "subscribed_fields")
+_PAGE_MARKS = (
+    "name",
+    "access_token",
+    "token_state",
+    "behaviour",
+    "subscribed_fields",
+    "messenger_profile",
+)
 
 
 class NotInWorldError(Exception):
@@ -65,6 +74,7 @@ class World:
     def __init__(self, state: WorldState | None = None, random: Random | None = None) -> None:
         self._state = state or WorldState()
         self.ids = Ids(random or Random())
+        self.logins = Logins(self._state.facebook, self.ids)
         self._index()
 
     @classmethod
@@ -84,6 +94,7 @@ class World:
 
     def clear(self) -> None:
         self._state.pages.clear()
+        self.logins.clear()
         self._index()
 
     def _index(self) -> None:
@@ -111,7 +122,19 @@ class World:
         return self._state.pages.get(page_id)
 
     def page_of_token(self, token: str) -> Page | None:
-        return self._tokens.get(token)
+        """The Page whose token it is, be it the Page's first one or one of a login."""
+        if (page := self._tokens.get(token)) is not None:
+            return page
+        login = self.logins.find(token)
+        return self.find_page(login.page_id) if login is not None and login.page_id else None
+
+    def user(self, user_id: str) -> User:
+        """Raises: NotInWorldError."""
+        return _found(self.logins.find_user(user_id), "user", user_id)
+
+    def pages_of(self, user: User) -> list[Page]:
+        """Those that the user has a role on."""
+        return [page for page in self.pages if page.id in user.roles]
 
     def person(self, page: Page, psid: str) -> Person:
         """Raises: NotInWorldError."""
@@ -175,7 +198,12 @@ class World:
         return person
 
     def set_token(self, page: Page, state: TokenState) -> None:
+        """All tokens of the Page that there are; those of later logins are not touched."""
         page.token_state = state
+        self.logins.set_tokens(state, page_id=page.id)
+
+    def set_messenger_profile(self, page: Page, profile: dict[str, Any]) -> None:
+        page.messenger_profile = profile
 
     def set_behaviour(self, page: Page, behaviour: Behaviour) -> None:
         page.behaviour = behaviour
@@ -183,6 +211,12 @@ class World:
     def subscribe(self, page: Page, fields: tuple[str, ...]) -> None:
         """The webhook fields of the Page; none of them means unsubscribed."""
         page.subscribed_fields = fields
+
+    @property
+    def subscribed_fields_of_app(self) -> frozenset[str]:
+        """The webhook fields that the app hears of at all, of whichever Page."""
+        fields = self.logins.app.fields
+        return FIELDS if fields is None else frozenset(fields)
 
     # What people do
 
@@ -302,6 +336,7 @@ class World:
         """Make the change once more; what it is about may be gone meanwhile."""
         if change.reset:
             self.clear()
+        self.logins.apply(change)
         if change.page is not None:
             self._apply_page(change.page)
         page = self.find_page(change.page_id) if change.page_id else None
@@ -358,6 +393,17 @@ def fresh_world() -> World:
     """What a first start finds: a connected Page and two people who have not written yet."""
     world = World()
     page = world.add_page("Corner Bakery")
+    add_usual_users(world)
     world.add_person(page, "Mia", "Torres", has_role=True)
     world.add_person(page, "Jonas", "Weber")
     return world
+
+
+def add_usual_users(world: World) -> None:
+    """Three who could log in: who owns all Pages, who may only look at them, who has none."""
+    owner = world.logins.add_user("Alex Morgan", "admin")
+    analyst = world.logins.add_user("Sam Rivera")
+    for page in world.pages:
+        world.logins.set_role(owner, page.id, "admin")
+        world.logins.set_role(analyst, page.id, "analyst")
+    world.logins.add_user("Noor Haddad")

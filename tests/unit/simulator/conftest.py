@@ -20,6 +20,8 @@ async def fake_app() -> AsyncIterator[FakeApp]:
     app = web.Application()
     app.router.add_post("/webhooks/messenger", fake.handle)
     app.router.add_get("/webhooks/messenger", fake.verify)
+    app.router.add_post("/webhooks/messenger/deauthorize", fake.take_form)
+    app.router.add_post("/webhooks/messenger/data-deletion", fake.take_form)
     async with TestServer(app) as server:
         fake.url = str(server.make_url("/webhooks/messenger"))
         yield fake

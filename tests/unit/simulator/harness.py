@@ -1,6 +1,9 @@
 """The app that webhooks go to, and what tests say to a running simulator."""
 
 import asyncio
+import base64
+import hmac
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +34,7 @@ class FakeApp:
 
     url: str = ""
     received: list[Received] = field(default_factory=list)
+    forms: list[tuple[str, str]] = field(default_factory=list)  # path and signed_request
     statuses: list[int] = field(default_factory=list)  # of the next answers; then 200
     arrived: asyncio.Condition = field(default_factory=asyncio.Condition)
     answers_challenge: bool = True
@@ -47,9 +51,29 @@ class FakeApp:
             self.arrived.notify_all()
         return web.Response(status=self.statuses.pop(0) if self.statuses else 200, text="OK")
 
+    async def take_form(self, request: web.Request) -> web.Response:
+        """The deauthorize and the data-deletion callback."""
+        form = await request.post()
+        self.forms.append((request.path, str(form["signed_request"])))
+        return web.Response(text="OK")
+
+    @staticmethod
+    def user_of(signed_request: str) -> str:
+        """Whom a signed request is about, if its signature is right."""
+        signature, payload = signed_request.split(".")
+        expected = hmac.digest(SECRET.encode(), payload.encode(), "sha256")
+        assert _base64url(signature) == expected
+        facts = json.loads(_base64url(payload))
+        assert facts["algorithm"] == "HMAC-SHA256"
+        return str(facts["user_id"])
+
     async def wait_for(self, is_there: Callable[["FakeApp"], bool]) -> None:
         async with asyncio.timeout(DEADLINE_S), self.arrived:
             await self.arrived.wait_for(lambda: is_there(self))
+
+
+def _base64url(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
 async def until(is_so: Callable[[], bool], deadline_s: float = DEADLINE_S) -> None:

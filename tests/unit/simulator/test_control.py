@@ -166,7 +166,7 @@ async def test_other_sites_pages_may_not_call(facebook: Facebook) -> None:
 
 
 async def test_an_unreachable_app_is_said_so(facebook: Facebook) -> None:
-    facebook.simulator.webhooks._url = "http://127.0.0.1:9/"
+    facebook.simulator.webhooks.url = "http://127.0.0.1:9/"
     status, answer = await facebook.ask("POST", f"{API}/pages/{facebook.page}/webhooks", {})
     assert status == 502
     assert "webhook" in answer["error"]

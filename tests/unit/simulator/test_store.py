@@ -259,3 +259,14 @@ def test_the_newest_calls_are_kept_in_memory_and_on_disk(tmp_path: Path) -> None
     assert (texts(fourth), fourth.count) == ([], 0)
     for each in (calls, again, third, fourth):
         each.close()
+
+
+def test_a_world_saved_before_there_were_users_gets_the_usual_ones(tmp_path: Path) -> None:
+    world = World()
+    page = world.add_page("Corner Bakery")
+    path = tmp_path / FILE_NAME
+    path.write_bytes(world.dump())
+    alex, sam, noor = load_world(path).logins.users
+    assert (alex.app_role, alex.roles) == ("admin", {page.id: "admin"})
+    assert sam.roles == {page.id: "analyst"}
+    assert noor.roles == {}
