@@ -155,6 +155,12 @@ def _decide_for_human(opened_at: datetime, now: datetime) -> Decision:
     )
 
 
+def as_human_agent(decided: Send) -> Send:
+    """A human's message that was to go as `RESPONSE`, where Meta says the 24 hours are over."""
+    until = decided.window_expires_at - STANDARD_WINDOW + HUMAN_AGENT_WINDOW
+    return Send("MESSAGE_TAG", "HUMAN_AGENT", "human_agent_window", until)
+
+
 def _closes(closes_at: datetime, now: datetime) -> str:
     return "closed" if now >= closes_at else "is about to close"
 

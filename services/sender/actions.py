@@ -7,6 +7,8 @@ from prometheus_client import Counter
 
 from libs.common.events import SendAction, SenderAction
 from services.sender.desk import Desk
+from services.sender.lessons import learn
+from services.sender.meta import CallFailedError
 
 ACTIONS = Counter(
     "assistant_sender_actions_total",
@@ -41,6 +43,9 @@ class ActionShower:
                 with call:
                     async with asyncio.timeout(self._desk.settings.action_timeout_s):
                         await self._desk.meta.act(channel, command.psid, action)
+            except CallFailedError as error:
+                await learn(self._desk, command.page_id, error.outcome)
+                return "failed"
             except Exception:  # whatever it is, the next message matters more
                 return "failed"
         return "shown"

@@ -18,7 +18,7 @@ from services.sender.domain.evidence import Seen
 from services.sender.domain.outcome import MetaError, Outcome, TokenRejected, classify
 from services.sender.domain.redaction import redacted
 from services.sender.domain.refusals import TokenCause
-from services.sender.meta import Answer, ThreadUnreadableError
+from services.sender.meta import Answer, CallFailedError, ThreadUnreadableError
 
 UNREADABLE_TOKEN = TokenCause(
     "unreadable",
@@ -26,6 +26,7 @@ UNREADABLE_TOKEN = TokenCause(
     "The stored connection to this Page cannot be decrypted: its key was removed.",
     "Put the old key back into ENCRYPTION_KEYS, or press Reconnect on the channel's page.",
 )
+FAILURES = (GraphError, NotSentError, OutcomeUnknownError, DecryptionError)
 
 
 class GraphMeta:
@@ -64,8 +65,8 @@ class GraphMeta:
         """
         try:
             messages = await self._graph.read_thread(channel.id, self._token(channel), psid)
-        except (GraphError, NotSentError, OutcomeUnknownError, DecryptionError) as error:
-            raise ThreadUnreadableError(type(error).__name__) from error
+        except FAILURES as error:
+            raise ThreadUnreadableError(type(error).__name__, _told_by(error)) from error
         return [_seen(channel, message) for message in messages]
 
     async def message(self, channel: Channel, mid: str) -> Seen:
@@ -76,13 +77,20 @@ class GraphMeta:
         """
         try:
             message = await self._graph.read_message(channel.id, self._token(channel), mid)
-        except (GraphError, NotSentError, OutcomeUnknownError, DecryptionError) as error:
-            raise ThreadUnreadableError(type(error).__name__) from error
+        except FAILURES as error:
+            raise ThreadUnreadableError(type(error).__name__, _told_by(error)) from error
         return _seen(channel, message)
 
     async def act(self, channel: Channel, psid: str, action: SenderAction) -> None:
-        """Show one action. Raises whatever the client raises: nobody waits for the answer."""
-        await self._graph.send_action(channel.id, self._token(channel), psid, action)
+        """Show one action.
+
+        Raises:
+            CallFailedError: it may not be shown, for whatever reason.
+        """
+        try:
+            await self._graph.send_action(channel.id, self._token(channel), psid, action)
+        except FAILURES as error:
+            raise CallFailedError(type(error).__name__, _told_by(error)) from error
 
     def _token(self, channel: Channel) -> str:
         return self._keys.decrypt(channel.token, context=channel.id)
@@ -102,6 +110,13 @@ def payload_of(psid: str, text: str, send_id: str, decision: Send) -> dict[str, 
     if decision.tag is not None:
         payload["tag"] = decision.tag
     return payload
+
+
+def _told_by(error: Exception) -> Outcome | None:
+    """What Meta said; None: it said nothing."""
+    if isinstance(error, DecryptionError):
+        return TokenRejected(UNREADABLE_TOKEN, code=0)
+    return _judged(error) if isinstance(error, GraphError) else None
 
 
 def _judged(error: GraphError) -> Outcome:

@@ -5,8 +5,11 @@ since finding the part settles it, too; that it is *missing* counts only once th
 can no longer be on its way, and only when two healthy readings some time apart agree.
 """
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
+from typing import TypeVar
 
 import structlog
 
@@ -25,7 +28,10 @@ from services.sender.domain.evidence import (
     candidates,
     judge,
 )
+from services.sender.lessons import learn
 from services.sender.meta import THREAD_COVERS, ThreadUnreadableError
+
+T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
@@ -125,10 +131,8 @@ class Inquiry:
         recorded = await self._desk.store.recorded_mids(conversation, mids)
         for mid in mids:
             if mid not in recorded:
-                try:
-                    async with self._desk.pages[channel.id].reading():
-                        seen = await self._desk.meta.message(channel, mid)
-                except ThreadUnreadableError:
+                seen = await self._read(partial(self._desk.meta.message, channel, mid))
+                if seen is None:
                     continue
                 held = await self._desk.store.held_texts(conversation, doubt.since)
                 if candidates([seen], doubt.text, doubt.since) and doubt.text not in held:
@@ -140,10 +144,8 @@ class Inquiry:
         channel = await self._desk.channels.channel(self._command.page_id)
         if channel is None:
             return Unclear()
-        try:
-            async with self._desk.pages[channel.id].reading():
-                thread = await self._desk.meta.thread(channel, self._command.psid)
-        except ThreadUnreadableError:
+        thread = await self._read(partial(self._desk.meta.thread, channel, self._command.psid))
+        if thread is None:
             return Unclear()
         conversation, doubt = self._command.conversation_id, self._doubt
         mids = [seen.mid for seen in candidates(thread, doubt.text, doubt.since)]
@@ -160,6 +162,19 @@ class Inquiry:
             held_alike=held.count(doubt.text),
             covers=THREAD_COVERS,
         )
+
+    async def _read(self, read: Callable[[], Awaitable[T]]) -> T | None:
+        """What Meta shows; None: nothing. The Page learns from what Meta says instead."""
+        page = self._desk.pages[self._command.page_id]
+        try:
+            async with page.reading() as admitted:
+                shown = await read() if admitted else None
+        except ThreadUnreadableError as error:
+            await learn(self._desk, self._command.page_id, error.outcome, reading=True)
+            return None
+        if admitted and page.token_is_suspect:
+            page.answered()
+        return shown
 
     def _settles(self, evidence: Evidence, began_at: datetime) -> bool:
         if isinstance(evidence, Found):

@@ -14,7 +14,17 @@ from services.sender.domain.outcome import Outcome
 THREAD_COVERS = 20  # messages that one reading holds at most
 
 
-class ThreadUnreadableError(PermanentError):
+class CallFailedError(PermanentError):
+    """A call that sends no message came to nothing. `outcome`: what Meta said, if anything."""
+
+    code = "call_failed"
+
+    def __init__(self, what: str, outcome: Outcome | None = None) -> None:
+        super().__init__(what)
+        self.outcome = outcome
+
+
+class ThreadUnreadableError(CallFailedError):
     """The thread could not be read back: no evidence either way."""
 
     code = "thread_unreadable"
@@ -37,8 +47,11 @@ class Meta(Protocol):
         self, channel: Channel, psid: str, text: str, send_id: str, decision: Send
     ) -> Answer: ...
 
-    async def thread(self, channel: Channel, psid: str) -> Sequence[Seen]: ...
+    async def thread(self, channel: Channel, psid: str) -> Sequence[Seen]:
+        """Raises: ThreadUnreadableError."""
 
-    async def message(self, channel: Channel, mid: str) -> Seen: ...
+    async def message(self, channel: Channel, mid: str) -> Seen:
+        """Raises: ThreadUnreadableError."""
 
-    async def act(self, channel: Channel, psid: str, action: SenderAction) -> None: ...
+    async def act(self, channel: Channel, psid: str, action: SenderAction) -> None:
+        """Raises: CallFailedError."""

@@ -1,18 +1,21 @@
 """How fast each Page may be called, and when it has to wait: one process owns a Page's calls."""
 
-import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from itertools import count
 from typing import Literal
 
 from prometheus_client import Counter, Gauge, Histogram
 
 from libs.common.graph import Usage
 from services.sender.draining import Drain
-from services.sender.pacing import Allowance, Line, ceiling_for
+from services.sender.line import Call, Line, Place
+from services.sender.line import now as _now
+from services.sender.pacing import Allowance, ceiling_for
 
 READS_PER_S = 2.0  # of the Conversations API, whatever a Page may send
+READS_BACKOFF_S = 5.0
 FIRST_BACKOFF_S = 1.0
 MAX_BACKOFF_S = 60.0
 PROBE_EVERY_S = 60.0  # with a token that was refused
@@ -60,26 +63,6 @@ class Stop:
         self._until = float("-inf")
 
 
-class Call:
-    """Leave to make one call: `with` it for as long as the call takes. Not made: given back."""
-
-    def __init__(self, line: Line) -> None:
-        self._line = line
-        self._begun_at: float | None = None
-        self._is_over = False
-
-    def __enter__(self) -> None:
-        self._begun_at = _now()
-
-    def __exit__(self, *_: object) -> None:
-        self.give_back()
-
-    def give_back(self) -> None:
-        if not self._is_over:
-            self._is_over = True
-            self._line.over(self._begun_at)
-
-
 class Page:
     """One Page's turn-taking. Times are seconds on the event loop's clock.
 
@@ -95,19 +78,21 @@ class Page:
             "text": Allowance(per_s),
             "media": Allowance(min(media_per_s, per_s)),
         }
-        self._lines = {kind: Line(allowance) for kind, allowance in self._allowances.items()}
+        self._lines = {
+            kind: Line(allowance, self._closed_s, self._admit)
+            for kind, allowance in self._allowances.items()
+        }
+        self._reads = Line(Allowance(READS_PER_S), self._closed_to_reads_s, self._admit)
         self._drain = drain
         self._stop, self._app = Stop(), app or Stop()
-        self._token_stop = Stop()
+        self._token_stop, self._reads_stop = Stop(), Stop()
         self._limited_in_a_row = 0
         self._suspect = False
         self._probing = False
         self._told_at = float("-inf")
-        self._changed = asyncio.Event()
+        self._numbers = count()
         self.used_percent = 0.0
-        self._reads = Line(Allowance(READS_PER_S))
         drain.when_begun(self._send_away)
-        drain.when_begun(self._reads.send_away)
 
     @property
     def token_is_suspect(self) -> bool:
@@ -126,63 +111,57 @@ class Page:
         """How long no call will be let through; 0 or less: some may be."""
         return max(self._stop.left_s(), self._app.left_s(), self._token_stop.left_s())
 
+    def place(self, *, human: bool = False) -> Place:
+        """The next place in line, behind everybody's but those of the assistant's if `human`."""
+        return not human, next(self._numbers)
+
     @asynccontextmanager
     async def turn(
-        self, patience_s: float, *, human: bool = False, again: bool = False, kind: Kind = "text"
+        self, patience_s: float, place: Place | None = None, *, kind: Kind = "text"
     ) -> AsyncIterator[Call | None]:
         """Wait for leave to make one call; None if it will not come within `patience_s`, or if
         the Page has been stopped for long.
 
         Args:
-            again: it had its turn, and Meta wanted it later: it goes first in its line.
+            place: who comes back with the same one is as far as before; None: the next one.
 
         Raises:
             DrainingError: the service stops.
         """
         began_at = _now()
-        if not await self._admitted(patience_s, human=human, again=again, kind=kind):
+        place = place or self.place()
+        call = await self._stand(self._lines[kind], place, patience_s)
+        if call is None:
             yield None
             return
-        TURN_SECONDS.labels("human" if human else "assistant").observe(_now() - began_at)
-        probing = self._suspect
-        self._probing = probing
-        call = Call(self._lines[kind])
-        try:
+        TURN_SECONDS.labels("assistant" if place[0] else "human").observe(_now() - began_at)
+        with self._over(call):
             yield call
-        finally:
-            call.give_back()
-            if probing:
-                self._probing = False
-                self._wake_all()
 
     @contextmanager
     def turn_now(self) -> Iterator[Call | None]:
         """Leave for a call that would be worth nothing later: now, or not at all."""
-        line = self._lines["text"]
-        if self._suspect or self.stopped_for_s() > 0 or not line.take_now():
+        call = None if self._suspect else self._lines["text"].take_now()
+        if call is None:
             yield None
             return
-        call = Call(line)
-        try:
+        with self._over(call):
             yield call
-        finally:
-            call.give_back()
 
     @asynccontextmanager
-    async def reading(self) -> AsyncIterator[None]:
-        """Wait for leave to read from the Conversations API, and read within the context.
+    async def reading(self) -> AsyncIterator[bool]:
+        """Wait for leave to read from the Conversations API, and read within the context. False:
+        the Page has been stopped for long.
 
         Raises:
             DrainingError: the service stops.
         """
-        while not await self._reads.stand(human=False):
-            self._drain.check()
-        call = Call(self._reads)
-        try:
-            with call:
-                yield
-        finally:
-            call.give_back()
+        call = await self._stand(self._reads, self.place(), float("inf"))
+        if call is None:
+            yield False
+            return
+        with self._over(call), call:
+            yield True
 
     def limited(self, retry_after_s: float | None, *, whole_app: bool = False) -> float:
         """Meta wants less: stop for as long as it says, else longer each time. Returns how long."""
@@ -191,11 +170,17 @@ class Page:
             PAUSES.labels("app_limit" if whole_app else "limit").inc()
             for allowance in self._allowances.values():
                 allowance.give_way(_now())
-        backoff_s = min(FIRST_BACKOFF_S * 2 ** (self._limited_in_a_row - 1), MAX_BACKOFF_S)
+        doublings = min(self._limited_in_a_row - 1, 10)
+        backoff_s = min(FIRST_BACKOFF_S * 2**doublings, MAX_BACKOFF_S)
         pause_s = retry_after_s or backoff_s * random.uniform(0.5, 1.0)
         (self._app if whole_app else self._stop).extend(pause_s)
-        self._send_away()
+        self._look_anew()
         return pause_s
+
+    def reads_limited(self, retry_after_s: float | None) -> None:
+        """Meta wants fewer reads; sending is another allowance."""
+        self._reads_stop.extend(retry_after_s or READS_BACKOFF_S)
+        self._reads.allowance.give_way(_now())
 
     def heed(self, usage: Usage) -> None:
         """Meta says how much of its allowance is used: slow down, or stop, before it refuses.
@@ -209,13 +194,13 @@ class Page:
             if self.stopped_for_s() <= 0:
                 PAUSES.labels("usage").inc()
             self._stop.extend(usage.regain_s or MAX_BACKOFF_S)
-            self._send_away()
+            self._look_anew()
 
     def token_rejected(self, probe_every_s: float = PROBE_EVERY_S) -> bool:
         """Meta refused the token: stop, then probe. True if it is time to tell the others."""
         self._suspect = True
         self._token_stop.extend(probe_every_s)
-        self._send_away()
+        self._look_anew()
         PAUSES.labels("token").inc()
         tell = _now() - self._told_at >= TELL_EVERY_S
         if tell:
@@ -234,38 +219,69 @@ class Page:
             self._suspect = False
             self._told_at = float("-inf")  # the next refusal is news, however soon it comes
             self._token_stop.end()
-            self._wake_all()
+            self._pump()
 
     def reconsider(self) -> None:
         """The channel was changed, perhaps reconnected: find out at once."""
         self._token_stop.end()
-        self._wake_all()
+        self._pump()
 
-    async def _admitted(self, patience_s: float, *, human: bool, again: bool, kind: Kind) -> bool:
-        until, line = _now() + patience_s, self._lines[kind]
+    async def _stand(self, line: Line, place: Place, patience_s: float) -> Call | None:
+        until = _now() + patience_s
         while True:
             self._drain.check()
-            if self._is_open() and await line.stand(human=human, first=again):
-                if self._is_open():
-                    return True
-                line.over(None)  # while we stood in line the Page was closed
-            stopped_s, left_s = self.stopped_for_s(), until - _now()
-            if left_s <= 0 or stopped_s > LONG_STOP_S:
-                return False
-            wait_s = min(stopped_s, left_s) if stopped_s > 0 else left_s
-            if not self._is_open():
-                await self._drain.wait_for(self._changed, wait_s)
+            left_s = until - _now()
+            if left_s <= 0 or self.stopped_for_s() > LONG_STOP_S:
+                return None
+            call = await line.stand(place, left_s)
+            if call is None:
+                continue
+            if self.stopped_for_s() <= 0:
+                return call
+            self._end(call)  # the Page was stopped at the same moment
 
-    def _is_open(self) -> bool:
-        return self.stopped_for_s() <= 0 and not (self._suspect and self._probing)
+    def _closed_s(self) -> float:
+        """Until somebody may pass. Without end while one finds out about the token."""
+        if self._suspect and self._probing:
+            return float("inf")
+        return self.stopped_for_s()
+
+    def _closed_to_reads_s(self) -> float:
+        return max(self._closed_s(), self._reads_stop.left_s())
+
+    def _admit(self, line: Line) -> Call:
+        if self._suspect:
+            self._probing = True
+        return Call(line, is_probe=self._suspect)
+
+    @contextmanager
+    def _over(self, call: Call) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            self._end(call)
+
+    def _end(self, call: Call) -> None:
+        call.give_back()
+        if call.is_probe:
+            self._probing = False
+            self._pump()
+
+    def _look_anew(self) -> None:
+        """Who waits in line for a short stop keeps the place; for a long one it is given up."""
+        if self.stopped_for_s() > LONG_STOP_S:
+            self._send_away()
 
     def _send_away(self) -> None:
-        for line in self._lines.values():
+        for line in self._all_lines():
             line.send_away()
 
-    def _wake_all(self) -> None:
-        self._changed.set()
-        self._changed = asyncio.Event()
+    def _pump(self) -> None:
+        for line in self._all_lines():
+            line.pump()
+
+    def _all_lines(self) -> list[Line]:
+        return [*self._lines.values(), self._reads]
 
 
 class Pages:
@@ -310,7 +326,3 @@ class Pages:
             page.stopped_for_s() > 0 and page.token_is_suspect is suspect
             for page in self._pages.values()
         )
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

@@ -20,9 +20,8 @@ import structlog
 from prometheus_client import Counter
 
 from libs.common.channels import Channel
-from libs.common.errors import TransientError
-from libs.common.events import ChannelTokenRejected, SendText, derived_id
-from libs.common.window import Decision, Refuse, Send, Wait, decide
+from libs.common.events import SendText
+from libs.common.window import Decision, Refuse, Send, Wait, as_human_agent, decide
 from services.sender.closing import closing_of
 from services.sender.desk import Desk
 from services.sender.domain.claims import Claim, Exactly, Expected, Sending, is_in_doubt
@@ -35,8 +34,10 @@ from services.sender.domain.parts import send_id
 from services.sender.domain.refusals import Refusal
 from services.sender.draining import finish_first
 from services.sender.inquiry import Doubt, Inquiry
+from services.sender.lessons import learn
+from services.sender.line import Call
 from services.sender.meta import Answer
-from services.sender.pages import LONG_STOP_S, Call
+from services.sender.pages import LONG_STOP_S
 from services.sender.store import Fence, Snapshot
 
 PATIENCE_S = 30.0  # how long to wait for a Page before looking whether the message still may go
@@ -62,12 +63,10 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """Try to claim and post. `expected` None: look at the database first. `again`: Meta wanted the
-    last try later, and it goes before all who have not had their turn."""
+    """Try to claim and post. `expected` None: look at the database first."""
 
     expected: Expected | None
     after_s: float = 0.0
-    again: bool = False
 
 
 Step = Attempt | Doubt | Delivery
@@ -95,8 +94,10 @@ class Part:
         self._kept = kept  # nothing of this person is put away before it
         self._generation = generation
         self._not_before: datetime | None = None  # Meta wants this person left alone until then
+        self._needs_tag = False  # the 24 hours are over, by what Meta says
         self._send_id = send_id(command.command_id, part)
         self._page = desk.pages[command.page_id]
+        self._place = self._page.place(human=command.origin == "human")  # whatever comes between
         self._attempts = 0
         self._refusals = 0
         self._since: datetime | None = None  # of the first attempt that may have got through
@@ -133,8 +134,7 @@ class Part:
             return await self._look()
         if await closing_of(self._desk, self._command.page_id) is not None:
             return Attempt(None)
-        is_human = self._command.origin == "human"
-        async with self._page.turn(PATIENCE_S, human=is_human, again=attempt.again) as call:
+        async with self._page.turn(PATIENCE_S, self._place) as call:
             if call is None:
                 return Attempt(None)
             return await finish_first(
@@ -232,6 +232,8 @@ class Part:
             return await self._refuse(decision)
         if channel is None or isinstance(decision, Wait):
             return Attempt(None)
+        if self._needs_tag and decision.tag is None:
+            decision = as_human_agent(decision)
         if not claim.leaves(self._desk.settings.http_timeout, self._desk.now()):
             return Attempt(Exactly(claim.claim_id))  # the claim itself took too long
         self._desk.memory.use(claim.claim_id)
@@ -276,21 +278,15 @@ class Part:
     async def _give_way(self, outcome: RateLimited | TokenRejected, claim: Claim) -> Step:
         """Surely not sent, and nothing wrong with the message: same part, same place, later."""
         self._desk.memory.keep_unused(claim.claim_id)
-        place = Exactly(claim.claim_id)
-        if isinstance(outcome, TokenRejected):
-            if self._page.token_rejected(outcome.cause.probe_every_s):
-                await self._tell_token_rejected(outcome)
-            return Attempt(place, again=True)
-        if outcome.scope == "person":
+        again = Exactly(claim.claim_id)
+        if isinstance(outcome, RateLimited) and outcome.scope == "person":
             pause_s = outcome.retry_after_s or self._backoff_s()
             if pause_s > LONG_STOP_S:
                 self._not_before = self._desk.now() + timedelta(seconds=pause_s)
                 return Attempt(None)
-            return Attempt(place, after_s=pause_s)
-        whole_app = outcome.scope == "app"
-        pause_s = self._page.limited(outcome.retry_after_s, whole_app=whole_app)
-        log.warning("page_limited", page_id=self._command.page_id, pause_s=round(pause_s, 1))
-        return Attempt(place, again=True)
+            return Attempt(again, after_s=pause_s)
+        await learn(self._desk, self._command.page_id, outcome)
+        return Attempt(again)
 
     async def _accept_refusal(
         self, refused: Refused, answer: Answer, claim: Claim, decision: Send
@@ -299,6 +295,8 @@ class Part:
         if refusal.kind != "network":
             self._page.answered()
         pause_s = self._pause_before_another(refusal)
+        if self._is_out_of_standard_window(refusal, decision):
+            self._needs_tag, pause_s = True, 0.0
         if pause_s is not None:
             self._desk.memory.keep_unused(claim.claim_id)
             return Attempt(Exactly(claim.claim_id), pause_s)
@@ -318,6 +316,11 @@ class Part:
                 meta_message=answer.message,
             )
         )
+
+    def _is_out_of_standard_window(self, refusal: Refusal, decision: Send) -> bool:
+        """Meta may know that what we took for the person's latest message opened no window."""
+        is_closed = refusal.reason == "window_closed" and decision.tag is None
+        return is_closed and self._command.origin == "human"
 
     def _pause_before_another(self, refusal: Refusal) -> float | None:
         """Seconds until it is worth another try, by itself; None: it is not."""
@@ -396,22 +399,6 @@ class Part:
             await self._desk.publisher.publish(event_of(delivery))
         return delivery
 
-    async def _tell_token_rejected(self, outcome: TokenRejected) -> None:
-        now, page_id = self._desk.now(), self._command.page_id
-        log.error("token_rejected", page_id=page_id, code=outcome.code, subcode=outcome.subcode)
-        event = ChannelTokenRejected(
-            event_id=derived_id("channel.token_rejected", page_id, now),
-            page_id=page_id,
-            occurred_at=now,
-            cause=outcome.cause.cause,
-            error_code=outcome.code,
-            error_subcode=outcome.subcode,
-        )
-        try:
-            await self._desk.publisher.publish(event)
-        except TransientError:
-            log.warning("token_rejected_not_told", page_id=page_id)  # the next probe tells it
-
     def _sent(self, mid: str, rule: str, how: Send | None) -> Delivery:
         return self._final(
             "sent",
@@ -470,7 +457,7 @@ class Part:
 
     def _backoff_s(self) -> float:
         self._refusals += 1
-        return min(2.0 ** (self._refusals - 1), MAX_BACKOFF_S) * random.uniform(0.5, 1.0)
+        return min(2.0 ** min(self._refusals - 1, 10), MAX_BACKOFF_S) * random.uniform(0.5, 1.0)
 
 
 def _decide(

@@ -36,6 +36,7 @@ from tests.stack import Servers
 PEOPLE = 200
 ALLOWED_PER_S = 100  # far below what the machine could do: the limit is measured, not the machine
 SECONDS = 6
+LATENCIES_MS = {"": 0, ", Meta takes 150 ms": 150}
 RAMP_S = 1.0  # at first a burst goes out, which is no steady state
 WITHIN_S = 60.0
 MAX_RATE_ROUNDS = 3
@@ -94,24 +95,47 @@ async def measure(servers: Servers, rounds: int, say: Say) -> list[Figure]:
 async def _rate(page: Page, rounds: int, say: Say) -> list[Figure]:
     """Everything waits at once; Meta counts the calls of every second."""
     await page.simulator.behave(page.id, rate_limit_per_s=ALLOWED_PER_S)
-    shares: list[float] = []
-    most: list[int] = []
-    errors = 0
-    for _ in range(rounds):
-        since, count = await page.last_call(), ALLOWED_PER_S * SECONDS
-        await page.order(secrets.token_hex(4), range(count), page.people)
-        accepted = await page.accepted(since, page.people, count)
-        shares.append(_steady_per_s([call["at"] for call in accepted]) / ALLOWED_PER_S)
-        calls = await page.simulator.calls(page.id, since=since)
-        errors += sum("error" in call for call in calls)
-        most.append(_most_in_a_second([call["at"] for call in calls]))
-        say(f"sender: {shares[-1]:.1%} of the allowed rate, {errors} errors so far")
-    await page.simulator.behave(page.id, rate_limit_per_s=1000)
+    runs: dict[str, list[_Run]] = {}
+    for name, latency_ms in LATENCIES_MS.items():
+        await page.simulator.behave(page.id, send_latency_ms=latency_ms)
+        for _ in range(rounds):
+            run = await _run_at_full_rate(page)
+            runs.setdefault(name, []).append(run)
+            say(f"sender{name}: {run.share:.1%} of the allowed rate, {run.errors} errors")
+    await page.simulator.behave(page.id, rate_limit_per_s=1000, send_latency_ms=0)
+    errors = sum(run.errors for each in runs.values() for run in each)
+    most = tuple(float(run.most) for each in runs.values() for run in each)
     return [
-        Figure("sender : allowed rate, steady", tuple(shares), goal=NEAR),
+        *[
+            Figure(
+                f"sender : allowed rate, steady{name}", tuple(run.share for run in each), goal=NEAR
+            )
+            for name, each in runs.items()
+        ],
         Figure("sender: rate errors", (errors,), "", Goal("exactly", 0)),
-        Figure(f"  most calls in one second, of {ALLOWED_PER_S}", tuple(most), ""),
+        Figure(f"  most calls in one second, of {ALLOWED_PER_S}", most, ""),
     ]
+
+
+@dataclass(frozen=True)
+class _Run:
+    """`share` of the allowed rate, once it is steady; `most` calls in one second."""
+
+    share: float
+    errors: int
+    most: int
+
+
+async def _run_at_full_rate(page: Page) -> _Run:
+    since, count = await page.last_call(), ALLOWED_PER_S * SECONDS
+    await page.order(secrets.token_hex(4), range(count), page.people)
+    accepted = [call["at"] for call in await page.accepted(since, page.people, count)]
+    calls = await page.simulator.calls(page.id, since=since)
+    return _Run(
+        _steady_per_s(accepted) / ALLOWED_PER_S,
+        sum("error" in call for call in calls),
+        _most_in_a_second([call["at"] for call in calls]),
+    )
 
 
 def _steady_per_s(moments_ms: Sequence[float]) -> float:

@@ -17,6 +17,8 @@ from libs.common.events import (
     headers_of,
 )
 from services.sender.consumer import CommandHandler, order_key, wants
+from services.sender.domain.outcome import MetaError, classify
+from services.sender.meta import CallFailedError
 from tests.unit.sender.world import (
     CHANNEL,
     CONVERSATION,
@@ -156,6 +158,19 @@ def test_an_action_that_fails_costs_the_message_nothing() -> None:
         await handler.handle(batch)  # type: ignore[arg-type]
 
     assert play(story).accepted() == ["c1:0"]
+
+
+def test_a_sign_that_a_dead_token_refused_stops_the_page_and_is_told() -> None:
+    async def story(world: World, handler: CommandHandler) -> None:
+        refused = classify(status=400, error=MetaError(190, 460))
+        world.meta.act_error = CallFailedError("no", refused)
+        batch = Batch([record(action("mark_seen")), record(action("typing_on"), 2)])
+        await handler.handle(batch)  # type: ignore[arg-type]
+        assert world.pages[PAGE].token_is_suspect
+
+    world = play(story)
+
+    assert [type(each).__name__ for each in world.publisher.records] == ["ChannelTokenRejected"]
 
 
 @pytest.mark.parametrize(

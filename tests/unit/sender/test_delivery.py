@@ -8,6 +8,7 @@ import pytest
 
 from libs.common.channels import ChannelSettings
 from libs.common.events import MessageFailed, MessageSent
+from libs.common.events.outcomes import Origin
 from services.sender.domain.claims import Claim
 from tests.unit.sender.stories import THREE_IDS, THREE_PARTS, delivered, play
 from tests.unit.sender.world import (
@@ -23,6 +24,8 @@ from tests.unit.sender.world import (
     World,
     send_text,
 )
+
+WINDOW_CLOSED = Reply(accepted=False, status=400, error=(10, 2018278))
 
 
 def test_parts_go_out_in_order_at_two_round_trips_one_call_and_one_event_each() -> None:
@@ -136,6 +139,34 @@ def test_a_tag_that_meta_does_not_approve_is_named_with_the_failure() -> None:
     assert isinstance(failed, MessageFailed)
     assert (failed.reason, failed.tag) == ("human_agent_not_approved", "HUMAN_AGENT")
     assert failed.window_expires_at == STARTED_AT + timedelta(days=7, hours=-25)
+
+
+def test_a_human_whose_24_hours_are_over_by_what_meta_says_writes_with_the_tag() -> None:
+    async def story(world: World) -> None:
+        world.meta.script = [WINDOW_CLOSED]
+        await world.deliver(send_text(origin="human", epoch=None))
+
+    world = play(story)
+
+    assert [item.tag for item in world.meta.accepted] == ["HUMAN_AGENT"]
+    assert len(world.meta.posts) == 2
+    [sent] = world.publisher.outcomes()
+    assert isinstance(sent, MessageSent)
+    assert (sent.rule, sent.tag) == ("human_agent_window", "HUMAN_AGENT")
+
+
+@pytest.mark.parametrize(("origin", "refusals", "posts"), [("assistant", 1, 1), ("human", 2, 2)])
+def test_a_window_that_meta_says_is_closed_stays_so(
+    origin: Origin, refusals: int, posts: int
+) -> None:
+    async def story(world: World) -> None:
+        world.meta.script = [WINDOW_CLOSED] * refusals
+        await world.deliver(send_text(origin=origin, epoch=0 if origin == "assistant" else None))
+
+    world = play(story)
+
+    assert len(world.meta.posts) == posts
+    assert world.store.deliveries["c1:0"].reason == "window_closed"
 
 
 def test_a_message_that_comes_too_late_says_when_its_time_was_over() -> None:

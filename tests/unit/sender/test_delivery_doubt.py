@@ -2,11 +2,13 @@
 
 import asyncio
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 
-from libs.common.events import MessageDelivered, MessageHeld
+from libs.common.events import ChannelTokenRejected, MessageDelivered, MessageHeld
 from services.sender.domain.claims import Claim
+from services.sender.domain.outcome import MetaError, classify
 from tests.unit.sender.stories import THREE_IDS, THREE_PARTS, delivered, play, seconds_between_posts
 from tests.unit.sender.world import (
     LOST,
@@ -308,3 +310,40 @@ def test_a_receipt_names_the_message_where_the_thread_cannot_be_read(
     assert found.rule == ("found_by_receipt" if readable else "no_evidence")
     assert found.mid == ("m_2" if readable else None)
     assert world.meta.reads < 60
+
+
+def test_a_thread_closed_by_a_dead_token_is_asked_for_once_a_minute_and_nothing_is_held() -> None:
+    async def story(world: World) -> None:
+        world.meta.script, world.meta.readable = [LOST], False
+        world.meta.read_outcome = classify(status=400, error=MetaError(190, 460))
+        await world.deliver(send_text())
+        for _ in range(100):
+            await world.wake()
+            await asyncio.sleep(5)
+        assert [kept.why for kept in world.kept.kept.values()] == ["token"]
+
+    world = play(story)
+
+    gaps = [(later - sooner).total_seconds() for sooner, later in pairwise(world.meta.read_at)]
+    assert len(gaps) >= 5
+    assert min(gaps) >= 60
+    assert world.store.deliveries == {}
+    assert any(isinstance(each, ChannelTokenRejected) for each in world.publisher.records)
+
+
+def test_reads_that_meta_limits_are_fewer_and_the_page_goes_on_sending() -> None:
+    async def story(world: World) -> None:
+        world.store.conversations[f"{PAGE}:201"] = Conversation()
+        world.meta.script, world.meta.readable = [LOST], False
+        world.meta.read_outcome = classify(status=400, error=MetaError(613), retry_after_s=20)
+        doubtful = asyncio.create_task(world.deliver(send_text()))
+        await asyncio.sleep(5)
+        began_at = clock()
+        await world.deliver(send_text(command_id="c2", psid="201"))
+        assert (clock() - began_at).total_seconds() < 1
+        await doubtful
+
+    world = play(story)
+
+    assert world.meta.reads <= 8
+    assert world.store.deliveries["c1:0"].state == "held"

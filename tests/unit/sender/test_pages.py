@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from itertools import pairwise
 
 import pytest
 from prometheus_client import REGISTRY
 
 from libs.common.graph import Usage
 from services.sender.draining import Drain, DrainingError
+from services.sender.line import Place
 from services.sender.pages import Page, Pages
 from tests.virtual_time import run_virtually
 
@@ -274,7 +276,7 @@ def test_what_a_human_wrote_goes_first_and_a_person_with_many_parts_starves_nobo
 
         async def person(name: str, parts: int, *, human: bool = False) -> None:
             for _ in range(parts):
-                async with page.turn(1e6, human=human) as leave:
+                async with page.turn(1e6, page.place(human=human)) as leave:
                     assert leave
                     with leave:
                         order.append(name)
@@ -293,22 +295,111 @@ def test_what_a_human_wrote_goes_first_and_a_person_with_many_parts_starves_nobo
     play(story, 2)
 
 
-def test_who_had_a_turn_that_came_to_nothing_goes_before_all_others() -> None:
+def test_who_comes_back_with_the_same_place_goes_before_all_who_came_later() -> None:
     async def story(page: Page, _drain: Drain) -> None:
         order: list[str] = []
 
-        async def person(name: str, *, again: bool = False) -> None:
-            async with page.turn(1e6, again=again) as leave:
+        async def person(name: str, place: Place) -> None:
+            async with page.turn(1e6, place) as leave:
                 assert leave
                 with leave:
                     order.append(name)
 
-        others = [asyncio.create_task(person(f"other {n}")) for n in range(5)]
+        refused = [page.place() for _ in range(3)]
+        others = [asyncio.create_task(person(f"other {n}", page.place())) for n in range(5)]
         await asyncio.sleep(0)
-        await asyncio.gather(person("refused", again=True), *others)
-        assert order.index("refused") <= 2  # two had their turns before it came
+        await asyncio.gather(
+            *[person(f"refused {n}", refused[n]) for n in (2, 0, 1)],
+            *others,
+        )
+        again = [name for name in order if name.startswith("refused")]
+        assert again == ["refused 0", "refused 1", "refused 2"]
+        assert order.index("refused 2") <= 4  # two had their turns before these came
 
     play(story, 2)
+
+
+def test_a_short_stop_changes_nothing_about_who_is_next() -> None:
+    async def story(page: Page, _drain: Drain) -> None:
+        order: list[int] = []
+
+        async def person(number: int) -> None:
+            async with page.turn(1e6) as leave:
+                assert leave
+                with leave:
+                    order.append(number)
+
+        async def come(numbers: range) -> list["asyncio.Task[None]"]:
+            tasks = []
+            for number in numbers:
+                tasks.append(asyncio.create_task(person(number)))
+                await asyncio.sleep(0)
+            return tasks
+
+        first = await come(range(300))
+        for _ in range(3):
+            page.limited(0.5)
+            await asyncio.sleep(0.2)
+        later = await come(range(300, 600))
+        await asyncio.gather(*first, *later)
+        assert order == sorted(order)
+
+    play(story, 100)
+
+
+def test_nobody_stands_in_line_for_longer_than_asked() -> None:
+    async def story(page: Page, _drain: Drain) -> None:
+        waiting = [asyncio.create_task(call(page, [])) for _ in range(50)]
+        await asyncio.sleep(0)
+        began_at = now()
+        async with page.turn(0.5) as leave:
+            assert leave is None
+        assert now() - began_at == pytest.approx(0.5, abs=0.01)
+        await asyncio.gather(*waiting)
+
+    play(story, 2)
+
+
+def test_ever_more_limits_in_a_row_stop_the_page_each_time() -> None:
+    async def story(page: Page, _drain: Drain) -> None:
+        for _ in range(2000):
+            pause_s = page.limited(None)
+            assert 0 < pause_s <= 60
+            assert page.stopped_for_s() > 0
+            await asyncio.sleep(pause_s + 0.001)
+
+    play(story)
+
+
+def test_a_thread_is_read_as_a_probe_while_the_token_is_suspect() -> None:
+    async def story(page: Page, _drain: Drain) -> None:
+        times: list[float] = []
+
+        async def read() -> None:
+            while len(times) < 5:
+                async with page.reading() as admitted:
+                    if admitted:
+                        times.append(now())
+                        page.token_rejected()
+                await asyncio.sleep(1)
+
+        await asyncio.gather(read(), read())
+        assert min(later - sooner for sooner, later in pairwise(times)) >= 49
+
+    play(story)
+
+
+def test_reads_that_meta_limits_wait_and_sending_goes_on() -> None:
+    async def story(page: Page, _drain: Drain) -> None:
+        began_at, times = now(), list[float]()
+        page.reads_limited(7.0)
+        await call(page, times)
+        assert times[0] == pytest.approx(began_at)
+        async with page.reading() as admitted:
+            assert admitted
+            assert now() - began_at >= 7.0
+
+    play(story)
 
 
 def test_threads_are_read_twice_a_second_and_no_more() -> None:
@@ -316,7 +407,8 @@ def test_threads_are_read_twice_a_second_and_no_more() -> None:
         times: list[float] = []
 
         async def read() -> None:
-            async with page.reading():
+            async with page.reading() as admitted:
+                assert admitted
                 times.append(now())
                 await asyncio.sleep(0.3)
 
@@ -353,7 +445,7 @@ def test_who_gives_up_at_the_moment_of_being_let_in_leaves_the_place_to_others()
             waiting = asyncio.create_task(call(page, []))
             await asyncio.sleep(5)
             assert not waiting.done()
-        waiting.cancel()  # let in, and not yet told
+        waiting.cancel()  # it has leave, and does not know yet
         with pytest.raises(asyncio.CancelledError):
             await waiting
         times: list[float] = []

@@ -23,7 +23,7 @@ from services.sender.domain.claims import After, Claim, Exactly, Expected, Sendi
 from services.sender.domain.deliveries import Delivery
 from services.sender.domain.evidence import Seen
 from services.sender.domain.keeping import Kept, NotNowError
-from services.sender.domain.outcome import MetaError, classify
+from services.sender.domain.outcome import MetaError, Outcome, classify
 from services.sender.draining import Drain
 from services.sender.echoes import Echoes
 from services.sender.keeper import Keeper
@@ -335,6 +335,7 @@ class FakeMeta:
         self.posts: list[tuple[str, datetime]] = []
         self.accepted: list[Accepted] = []
         self.readable = True
+        self.read_outcome: Outcome | None = None
         self.shows_nothing = False
         self.message_readable = True
         self.message_reads = 0
@@ -342,6 +343,7 @@ class FakeMeta:
         self.echo_delay_s = 0.0
         self.shows_after_s = 0.0
         self.reads = 0
+        self.read_at: list[datetime] = []
         self.actions: list[str] = []
         self.act_error: Exception | None = None
         self.max_length = 10_000
@@ -392,8 +394,9 @@ class FakeMeta:
     async def thread(self, channel: Channel, psid: str) -> Sequence[Seen]:
         await self.points.reach("read thread")
         self.reads += 1
+        self.read_at.append(clock())
         if not self.readable:
-            raise ThreadUnreadableError("no")
+            raise ThreadUnreadableError("no", self.read_outcome)
         shown = timedelta(seconds=self.shows_after_s)
         if self.shows_nothing:
             return []
