@@ -1,19 +1,14 @@
-"""What the console will do with the takeover service, and how tests set a channel up."""
+"""What the console will do with the takeover service, for many conversations at a time."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
 from pydantic import SecretStr
 
-from deploy.local.seed import seed
-from libs.common.events import ChannelUpdated, derived_id
-from libs.common.kafka import open_publisher
 from libs.common.mongo import Database, open_database
-from libs.common.settings import KafkaSettings, MongoSettings
-from simulator.client import Simulator
+from libs.common.settings import MongoSettings
 from tests.stack import LocalStack
 
 
@@ -30,24 +25,6 @@ class Console:
 
     async def resume(self, conversation: str, by: str = "user:ann") -> dict[str, Any]:
         return await self._ok(f"/conversations/{conversation}/takeover/resume", {"by": by})
-
-    async def state(self, conversation: str) -> dict[str, Any]:
-        status, answer = await self.call("GET", f"/conversations/{conversation}/takeover")
-        assert status == 200, answer
-        return answer
-
-    async def write(
-        self, conversation: str, text: str, key: str, by: str = "user:ann"
-    ) -> tuple[int, dict[str, Any]]:
-        body = {"by": by, "by_name": "Ann", "text": text}
-        path = f"/conversations/{conversation}/messages"
-        return await self.call("POST", path, body, {"Idempotency-Key": key})
-
-    async def listed(self, page: str, **query: str) -> list[dict[str, Any]]:
-        asked = "&".join(f"{name}={value}" for name, value in query.items())
-        status, answer = await self.call("GET", f"/pages/{page}/takeovers?{asked}")
-        assert status == 200, answer
-        return list(answer["takeovers"])
 
     async def call(
         self,
@@ -84,24 +61,3 @@ async def database_of(stack: LocalStack) -> AsyncIterator[Database]:
     mongo = MongoSettings(uri=SecretStr(env["MONGODB_URI"]), database=env["MONGODB_DATABASE"])
     async with open_database(mongo, app_name="test") as database:
         yield database
-
-
-async def new_page(stack: LocalStack, simulator: Simulator, **settings: Any) -> str:  # noqa: ANN401
-    """A connected Page of the test's own, with these settings of its channel."""
-    page = str((await simulator.add_page("Bakery of a test"))["id"])
-    await seed(stack.environment)
-    await set_channel(stack, page, **settings)
-    return page
-
-
-async def set_channel(stack: LocalStack, page: str, **settings: Any) -> None:  # noqa: ANN401
-    """As the console does: the document, and everybody told."""
-    env = stack.environment
-    kafka = KafkaSettings(bootstrap_servers=env["KAFKA_BOOTSTRAP_SERVERS"], publish_timeout_s=10)
-    now = datetime.now(UTC)
-    async with database_of(stack) as database, open_publisher(kafka, client_id="test") as log:
-        change = {f"settings.{name}": value for name, value in settings.items()}
-        if change:
-            await database["channels"].update_one({"_id": page}, {"$set": change})
-        event_id = derived_id("channel.updated", page, now)
-        await log.publish(ChannelUpdated(event_id=event_id, page_id=page, occurred_at=now))

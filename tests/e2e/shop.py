@@ -47,8 +47,9 @@ class Shop:
         )
         return text_of(thread)
 
-    async def log(self) -> list[AnyRecord]:
-        """The conversation's events, a copy counted once."""
+    async def log(self, *, whole_page: bool = False) -> list[AnyRecord]:
+        """The conversation's events, or those of all on the Page; a copy counted once."""
+        wanted = f"{self.page}:{'' if whole_page else self.psid}".encode()
         client = AIOKafkaConsumer(
             bootstrap_servers=self.stack.environment["KAFKA_BOOTSTRAP_SERVERS"],
             enable_auto_commit=False,
@@ -65,7 +66,8 @@ class Shop:
                 while await client.position(partition) < end:
                     batch = await client.getmany(partition, timeout_ms=500)
                     for record in batch.get(partition, ()):
-                        if record.key == f"{self.page}:{self.psid}".encode():
+                        key = record.key or b""
+                        if key == wanted or (whole_page and key.startswith(wanted)):
                             event = decode(record.value)
                             found[event.event_id] = event
         finally:

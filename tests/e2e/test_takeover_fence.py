@@ -17,7 +17,8 @@ import aiohttp
 import pytest
 
 from simulator.client import Simulator, answers_in
-from tests.e2e.console import Console, new_page, open_console
+from tests.e2e.console import Console, open_console
+from tests.e2e.shop import open_shop
 from tests.faults.mutants.switching import environment, mutated
 from tests.stack import LocalStack, local_stack
 
@@ -152,14 +153,13 @@ async def race(racing: LocalStack) -> AsyncIterator[Race]:
     ):
         simulator = Simulator(session, racing.url("simulator"))
         await simulator.set_model(delay_ms=MODEL_MS, reply=ANSWER)
-        page = await new_page(
-            racing, simulator, quiet_window_s=QUIET_S, max_message_length=50, loop_turns=0
-        )
         quiet: dict[str, Any] = {"enabled": False}
-        await simulator.behave(
-            page, send_latency_ms=LATENCY_MS, delivery_receipts=quiet, echoes=quiet
-        )
-        yield Race(simulator, console, page, random.Random(5))
+        settings = {"quiet_window_s": QUIET_S, "max_message_length": 50, "loop_turns": 0}
+        async with open_shop(racing, "Bakery of a race", **settings) as shop:
+            await simulator.behave(
+                shop.page, send_latency_ms=LATENCY_MS, delivery_receipts=quiet, echoes=quiet
+            )
+            yield Race(simulator, console, shop.page, random.Random(5))
 
 
 async def test_no_message_of_the_assistant_leaves_once_take_over_has_answered(race: Race) -> None:

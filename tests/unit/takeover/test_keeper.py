@@ -118,6 +118,18 @@ async def test_extending_moves_the_timer() -> None:
     check_settled(world)
 
 
+async def test_a_timer_goes_by_the_wall_clock_whichever_way_that_is_set() -> None:
+    world = World()
+    await world.keeper().carry_out(CONVERSATION, ANN)
+    world.now = NOON - 60 * MINUTE
+    await world.pass_time(NOON + 29 * MINUTE)
+    assert world.state().mode == "human"
+    world.now = NOON + 45 * MINUTE
+    await world.pass_time(world.now + SECOND)
+    assert world.state().mode == "ai"
+    check_settled(world)
+
+
 async def test_a_takeover_without_a_timer_stays() -> None:
     world = World()
     await world.keeper().carry_out(CONVERSATION, Take("user:ann"))
