@@ -5,8 +5,8 @@ is documented as a refusal counts as one; what is *uncertain* is settled by evid
 the thread read back), never by sending again.
 
 Judged by code and subcode. Texts are localised and the HTTP status varies, so the status alone
-decides nothing, and one text is read: the one that says a message is too long, which has no
-subcode. What each code means stands in `refusals.py`.
+decides nothing, and one text is read: the one that names the message's text as what is wrong. It
+has no subcode, and means that the text is too long. What each code means stands in `refusals.py`.
 """
 
 import math
@@ -142,7 +142,9 @@ def _by_code(error: MetaError, retry_after_s: float | None) -> Outcome:
 
 
 def _is_too_long(error: MetaError) -> bool:
-    return error.code == 100 and "message[text]" in error.message and "Length" in error.message
+    """The parameter's name is in no language. If its length is not what is wrong with it, the
+    pieces are refused in turn, and soon too short to be split again."""
+    return error.code == 100 and "message[text]" in error.message
 
 
 def _by_status(status: int, retry_after_s: float | None) -> Outcome:

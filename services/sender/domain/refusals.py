@@ -132,7 +132,7 @@ TOO_LONG = Refusal(
     "too_long",
     "input",
     "split",
-    "Facebook found the message too long.",
+    "Facebook did not take the text, most likely because it is too long.",
     "It is split further by itself. If that recurs, lower Max Message Length.",
 )
 UNKNOWN = Refusal(

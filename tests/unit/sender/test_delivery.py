@@ -320,6 +320,19 @@ def test_a_short_part_that_is_too_long_for_meta_fails() -> None:
     assert len(world.meta.posts) == 1
 
 
+def test_a_text_that_meta_refuses_whatever_its_length_fails_soon() -> None:
+    async def story(world: World) -> None:
+        world.channels.known[PAGE] = CHANNEL  # 2000 characters
+        world.meta.max_length = 0
+        await world.deliver(send_text("One sentence of words. " * 80))
+
+    world = play(story)
+
+    assert len(world.meta.posts) <= 6
+    assert {kind for _, kind in world.outcomes()} == {"message.failed"}
+    assert world.store.deliveries["c1:0"].reason == "too_long"
+
+
 def test_a_changed_length_limit_neither_repeats_nor_loses_text() -> None:
     text = "\n\n".join(f"Paragraph {number} " + "x" * 30 for number in range(6))
 

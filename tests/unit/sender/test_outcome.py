@@ -206,7 +206,12 @@ def test_without_an_answer_it_matters_whether_anything_left() -> None:
             "(#100) Length of param message[text] must be less than or equal to 2000",
             "too_long",
         ),
-        (100, "(#100) Param message[text] must be a string", "invalid_request"),
+        (
+            100,
+            "(#100) La longueur du paramètre message[text] doit être inférieure ou égale à 2000",
+            "too_long",
+        ),
+        (100, "(#100) พารามิเตอร์ message[text] ยาวเกินไป", "too_long"),
         (100, "Length of param recipient[id] must be less than 30", "invalid_request"),
         (551, "Length of param message[text] must be less than 2000", "person_unavailable"),
     ],

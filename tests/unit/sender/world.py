@@ -309,7 +309,7 @@ TOO_LONG = Reply(
     accepted=False,
     status=400,
     error=(100, None),
-    message="(#100) Length of param message[text] must be less than or equal to 300",
+    message="(#100) La longueur du paramètre message[text] doit être inférieure ou égale à 300",
 )
 
 
