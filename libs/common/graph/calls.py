@@ -166,7 +166,7 @@ class GraphCaller:
     async def _exchange(self, call: Call, answered: list[int]) -> Reply:
         async with self._request(call) as response:
             answered.append(response.status)
-            usage = parse_usage(response.headers)
+            usage = parse_usage(response.headers, call.page_id)
             self._tell(call.page_id, usage)
             body = await _read(response)
             return _judged(call, response, body, usage)

@@ -7,20 +7,21 @@ counts for nothing and disturbs nobody.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from pydantic_core import from_json
 
 APP_USAGE = "X-App-Usage"
 BUSINESS_USAGE = "X-Business-Use-Case-Usage"
 _SHARES = ("call_count", "total_cputime", "total_time")
+_TYPES = ("messenger", "pages")  # instagram, ads and others have allowances of their own
 _REGAIN_MINUTES = "estimated_time_to_regain_access"
 _LARGEST = 1e6  # percents or minutes (two years); beyond is nonsense
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """The largest share of any limit, in percent, and for how many seconds nothing more is let in.
+    """The largest share of a Page's limits, in percent, and for how long it is let in no more.
 
     `regain_s` is 0 as long as nothing is blocked.
     """
@@ -29,9 +30,11 @@ class Usage:
     regain_s: float = 0.0
 
 
-def parse_usage(headers: Mapping[str, str]) -> Usage | None:
-    """What the headers say; None if they say nothing, as Meta does until enough is used."""
-    reports = [*_app_reports(headers.get(APP_USAGE)), *_reports(headers.get(BUSINESS_USAGE))]
+def parse_usage(headers: Mapping[str, str], page_id: str | None) -> Usage | None:
+    """What the headers say of this Page; None if they say nothing, as Meta does until enough is
+    used."""
+    by_owner = headers.get(BUSINESS_USAGE)
+    reports = [*_app_reports(headers.get(APP_USAGE)), *_reports(by_owner, page_id)]
     if not reports:
         return None
     percent = max(_number(report.get(share)) for report in reports for share in _SHARES)
@@ -45,14 +48,22 @@ def _app_reports(header: str | None) -> Iterator[dict[str, Any]]:
         yield report
 
 
-def _reports(header: str | None) -> Iterator[dict[str, Any]]:
-    """Each report of each business or Page: up to 32 of them, by type inside."""
-    businesses = _json(header)
-    if not isinstance(businesses, dict):
+def _reports(header: str | None, page_id: str | None) -> Iterator[dict[str, Any]]:
+    """Those that say what the Page may do. Up to 32 owners, which are Pages, businesses and others,
+    have a list each of reports by type. Another one's counts only where the Page itself is not
+    among them: it may be its business.
+    """
+    by_owner = _json(header)
+    if not isinstance(by_owner, dict):
         return
-    for reports in businesses.values():
+    wanted = [by_owner[page_id]] if page_id in by_owner else by_owner.values()
+    for reports in wanted:
         if isinstance(reports, list):
-            yield from (report for report in reports if isinstance(report, dict))
+            yield from (report for report in reports if _is_of_a_page(report))
+
+
+def _is_of_a_page(report: object) -> TypeGuard[dict[str, Any]]:
+    return isinstance(report, dict) and report.get("type") in _TYPES
 
 
 def _json(header: str | None) -> object:
