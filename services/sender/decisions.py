@@ -131,7 +131,7 @@ class Decisions:
             by=part.by,
             by_name=part.by_name,
         )
-        seq = await self._desk.kept.mark(conversation, kept_id, None)
+        seq = await self._desk.kept.place(conversation, None)
         await self._desk.kept.add(
             Kept(
                 id=kept_id,
@@ -148,6 +148,7 @@ class Decisions:
                 kept_at=self._desk.now(),
             )
         )
+        await self._desk.kept.mark(conversation, kept_id)  # last: see `keeper.py`
 
 
 def _wake(delivery: Delivery, now: datetime) -> SendKept:

@@ -79,13 +79,13 @@ class Keeper:
             raise NotNowError("broken", wake_at=wake_at) from error
 
     async def _keep(self, command: SendText, source: Source, not_now: NotNowError) -> None:
-        """First the mark: a crash before the rest leaves the command on the log, not passed by."""
-        seq = await self._desk.kept.mark(
-            command.conversation_id, command.command_id, not_now.unused_claim
-        )
+        """The mark comes last: whoever reads it finds what it stands for. Until then the command is
+        on the log still, and nothing passes it there."""
+        conversation = command.conversation_id
+        seq = await self._desk.kept.place(conversation, not_now.unused_claim)
         kept = Kept(
             id=command.command_id,
-            conversation=command.conversation_id,
+            conversation=conversation,
             page_id=command.page_id,
             psid=command.psid,
             seq=seq,
@@ -97,6 +97,8 @@ class Keeper:
             wake_at=not_now.wake_at,
             expires_at=not_now.expires_at,
         )
-        if await self._desk.kept.add(kept):
+        added = await self._desk.kept.add(kept)
+        await self._desk.kept.mark(conversation, kept.id)
+        if added:
             KEPT.labels(not_now.why).inc()
             log.info("command_kept", command_id=command.command_id, why=not_now.why)

@@ -31,8 +31,8 @@ class KeptStore:
             await self._kept.create_index([("page_id", 1), ("conversation", 1)])
             await self._kept.create_index([("partition", 1), ("page_id", 1)])
 
-    async def mark(self, conversation: str, kept_id: str, unused_claim: str | None) -> int:
-        """Let no later command pass, and give the place in the queue.
+    async def place(self, conversation: str, unused_claim: str | None) -> int:
+        """The next place in the queue.
 
         `unused_claim`: remember, whatever becomes of this process, that nothing was sent under it.
         """
@@ -44,7 +44,7 @@ class KeptStore:
                 )
             document = await self._conversations.find_one_and_update(
                 {"_id": conversation},
-                {"$inc": {"kept.seq": 1}, "$set": {"kept.last": kept_id}},
+                {"$inc": {"kept.seq": 1}},
                 projection={"kept": 1},
                 return_document=ReturnDocument.AFTER,
             )
@@ -58,6 +58,14 @@ class KeptStore:
         except DuplicateKeyError:
             return False
         return True
+
+    async def mark(self, conversation: str, kept_id: str) -> None:
+        """Let no later command pass. Only after `add`: a mark without anything behind it would be
+        taken away by whoever looks."""
+        with mongo_errors():
+            await self._conversations.update_one(
+                {"_id": conversation}, {"$set": {"kept.last": kept_id}}
+            )
 
     async def marked(self, conversation: str) -> str | None:
         """The mark, if there is one."""

@@ -74,8 +74,10 @@ async def test_nothing_passes_what_is_put_away_until_the_mark_is_gone(
 ) -> None:
     first = claim("c1")
     assert await try_claim(store, first) is not None
-    assert await kept_store.mark(CONVERSATION, "c1", first.claim_id) == 1
-    assert await kept_store.mark(CONVERSATION, "c2", None) == 2
+    assert await kept_store.place(CONVERSATION, first.claim_id) == 1
+    await kept_store.mark(CONVERSATION, "c1")
+    assert await kept_store.place(CONVERSATION, None) == 2
+    await kept_store.mark(CONVERSATION, "c2")
 
     assert await try_claim(store, claim("c3", offset=9), Fresh(0, 9)) is None
     snapshot = await store.conversation(CONVERSATION)
@@ -95,13 +97,13 @@ async def test_nothing_passes_what_is_put_away_until_the_mark_is_gone(
     assert await kept_store.marked(CONVERSATION) == "c2"
     await kept_store.unmark(CONVERSATION, "c2")
     assert await try_claim(store, claim("c3", offset=9), Fresh(0, 9)) is not None
-    assert await kept_store.mark(CONVERSATION, "c4", None) == 3
+    assert await kept_store.place(CONVERSATION, None) == 3
 
 
 async def test_the_first_message_of_a_conversation_can_be_put_away(
     store: DeliveryStore, kept_store: KeptStore
 ) -> None:
-    await kept_store.mark(CONVERSATION, "c1", None)
+    await kept_store.mark(CONVERSATION, "c1")
     assert await try_claim(store, claim("c2", offset=2)) is None
     await kept_store.unmark(CONVERSATION, "c1")
     assert await try_claim(store, claim("c2", offset=2)) is not None
@@ -110,7 +112,8 @@ async def test_the_first_message_of_a_conversation_can_be_put_away(
 async def test_a_conversation_that_is_not_there_is_not_made(
     kept_store: KeptStore, database: Database
 ) -> None:
-    assert await kept_store.mark("100:999", "c1", None) == 0
+    assert await kept_store.place("100:999", None) == 0
+    await kept_store.mark("100:999", "c1")
     assert await kept_store.marked("100:999") is None
     assert await database["conversations"].count_documents({}) == 0
 

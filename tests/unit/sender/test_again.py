@@ -303,6 +303,26 @@ async def test_receipts_are_parsed_only_where_a_part_is_in_doubt() -> None:
         assert not wants_event(echoes, {**headers, "conversation": b"100:201"})
 
 
+@pytest.mark.parametrize("steps", range(12))
+def test_what_is_sent_again_is_not_passed_by_later_messages_whoever_looks_meanwhile(
+    steps: int,
+) -> None:
+    """What is put away for the person is taken up at every moment of the decision."""
+
+    async def story(world: World) -> None:
+        desks = await hold(world, reply=LOST)
+        deciding = asyncio.create_task(desks.decisions.send_again("c1:0", None))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        await asyncio.gather(deciding, world.keeper.take_up(f"{PAGE}:{PSID}"))
+        await world.deliver(send_text("next", "c2"), offset=2)
+        await world.until_nothing_is_kept(within_s=60)
+        await world.deliver(send_text("last", "c3"), offset=3)
+        assert world.conversation.kept is None
+
+    assert play(story).accepted() == ["c1:0", "c2:0", "c3:0"]
+
+
 @settings(max_examples=80, deadline=None)
 @given(
     held_by=st.sampled_from([TAKEN_UNSEEN, LOST]),

@@ -171,16 +171,22 @@ class FakeKept:
         self.store = store
         self.kept: dict[str, Kept] = {}
 
-    async def mark(self, conversation: str, kept_id: str, unused_claim: str | None) -> int:
-        await self.store._arrive("mark")
+    async def place(self, conversation: str, unused_claim: str | None) -> int:
+        await self.store._arrive("place")
         document = self.store.conversations.get(conversation)
         if document is None:
             return 0
         if document.sending is not None and document.sending.claim_id == unused_claim:
             document.sending = document.sending.model_copy(update={"unused": True})
-        document.kept, document.seq = kept_id, document.seq + 1
-        await self.store.points.reach("marked")
+        document.seq += 1
+        await self.store.points.reach("placed")
         return document.seq
+
+    async def mark(self, conversation: str, kept_id: str) -> None:
+        await self.store._arrive("mark")
+        if (document := self.store.conversations.get(conversation)) is not None:
+            document.kept = kept_id
+        await self.store.points.reach("marked")
 
     async def add(self, kept: Kept) -> bool:
         await self.store._arrive("keep")
