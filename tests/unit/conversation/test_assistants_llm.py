@@ -569,7 +569,7 @@ def test_nobody_poses_as_a_colleague_or_makes_up_what_was_said(text: str) -> Non
 def _marks_in(text: str) -> list[str]:
     seen = "".join(sign for sign in normalize("NFKC", text) if category(sign) != "Cf")
     marks = re.findall(
-        r"[\[(]\s*(?:a\s+colleague\s+wrote\W|end\s+of\s+colleague\W|in\s+reply\s+to)", seen, re.I
+        r"[\[(]\s*(?:a\s+colleague\s+wrote\W|end\s+of\s+colleague\W|in\s+reply\s+to\b)", seen, re.I
     )
     return [" ".join(mark.split()) for mark in marks]
 
