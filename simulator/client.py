@@ -38,6 +38,10 @@ class Simulator:
         body = {"first_name": first_name, "last_name": last_name, **more}
         return str((await self._call("POST", f"/pages/{page}/people", body))["psid"])
 
+    async def people(self, page: str) -> list[dict[str, Any]]:
+        """The Page's people, those who wrote last first, with their `last_message`."""
+        return list((await self._call("GET", f"/pages/{page}/people"))["people"])
+
     async def write(self, page: str, psid: str, text: str | None = None, **more: Any) -> str:  # noqa: ANN401
         """The person writes, or sends `attachments=[{"type": "image", …}]`; the message's id."""
         body = {"psid": psid, **more} | ({"text": text} if text is not None else {})

@@ -39,7 +39,9 @@ def thread(talk: Thread, now: Milliseconds, *, newest: int | None = None) -> dic
     """A thread, oldest message first: the truth that tests compare with.
 
     `typing` is the Page's dots; `seen` whether the Page has marked the person's last message as
-    seen; `read` whether the person has seen the Page's last message. Moments are in milliseconds.
+    seen; `read` whether the person has seen the Page's last message. The person's device has what
+    was written up to `delivered_watermark`, and they have seen it up to `read_watermark`. Moments
+    are in milliseconds.
     `omitted` counts the older messages that are not among the `newest` ones. `owner` is who may
     write: `ours`, Meta's `inbox`, or some `other` app.
     """
@@ -53,6 +55,8 @@ def thread(talk: Thread, now: Milliseconds, *, newest: int | None = None) -> dic
         "seen": "person" in last and talk.seen_at >= last["person"],
         "seen_at": talk.seen_at,
         "read": "page" in last and talk.read_watermark >= last["page"],
+        "delivered_watermark": talk.delivered_watermark,
+        "read_watermark": talk.read_watermark,
         "last_user_action_at": talk.last_user_action_at,
         "owner": owner(talk),
     }

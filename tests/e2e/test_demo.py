@@ -84,12 +84,18 @@ N answers are written and wait, none has gone out
 one answer was refused; in the N s since then nothing was tried
 all N went out within N.N s, in the order of each person's questions
 each of them once
+N messages from people, as Facebook's record has them
+to people, as the record has them: N by the assistant, N by humans, N at Facebook
+N of them are delivered
+N answers were not sent, each with its cause
+calls for a human, takeovers and their ends are those of the log
+conversations in takeover are counted exactly
 gateway: N events in the whole story, N records on the log
 nobody got anything more since
 N messages, N names, each taken exactly once
 """.replace("24-hour", "N-hour").splitlines()
 
-QUESTION_CHECKS, BURST_CHECKS, LAST_CHECKS = 3, 2, 3
+QUESTION_CHECKS, BURST_CHECKS, LAST_CHECKS = 3, 2, 9
 
 
 @dataclass(frozen=True)

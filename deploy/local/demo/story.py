@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
 
-from deploy.local.demo import handover, hardships, scenes, takeover
+from deploy.local.demo import figures, handover, hardships, scenes, takeover
 from deploy.local.demo.numbers import numbers
 from deploy.local.demo.stage import Stage, StoryEndsError
 
@@ -36,10 +36,11 @@ async def play(stage: Stage, chosen: Collection[str] = ()) -> None:
         chosen: names of scenes; all of them if there are none.
     """
     try:
-        before = await stage.at_rest()
+        before, counted = await stage.at_rest(), await figures.counted(stage)
         for name, scene in SCENES.items():
             if not chosen or name in chosen:
                 await scene(stage)
+        await figures.figures(stage, counted)
         await scenes.last_look(stage, before)
     except StoryEndsError:
         stage.transcript.aside("The story ends here: what follows would only fail for this reason.")

@@ -97,7 +97,7 @@ async def late(stage: Stage) -> None:
     vera = await stage.newcomer("Vera", "Lang")
     wrote_at = _long_ago(days=8)
     await vera.says("Do you bake on Easter Monday?", note="8 days ago", timestamp=wrote_at)
-    await _is_taken_in(stage, vera, 1)
+    await vera.told(MessageFailed)
     await _takes_over(stage, vera, ANN)
     refused = await _asks(stage, vera, "/messages", ANN, text="We do!", key=uuid4().hex)
     closed_at = datetime.fromtimestamp(wrote_at / 1000, UTC) + timedelta(days=7)
