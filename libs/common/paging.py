@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, WithJsonSchema
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def _opened(value: object) -> object:
         raise ValueError("take it from `next` as it is") from None
 
 
-Cursor = Annotated[After, BeforeValidator(_opened)]
+Cursor = Annotated[After, BeforeValidator(_opened), WithJsonSchema({"type": "string"})]
 """A field of a query: given as text, taken as `After`."""
 
 

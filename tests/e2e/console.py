@@ -26,6 +26,12 @@ class Console:
     async def resume(self, conversation: str, by: str = "user:ann") -> dict[str, Any]:
         return await self._ok(f"/conversations/{conversation}/takeover/resume", {"by": by})
 
+    async def listed(self, page: str, **query: str) -> list[dict[str, Any]]:
+        asked = "&".join(f"{name}={value}" for name, value in query.items())
+        status, answer = await self.call("GET", f"/pages/{page}/takeovers?{asked}")
+        assert status == 200, answer
+        return list(answer["takeovers"])
+
     async def call(
         self,
         method: str,

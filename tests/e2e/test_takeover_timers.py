@@ -14,9 +14,9 @@ import aiohttp
 import pytest
 
 from deploy.local.state import ROOT
-from libs.common.events import TakeoverEnded
+from libs.common.events import TakeoverEnded, TakeoverStarted
 from libs.common.mongo import Database
-from tests.e2e.console import database_of, open_console
+from tests.e2e.console import Console, database_of, open_console
 from tests.e2e.shop import Shop, open_shop
 from tests.stack import LocalStack
 
@@ -149,3 +149,67 @@ async def test_what_was_due_while_nobody_ran_is_done_at_once_by_who_comes_next(
         back_at = datetime.now(UTC)
         ended = await ended_at(database, names)
     assert max(ended.values()) - back_at <= PROMISED
+
+
+async def test_takeovers_and_resumes_survive_the_death_of_the_service_at_any_step(
+    stack: LocalStack, shop: Shop
+) -> None:
+    names = [f"{shop.page}:{number}" for number in range(1, 161)]
+    async with database_of(stack) as database:
+        new = [{"_id": name, "page_id": shop.page, "psid": name.split(":")[1]} for name in names]
+        await database["conversations"].insert_many(new)
+        await _ask_all(stack, names, "takeover", auto_resume_minutes=30)
+        await _until_told(database, names, "human", epoch=1)
+        async with open_console(stack) as console:
+            listed = await console.listed(shop.page, limit="200")
+        assert sorted(each["conversation"] for each in listed) == sorted(names)
+        await _ask_all(stack, names, "takeover/resume")
+        await _until_told(database, names, "ai", epoch=2)
+        async with open_console(stack) as console:
+            assert await console.listed(shop.page) == []
+    log = await shop.log(whole_page=True)
+    for kind in (TakeoverStarted, TakeoverEnded):
+        told = [event.conversation_id for event in log if isinstance(event, kind)]
+        assert sorted(told) == sorted(names)
+
+
+async def _ask_all(stack: LocalStack, names: list[str], what: str, **more: int) -> None:
+    """All at once, while the service is killed twice; who gets no answer asks again."""
+    restarts = stack.component("takeover")["restarts"]
+
+    async def kill_twice() -> None:
+        for number in (1, 2):
+            await asyncio.sleep(0.15)
+            stack.kill("takeover")
+            await asyncio.to_thread(stack.wait_until_back, "takeover", restarts + number)
+
+    async def ask(console: Console, name: str, slots: asyncio.Semaphore) -> None:
+        async with slots, asyncio.timeout(WITHIN_S):
+            while True:
+                try:
+                    path = f"/conversations/{name}/{what}"
+                    status, _ = await console.call("POST", path, {"by": "user:ann", **more})
+                    if status == 200:
+                        return
+                except (aiohttp.ClientError, OSError):
+                    pass
+                await asyncio.sleep(0.1)
+
+    slots = asyncio.Semaphore(20)
+    async with open_console(stack) as console, asyncio.TaskGroup() as group:
+        group.create_task(kill_twice())
+        for name in names:
+            group.create_task(ask(console, name, slots))
+
+
+async def _until_told(database: Database, names: list[str], mode: str, epoch: int) -> None:
+    async with asyncio.timeout(WITHIN_S):
+        while True:
+            cursor = database["conversations"].find({"_id": {"$in": names}}, {"takeover": 1})
+            found = [each["takeover"] for each in await cursor.to_list(None)]
+            assert {(each["mode"], each["epoch"]) for each in found} == {(mode, epoch)}
+            rows = database["takeovers"].find({"_id": {"$in": names}, "mode": mode})
+            settled = len(await rows.to_list(None))
+            if not any(each["untold"] for each in found) and settled == len(names):
+                return
+            await asyncio.sleep(0.1)

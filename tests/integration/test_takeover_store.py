@@ -346,3 +346,21 @@ async def test_a_key_is_had_by_one_of_many(database: Database) -> None:
     await keys.done("c1", {"window": window, "waits_for": None})
     known = await keys.known("c1")
     assert known == KnownKey("digest", {"window": window, "waits_for": None})
+
+
+async def test_what_a_crash_kept_from_being_told_is_told_by_whoever_looks_after_it(
+    store: TakeoverStore, rows: Roster, database: Database
+) -> None:
+    token = await rows.announce(CONVERSATION, NOW)
+    written = await write(store, Take("user:ann", "Ann", 30))
+    assert token
+    assert written.untold  # and here the process dies
+    log, now = Log(), NOW + CHECK_AFTER
+    await Timers(keeper_of(store, rows, log, now), rows, lambda: now)._round()
+    assert log.records == list(written.untold)
+    found = await store.find(CONVERSATION)
+    assert found is not None
+    assert (found.state, found.untold) == (written.state, ())
+    row = await database["takeovers"].find_one({"_id": CONVERSATION})
+    assert row is not None
+    assert (row["mode"], row["check_at"]) == ("human", NOW + 30 * MINUTE)
