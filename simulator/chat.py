@@ -53,7 +53,7 @@ async def show_page(_request: web.Request) -> web.StreamResponse:
 
 
 async def stream_thread(request: web.Request) -> web.StreamResponse:
-    """Server-sent events: `thread`, its newest part, then each `message`, `state`, `reaction`."""
+    """Server-sent events: `thread`, its newest part, then `message`, `state`, `profile` …"""
     simulator = request.app[SIMULATOR]
     where = topic_of(request)
     page = simulator.world.page(request.match_info["page"])
@@ -61,6 +61,7 @@ async def stream_thread(request: web.Request) -> web.StreamResponse:
         async with sse_response(request, ping_interval=PING_S) as stream:
             thread = simulator.world.thread(page, request.match_info["psid"])
             whole = shown.thread(thread, simulator.now(), newest=SHOWN_MESSAGES)
+            whole["profile"] = page.messenger_profile
             with suppress(ConnectionError):
                 await stream.send(json.dumps(whole), event="thread", retry=RECONNECT_AFTER_MS)
                 await _forward(updates, stream)

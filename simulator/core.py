@@ -86,6 +86,12 @@ class Simulator:
         """Call it after every change of a Page itself: it is on the disk then."""
         self._store.keep(page_change(page))
 
+    def page_writes_profile(self, page: Page, profile: dict[str, Any]) -> None:
+        """What the Page shows before the first message; open chat pages show it at once."""
+        self.world.set_messenger_profile(page, profile)
+        self.page_changed(page)
+        self.hub.tell_all(topic(page, ""), "profile", profile)
+
     def person_changed(self, page: Page, person: Person) -> None:
         self._store.keep(person_change(page, person))
 

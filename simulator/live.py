@@ -36,6 +36,12 @@ class Hub:
         for queue in self._listeners.get(topic, ()):
             _put(queue, (name, data))
 
+    def tell_all(self, start: str, name: str, data: dict[str, Any]) -> None:
+        """Every topic whose name starts so."""
+        for topic in list(self._listeners):
+            if topic.startswith(start):
+                self.tell(topic, name, data)
+
     def close(self) -> None:
         """End every stream; browsers come back by themselves."""
         for queues in self._listeners.values():

@@ -120,9 +120,7 @@ def show_profile(simulator: Simulator, call: GraphCall) -> Answer:
 def write_profile(simulator: Simulator, call: GraphCall) -> Answer:
     """POST /me/messenger_profile: what is given replaces what there was, the rest stays."""
     page = _page_with_profile(simulator, call)
-    profile = rules.written(page.messenger_profile, call.params)
-    simulator.world.set_messenger_profile(page, profile)
-    simulator.page_changed(page)
+    simulator.page_writes_profile(page, rules.written(page.messenger_profile, call.params))
     return _WRITTEN
 
 
@@ -131,8 +129,7 @@ def remove_profile(simulator: Simulator, call: GraphCall) -> Answer:
     page = _page_with_profile(simulator, call)
     fields = call.params.get("fields")
     names = fields.split(",") if isinstance(fields, str) else fields
-    simulator.world.set_messenger_profile(page, rules.removed(page.messenger_profile, names))
-    simulator.page_changed(page)
+    simulator.page_writes_profile(page, rules.removed(page.messenger_profile, names))
     return _WRITTEN
 
 

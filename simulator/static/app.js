@@ -3,6 +3,7 @@
 import * as api from "./api.js";
 import { $ } from "./dom.js";
 import { People, face, fullName } from "./people.js";
+import { Profile } from "./profile.js";
 import { Thread } from "./thread.js";
 
 const READ_AFTER_MS = 400;
@@ -19,6 +20,7 @@ let reading = 0;
 
 const people = new People((chosen) => open(chosen, { focus: true }));
 const thread = new Thread(toggleReaction, sendQuickReply);
+const profile = new Profile(tap);
 
 async function attempt(action) {
   try {
@@ -88,7 +90,7 @@ function close() {
   psid = null;
   thread.seenAt = 0;
   thread.clear();
-  $("start").hidden = true;
+  profile.show({ person: null, isNew: false });
   $("as").hidden = true;
 }
 
@@ -99,16 +101,18 @@ function listen() {
   on("thread", (whole) => {
     connected(true);
     thread.show(whole, `/avatars/${page.id}.svg`);
-    $("start").hidden = whole.messages.length > 0;
+    const person = people.all.find((each) => each.psid === psid);
+    profile.show({ profile: whole.profile, person, isNew: whole.messages.length === 0 });
     if (!whole.read && thread.messages.some((message) => message.from === "page")) readSoon();
   });
   on("message", (message) => {
     thread.add(message);
     people.touch(psid, message);
-    $("start").hidden = true;
+    profile.show({ isNew: false });
     if (message.from === "page") readSoon();
   });
   on("state", (state) => thread.state(state));
+  on("profile", (changed) => profile.show({ profile: changed }));
   on("reported", ({ mid }) => thread.update({ mid, reported: true }));
   on("reaction", ({ mid, emoji }) => thread.update({ mid, reaction: emoji }));
   stream.onerror = () => {
@@ -182,6 +186,11 @@ function sendQuickReply(reply) {
   attempt(() => api.write(page.id, message));
 }
 
+function tap(payload, title) {
+  $("text").focus();
+  attempt(() => api.tap(page.id, { psid, payload, title }));
+}
+
 function choosePhoto(file) {
   photo = file;
   $("preview").hidden = !file;
@@ -223,10 +232,6 @@ $("text").addEventListener("paste", (event) => {
 $("attach").addEventListener("click", () => $("file").click());
 $("file").addEventListener("change", () => choosePhoto($("file").files[0] ?? null));
 $("preview-remove").addEventListener("click", () => choosePhoto(null));
-$("get-started").addEventListener("click", () => {
-  $("text").focus();
-  attempt(() => api.tap(page.id, { psid, payload: "GET_STARTED", title: "Get Started" }));
-});
 $("page").addEventListener("change", async () => {
   const pages = await api.listPages();
   page = pages.find((each) => each.id === $("page").value);

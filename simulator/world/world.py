@@ -393,6 +393,7 @@ def fresh_world() -> World:
     """What a first start finds: a connected Page and two people who have not written yet."""
     world = World()
     page = world.add_page("Corner Bakery")
+    world.set_messenger_profile(page, {"get_started": {"payload": "GET_STARTED"}})
     add_usual_users(world)
     world.add_person(page, "Mia", "Torres", has_role=True)
     world.add_person(page, "Jonas", "Weber")

@@ -43,6 +43,56 @@ async def test_get_started_is_there_until_the_first_message(chat: Page) -> None:
     await expect(button).to_be_hidden()
 
 
+def menu(*items: dict[str, str]) -> list[dict[str, object]]:
+    return [{"locale": "default", "call_to_actions": [*items]}]
+
+
+async def test_the_page_shows_what_its_profile_says_as_soon_as_it_is_written(
+    chat: Page, site: Site
+) -> None:
+    page = site.simulator.world.pages[0]
+    button = chat.get_by_role("button", name="Get Started", exact=True)
+    await expect(button).to_be_visible()
+    site.simulator.page_writes_profile(page, {})
+    await expect(button).to_be_hidden()
+    greeting = {"locale": "default", "text": f"Hello {{{{user_first_name}}}}! {HOSTILE}"}
+    site.simulator.page_writes_profile(
+        page, {"greeting": [greeting], "get_started": {"payload": "BEGIN"}}
+    )
+    await expect(chat.locator("#greeting")).to_have_text(f"Hello Mia! {HOSTILE}")
+    await button.click()
+    await expect(bubbles(chat)).to_have_text(["Get Started", "You said: Get Started"])
+    thread = page.threads[site.psid]
+    assert thread.messages[0].postback == "BEGIN"
+
+
+async def test_ice_breakers_take_the_place_of_get_started(chat: Page, site: Site) -> None:
+    page = site.simulator.world.pages[0]
+    question = {"question": "When are you open?", "payload": "HOURS"}
+    profile = {**page.messenger_profile, "ice_breakers": menu(question)}
+    site.simulator.page_writes_profile(page, profile)
+    await expect(chat.get_by_role("button", name="Get Started", exact=True)).to_be_hidden()
+    await chat.get_by_role("button", name="When are you open?").click()
+    await expect(bubbles(chat)).to_have_text(["When are you open?", "You said: When are you open?"])
+    await expect(chat.locator("#questions")).to_be_hidden()
+    assert page.threads[site.psid].messages[0].postback == "HOURS"
+
+
+async def test_the_menu_is_there_all_the_time(chat: Page, site: Site) -> None:
+    page = site.simulator.world.pages[0]
+    await expect(chat.locator("#menu")).to_be_hidden()
+    human = {"type": "postback", "title": "A human, please", "payload": "CARE"}
+    shop = {"type": "web_url", "title": "Shop", "url": "https://shop.example/"}
+    profile = {**page.messenger_profile, "persistent_menu": menu(human, shop)}
+    site.simulator.page_writes_profile(page, profile)
+    await chat.locator("#menu summary").click()
+    await expect(chat.get_by_role("link", name="Shop")).to_have_attribute("rel", re.compile("noop"))
+    await chat.get_by_role("button", name="A human, please").click()
+    await expect(bubbles(chat)).to_have_text(["A human, please", "You said: A human, please"])
+    await expect(chat.locator("#menu summary")).to_be_visible()
+    assert page.threads[site.psid].messages[0].postback == "CARE"
+
+
 async def test_dots_come_and_go(chat: Page, site: Site) -> None:
     site.assistant.on_said = keep_silent
     dots = chat.locator("#typing")

@@ -200,7 +200,8 @@ async def test_what_was_declined_is_missing_where_it_is_needed(console: Console)
 async def test_a_profile_is_written_read_and_removed(console: Console) -> None:
     meta, page_id = console.meta, console.facebook.page
     token = await console.page_token(await console.log_in())
-    assert await meta.messenger_profile(page_id, token) == MessengerProfile()
+    fresh = await meta.messenger_profile(page_id, token)
+    assert fresh == MessengerProfile(get_started=GetStarted(payload="GET_STARTED"))
     profile = MessengerProfile(
         get_started=GetStarted(payload="GET_STARTED"),
         greeting=(Greeting(text="Hello!"), Greeting(text="Hallo!", locale="de_DE")),
