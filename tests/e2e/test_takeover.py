@@ -14,7 +14,7 @@ from libs.common.events import (
     TakeoverExtended,
     TakeoverStarted,
 )
-from services.conversation.assistants.llm import COLLEAGUE
+from services.conversation.assistants.marks import by_colleague
 from simulator.client import Call
 from tests.e2e.shop import Shop, open_shop
 from tests.stack import LocalStack, local_stack
@@ -129,7 +129,7 @@ async def test_a_human_takes_over_writes_and_hands_back(shop: Shop) -> None:
         ("user", "Is my cake ready?"),
         ("assistant", "From the assistant"),
         ("user", "Hello? Is anybody there?"),
-        ("assistant", (COLLEAGUE + typed).strip()),
+        ("assistant", by_colleague(typed.strip())),
         ("user", "Thank you!"),
     ]
     assert len(await posts(shop)) == 3
@@ -233,7 +233,7 @@ async def test_an_answer_in_metas_inbox_silences_the_assistant(modelled: LocalSt
         asked = [each["content"] for each in await asked_of_the_model(shop)]
         assert asked == [
             "Is my cake ready?",
-            f"From the assistant\n{COLLEAGUE}It is, says Carl",
+            f"From the assistant\n{by_colleague('It is, says Carl')}",
             "Great, with candles?\nHow many candles?",
         ]
 
