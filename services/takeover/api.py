@@ -207,7 +207,9 @@ OPERATIONS = (
         """Sent once for each key: asked for again with the same key and text, the answer is the
         same for a week.""",
         body=MessageBody,
-        headers={"Idempotency-Key": f"any text of 1 to {LONGEST_KEY} characters"},
+        headers={
+            "Idempotency-Key": f"1 to {LONGEST_KEY} ASCII characters, another for each message"
+        },
     ),
     Operation(
         "GET",

@@ -103,8 +103,8 @@ async def write(request: web.Request) -> web.Response:
     if isinstance(body, web.Response):
         return body
     key = request.headers.get(IDEMPOTENCY_KEY, "").strip()
-    if not 0 < len(key) <= LONGEST_KEY:
-        words = f"give each message a key of 1 to {LONGEST_KEY} characters"
+    if not 0 < len(key) <= LONGEST_KEY or not key.isascii():
+        words = f"give each message a key of 1 to {LONGEST_KEY} ASCII characters"
         return problem(422, "invalid_header", words, field=IDEMPOTENCY_KEY)
     written = Written(key, body.by, body.by_name, body.text)
     conversation = request.match_info["conversation"]

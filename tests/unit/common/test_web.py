@@ -12,6 +12,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from pydantic import SecretStr
 
 from libs.common import web as common_web
+from libs.common.errors import TransientError
 from libs.common.web import Late, Readiness, base_app, json_errors, problem, require_service_token
 
 TOKEN = "service-token-of-the-tests"
@@ -137,11 +138,15 @@ def guarded() -> web.Application:
     async def broken(_request: web.Request) -> web.Response:
         raise RuntimeError("words that nobody outside shall read")
 
+    async def away(_request: web.Request) -> web.Response:
+        raise TransientError("nobody outside shall read this")
+
     async def late(_request: web.Request) -> web.Response:
         return Late[web.Response]("The publisher").get()
 
     app.router.add_get("/parcels", parcels)
     app.router.add_get("/broken", broken)
+    app.router.add_get("/away", away)
     app.router.add_get("/late", late)
     return app
 
@@ -178,6 +183,7 @@ async def test_probes_need_no_token(path: str) -> None:
         ("POST", "/parcels", 405, "method_not_allowed", ("Allow", "GET,HEAD")),
         ("GET", "/late", 503, "service_unavailable", ("Retry-After", "1")),
         ("GET", "/broken", 500, "internal_error", None),
+        ("GET", "/away", 503, "transient", ("Retry-After", "1")),
     ],
 )
 async def test_errors_are_json_and_keep_what_a_client_needs(
@@ -218,6 +224,10 @@ def test_problem_names_the_field_if_there_is_one() -> None:
     with_field = problem(422, "invalid", "too long", field="minutes")
     assert json.loads(with_field.text or "") == {
         "error": {"code": "invalid", "message": "too long", "field": "minutes"}
+    }
+    with_facts = problem(409, "taken", "by Ann", facts={"by": "ann", "code": "no code of ours"})
+    assert json.loads(with_facts.text or "") == {
+        "error": {"code": "taken", "message": "by Ann", "by": "ann"}
     }
     without = problem(404, "not_found", None)
     assert json.loads(without.text or "") == {

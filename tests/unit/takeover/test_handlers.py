@@ -186,7 +186,7 @@ async def test_what_is_wrong_is_named(api: Api, path: str, body: Any, field: str
     assert api.world.state().mode == "ai"
 
 
-@pytest.mark.parametrize("key", [None, " ", "k" * 201])
+@pytest.mark.parametrize("key", [None, " ", "k" * 201, "kéy"])
 async def test_a_message_needs_a_key(api: Api, key: str | None) -> None:
     status, answer = await api.post(MESSAGES, {**ANN, "text": "hi"}, key)
     assert (status, answer["error"]["field"]) == (422, "Idempotency-Key")
