@@ -19,7 +19,6 @@ from services.conversation.desk import Desk
 from services.conversation.domain import loops, receive, requests, turns
 from services.conversation.domain.plain_requests import asks_for_human
 from services.conversation.domain.prompt import instructions
-from services.conversation.domain.spending import has_limits, is_over
 from services.conversation.domain.state import Pending, State
 from services.conversation.intake import Intake
 from services.conversation.signs import TYPING_EVERY_S, Signs
@@ -86,7 +85,7 @@ class Answering:
                 text = self._channel.settings.text_only_reply
                 answer = turns.Answer(need, text, model="none")
             else:
-                answer = await self._without_model(state)
+                answer = self._without_model(state)
             if answer is None:
                 may_restart = self._intake.listens and restarts < MAX_RESTARTS
                 state, answer = await self._ask(state, may_restart=may_restart)
@@ -112,7 +111,7 @@ class Answering:
 
     # where no model is asked
 
-    async def _without_model(self, state: State) -> turns.Answer | None:
+    def _without_model(self, state: State) -> turns.Answer | None:
         """The answer where no model is asked: a human is wanted, or it would be wrong to go on."""
         texts = self._channel.settings
         if self._asks_for_human(state):
@@ -122,9 +121,6 @@ class Answering:
             log.warning("loop_suspected", count=texts.loop_turns)
             silence = timedelta(seconds=texts.loop_pause_s)
             return _no_answer(state, texts.handover_text, "loop_suspected", silence)
-        page_id = self._channel.id
-        if has_limits(texts) and is_over(texts, await self._desk.spending.today(page_id)):
-            return _no_answer(state, texts.fallback_text, "daily_limit")
         return None
 
     def _asks_for_human(self, state: State) -> bool:
@@ -181,7 +177,7 @@ class Answering:
             attempts=settings.model_attempts,
             deadline_s=settings.turn_deadline_s,
             handover=texts.handover_text,
-            count=partial(self._desk.spending.count, self._channel.id),
+            begin=partial(self._desk.spending.begin, self._channel.id, texts),
         )
 
     def _starts_over(self, state: State, asked: tuple[Pending, ...], *, may_restart: bool) -> bool:

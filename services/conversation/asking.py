@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -10,16 +10,19 @@ import structlog
 from prometheus_client import Counter, Histogram
 
 from services.conversation.assistants.base import (
+    KNOWLEDGE_CHARACTERS,
+    UNKNOWN,
     Assistant,
     AssistantRefusedError,
     AssistantUnavailableError,
     Prompt,
     Reply,
+    Tokens,
 )
 from services.conversation.domain.requests import shortened
 from services.conversation.domain.spending import Spent
 from services.conversation.domain.state import HumanRequest
-from services.conversation.domain.turns import Answer
+from services.conversation.domain.turns import BYTES_PER_TOKEN, Answer
 
 FIRST_BACKOFF_S = 0.5
 MAX_BACKOFF_S = 10.0
@@ -32,13 +35,17 @@ MODEL_SECONDS = Histogram(
 )
 MODEL_TOKENS = Counter("assistant_model_tokens_total", "Tokens used.", ["direction"])
 
-Count = Callable[[Spent], None]
+Settle = Callable[[Spent], None]
+"""Told once what a call has cost in the end."""
+Begin = Callable[[Spent], Awaitable[Settle | None]]
+"""Counts a call before it is made, as far as it can be foreseen. None: it may not be made."""
 
 log = structlog.get_logger(__name__)
 
 
-def count_nothing(spent: Spent) -> None:
+async def unmetered(expected: Spent) -> Settle | None:
     """For those who keep no count."""
+    return lambda spent: None
 
 
 async def ask(
@@ -49,16 +56,18 @@ async def ask(
     attempts: int,
     deadline_s: float,
     handover: str = "",
-    count: Count = count_nothing,
+    begin: Begin = unmetered,
 ) -> Answer:
     """An answer in any case: the model's, or the fallback text with the reason for it.
 
     Args:
         handover: what the person reads where the model asks for a human.
-        count: told of every call, whatever comes of it.
+        begin: asked before every call, and told what it cost, whatever comes of it.
+
+    Raises: what `begin` does.
     """
     started = _now()
-    outcome = await _try(assistant, prompt, attempts, started + deadline_s, count)
+    outcome = await _try(assistant, prompt, attempts, started + deadline_s, begin)
     if isinstance(outcome, Reply):
         return _answer(prompt, outcome, handover)
     log.warning("model_gave_no_answer", reason=outcome.reason, attempts=outcome.attempts)
@@ -78,15 +87,18 @@ class _Failure(NamedTuple):
 
 
 async def _try(
-    assistant: Assistant, prompt: Prompt, attempts: int, until: float, count: Count
+    assistant: Assistant, prompt: Prompt, attempts: int, until: float, begin: Begin
 ) -> Reply | _Failure:
     """Attempts with pauses between them, for as long as there is time for another one."""
     reason = "deadline"
+    expected = Spent(1, estimated_tokens(prompt))
     for attempt in range(1, attempts + 1):
         retry_after_s: float | None = None
+        if (settle := await begin(expected)) is None:
+            return _Failure("daily_limit", attempt - 1)
         try:
             async with asyncio.timeout(until - _now()) as deadline:
-                return await _call(assistant, prompt, count)
+                return await _call(assistant, prompt, expected, settle)
         except AssistantUnavailableError as error:
             reason, retry_after_s = error.code, error.retry_after_s
         except AssistantRefusedError as error:
@@ -104,12 +116,13 @@ async def _try(
     return _Failure(reason, attempts)
 
 
-async def _call(assistant: Assistant, prompt: Prompt, count: Count) -> Reply:
-    spent = Spent(calls=1)
+async def _call(assistant: Assistant, prompt: Prompt, expected: Spent, settle: Settle) -> Reply:
+    used = UNKNOWN  # who goes away before the answer pays for the question
     try:
         reply = await assistant.reply(prompt)
-        spent = Spent(1, reply.input_tokens or 0, reply.output_tokens or 0)
+        used = Tokens(reply.input_tokens, reply.output_tokens)
     except (AssistantUnavailableError, AssistantRefusedError) as error:
+        used = error.tokens
         MODEL_CALLS.labels(error.code).inc()
         raise
     except asyncio.CancelledError:
@@ -119,12 +132,20 @@ async def _call(assistant: Assistant, prompt: Prompt, count: Count) -> Reply:
         MODEL_CALLS.labels("failed").inc()
         raise
     finally:
-        count(spent)
+        known = expected.input_tokens if used.input is None else used.input
+        settle(Spent(1, known, used.output or 0))
     MODEL_CALLS.labels("ok").inc()
     MODEL_SECONDS.observe(reply.duration_s)
     MODEL_TOKENS.labels("input").inc(reply.input_tokens or 0)
     MODEL_TOKENS.labels("output").inc(reply.output_tokens or 0)
     return reply
+
+
+def estimated_tokens(prompt: Prompt) -> int:
+    """What a model has to read, roughly: counted until the provider says what it was."""
+    texts = [prompt.instructions, prompt.knowledge[:KNOWLEDGE_CHARACTERS], prompt.question]
+    texts += [part for line in prompt.history for part in (line.text, line.quoted)]
+    return round(sum(len(text.encode(errors="replace")) for text in texts) / BYTES_PER_TOKEN)
 
 
 def _answer(prompt: Prompt, reply: Reply, handover: str) -> Answer:

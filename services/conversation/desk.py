@@ -6,8 +6,9 @@ from datetime import datetime
 from typing import Protocol
 
 from libs.common.channels import Assistant as AssistantProfile
-from libs.common.channels import Channel
+from libs.common.channels import Channel, ChannelSettings
 from libs.common.kafka import Publisher
+from services.conversation.asking import Settle, unmetered
 from services.conversation.assistants.base import Assistant
 from services.conversation.domain.spending import Spent
 from services.conversation.domain.state import State
@@ -30,19 +31,16 @@ class Store(Protocol):
 class Spending(Protocol):
     """What the handler needs of `SpendingKeeper`."""
 
-    def count(self, page_id: str, spent: Spent) -> None: ...
-
-    async def today(self, page_id: str) -> Spent: ...
+    async def begin(
+        self, page_id: str, limits: ChannelSettings, expected: Spent
+    ) -> Settle | None: ...
 
 
 class Unmetered:
     """Nothing is counted, so no limit is ever reached."""
 
-    def count(self, page_id: str, spent: Spent) -> None:
-        pass
-
-    async def today(self, page_id: str) -> Spent:
-        return Spent()
+    async def begin(self, page_id: str, limits: ChannelSettings, expected: Spent) -> Settle | None:
+        return await unmetered(expected)
 
 
 class Channels(Protocol):

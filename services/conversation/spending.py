@@ -1,5 +1,7 @@
 """The day's counts of each Page: kept in the database, written and read behind the turns' backs.
 
+A call counts from before it is made, so that those in flight are known to the next one.
+
 A turn never waits for them, but for one read where this process sees a Page for the first time that
 day. Every `SYNC_EVERY_S` all that was counted meanwhile goes out in one write, and what other
 replicas counted comes in with one read. ADR 0030 says what that costs: a killed process forgets its
@@ -16,9 +18,11 @@ from typing import Protocol
 import structlog
 from prometheus_client import Counter
 
+from libs.common.channels import ChannelSettings
 from libs.common.errors import TransientError
 from libs.common.mongo import BulkWriter, Database, Document, GroupReader, UpdateOne, mongo_errors
-from services.conversation.domain.spending import Spent, day_of
+from services.conversation.asking import Settle
+from services.conversation.domain.spending import Spent, day_of, has_limits, is_over
 
 COLLECTION = "spending"
 SYNC_EVERY_S = 2.0
@@ -118,14 +122,32 @@ class SpendingKeeper:
         self._pages: set[str] = set()
         self._stopping = asyncio.Event()
 
-    def count(self, page_id: str, spent: Spent) -> None:
-        """Add a call. It is in `today` at once, and in the database a little later."""
+    async def begin(self, page_id: str, limits: ChannelSettings, expected: Spent) -> Settle | None:
+        """Count a call that is about to be made; None: a limit is reached, so none may be.
+
+        What is expected is in `today` at once and in the database a little later, and so is the
+        difference when it is settled. A call that nobody settles has cost what was expected.
+
+        Raises:
+            MongoUnavailableError: as `today`.
+        """
+        if has_limits(limits) and is_over(limits, await self.today(page_id)):
+            return None
+        # nothing is awaited in between: of two who ask at once, the second knows of the first
         key = (page_id, day_of(self._clock()))
-        self._counted[key] = self._counted.get(key, Spent()) + spent
+        self._add(key, expected)
         label = self._label(page_id)
-        PAGE_CALLS.labels(label).inc(spent.calls)
-        PAGE_TOKENS.labels(label, "input").inc(spent.input_tokens)
-        PAGE_TOKENS.labels(label, "output").inc(spent.output_tokens)
+        PAGE_CALLS.labels(label).inc(expected.calls)
+
+        def settle(spent: Spent) -> None:
+            self._add(key, spent - expected)  # of the day on which it began
+            PAGE_TOKENS.labels(label, "input").inc(spent.input_tokens)
+            PAGE_TOKENS.labels(label, "output").inc(spent.output_tokens)
+
+        return settle
+
+    def _add(self, key: tuple[str, str], spent: Spent) -> None:
+        self._counted[key] = self._counted.get(key, Spent()) + spent
 
     async def today(self, page_id: str) -> Spent:
         """What the Page has spent today, as far as this process knows.
@@ -176,7 +198,7 @@ class SpendingKeeper:
             await self._counts.add(self._on_its_way)
         except BaseException:
             for key, spent in self._on_its_way.items():
-                self._counted[key] = self._counted.get(key, Spent()) + spent
+                self._add(key, spent)
             self._on_its_way = {}
             raise
         for key, spent in self._on_its_way.items():

@@ -1,12 +1,15 @@
 """What the conversation service asks of whoever writes the answers."""
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Final, Literal, NamedTuple, Protocol
 
 from libs.common.errors import PermanentError, TransientError
 
 TurnKind = Literal["answer", "welcome"]
 HandoverReason = Literal["asked", "angry", "cannot_answer", "policy"]
+
+KNOWLEDGE_CHARACTERS: Final = 120_000
+"""Of a knowledge text that a model gets to read: some 30,000 tokens."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class Handover:
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer as markdown, and what it cost.
+    """An answer as markdown, and what it cost: None where the provider does not say.
 
     With a `handover` the text is empty: what the person reads then is the channel's own.
     """
@@ -63,6 +66,17 @@ class Reply:
     handover: Handover | None = None
 
 
+class Tokens(NamedTuple):
+    """What a call without an answer cost all the same. None: nobody knows."""
+
+    input: int | None = 0
+    output: int | None = 0
+
+
+FREE: Final = Tokens()
+UNKNOWN: Final = Tokens(None, None)
+
+
 class AssistantUnavailableError(TransientError):
     """No answer this time: timeout, overload, broken connection, an empty reply.
 
@@ -71,15 +85,22 @@ class AssistantUnavailableError(TransientError):
 
     code = "assistant_unavailable"
 
-    def __init__(self, reason: str, retry_after_s: float | None = None) -> None:
+    def __init__(
+        self, reason: str, retry_after_s: float | None = None, tokens: Tokens = FREE
+    ) -> None:
         super().__init__(reason)
         self.retry_after_s = retry_after_s
+        self.tokens = tokens
 
 
 class AssistantRefusedError(PermanentError):
     """The provider refuses: a bad key, an unknown model. Asking again is no use."""
 
     code = "assistant_refused"
+
+    def __init__(self, reason: str, tokens: Tokens = FREE) -> None:
+        super().__init__(reason)
+        self.tokens = tokens
 
 
 class Assistant(Protocol):

@@ -19,6 +19,7 @@ from pydantic_ai.exceptions import (
     ModelHTTPError,
     ModelQuotaExceededError,
     ModelRequestRejectedError,
+    ModelTimeoutError,
     UnexpectedModelBehavior,
     UserError,
 )
@@ -36,6 +37,9 @@ from pydantic_ai.tools import ToolDefinition
 
 from services.conversation.assistants import marks
 from services.conversation.assistants.base import (
+    FREE,
+    KNOWLEDGE_CHARACTERS,
+    UNKNOWN,
     AssistantRefusedError,
     AssistantUnavailableError,
     Handover,
@@ -43,11 +47,9 @@ from services.conversation.assistants.base import (
     Prompt,
     PromptLine,
     Reply,
+    Tokens,
 )
 from services.conversation.assistants.cleaning import clean, shorten
-
-KNOWLEDGE_CHARACTERS: Final = 120_000
-"""Of a knowledge text that a model gets to read: some 30,000 tokens."""
 
 _OPENAI_URL = "https://api.openai.com/v1"
 _ANTHROPIC_URL = "https://api.anthropic.com"
@@ -167,12 +169,13 @@ class LanguageModelAssistant:
         except AssistantRefusedError as error:
             log.warning("model_refused", model=name, reason=str(error))
             raise
+        used = _tokens(response)
         return Reply(
             text,
             response.model_name or name,
             time.monotonic() - started,
-            response.usage.input_tokens or None,
-            response.usage.output_tokens or None,
+            used.input,
+            used.output,
             handover,
         )
 
@@ -194,14 +197,17 @@ class LanguageModelAssistant:
                     model_request_parameters=_TOOLS if self._offers_human(prompt) else None,
                 )
         except TimeoutError:
-            raise AssistantUnavailableError(f"no answer in {self._timeout_s:g} s") from None
+            reason = f"no answer in {self._timeout_s:g} s"
+            raise AssistantUnavailableError(reason, tokens=UNKNOWN) from None
         except (ModelAPIError, UserError) as error:
             raise _translated(error) from None
         except UnexpectedModelBehavior:
-            raise AssistantUnavailableError("an answer that cannot be read") from None
+            reason = "an answer that cannot be read"
+            raise AssistantUnavailableError(reason, tokens=UNKNOWN) from None
         except Exception as error:
             # what an endpoint answers that speaks another protocol fails anywhere in the SDK
-            raise AssistantUnavailableError(f"no usable answer: {type(error).__name__}") from None
+            reason = f"no usable answer: {type(error).__name__}"
+            raise AssistantUnavailableError(reason, tokens=UNKNOWN) from None
 
 
 def to_messages(prompt: Prompt, *, offers_human: bool = False) -> list[ModelMessage]:
@@ -276,9 +282,15 @@ def _text(response: ModelResponse) -> str:
     if text:
         cut_off = response.finish_reason == "length"
         return shorten(f"{text}…" if cut_off else text)
+    used = _tokens(response)
     if response.finish_reason == "content_filter":
-        raise AssistantRefusedError("the provider's content filter")
-    raise AssistantUnavailableError(f"an empty answer ({response.finish_reason})")
+        raise AssistantRefusedError("the provider's content filter", used)
+    raise AssistantUnavailableError(f"an empty answer ({response.finish_reason})", tokens=used)
+
+
+def _tokens(response: ModelResponse) -> Tokens:
+    """As the provider counts them; some count none."""
+    return Tokens(response.usage.input_tokens or None, response.usage.output_tokens or None)
 
 
 def _translated(error: ModelAPIError | UserError) -> Exception:
@@ -293,7 +305,8 @@ def _translated(error: ModelAPIError | UserError) -> Exception:
         return AssistantRefusedError(reason)
     if status is None and isinstance(error, ModelRequestRejectedError):
         return AssistantRefusedError(reason)
-    return AssistantUnavailableError(reason, error.retry_after)
+    used = UNKNOWN if isinstance(error, ModelTimeoutError) else FREE
+    return AssistantUnavailableError(reason, error.retry_after, used)
 
 
 def _reason(error: ModelAPIError) -> str:

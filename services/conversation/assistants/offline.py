@@ -56,7 +56,7 @@ class OfflineAssistant:
         started = time.monotonic()
         loop = asyncio.get_running_loop()
         text = await loop.run_in_executor(self._thread, self._write, prompt)
-        return Reply(text, MODEL, time.monotonic() - started)
+        return Reply(text, MODEL, time.monotonic() - started, input_tokens=0, output_tokens=0)
 
     async def aclose(self) -> None:
         """Forget all indexes and end the thread, after what it is doing."""

@@ -21,6 +21,13 @@ class Spent:
             self.output_tokens + other.output_tokens,
         )
 
+    def __sub__(self, other: "Spent") -> "Spent":
+        return Spent(
+            self.calls - other.calls,
+            self.input_tokens - other.input_tokens,
+            self.output_tokens - other.output_tokens,
+        )
+
     @property
     def tokens(self) -> int:
         return self.input_tokens + self.output_tokens

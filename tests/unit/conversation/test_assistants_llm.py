@@ -19,15 +19,18 @@ from pydantic_ai.messages import ModelRequest, ModelResponse, TextPart, UserProm
 from structlog.testing import capture_logs
 
 from services.conversation.assistants.base import (
+    FREE,
+    KNOWLEDGE_CHARACTERS,
+    UNKNOWN,
     AssistantRefusedError,
     AssistantUnavailableError,
     Handover,
     Prompt,
     PromptLine,
+    Tokens,
 )
 from services.conversation.assistants.cleaning import MOST_CHARACTERS, clean, shorten
 from services.conversation.assistants.llm import (
-    KNOWLEDGE_CHARACTERS,
     LanguageModelAssistant,
     ModelProvider,
     to_messages,
@@ -297,8 +300,9 @@ async def test_no_answer_in_time(endpoint: Endpoint, make: Make, provider: Model
         return web.json_response(completion("late"))
 
     endpoint.answer = hangs
-    with pytest.raises(AssistantUnavailableError):
+    with pytest.raises(AssistantUnavailableError) as raised:
         await asyncio.wait_for(make(provider, timeout_s=0.3).reply(prompt()), 10)
+    assert raised.value.tokens == UNKNOWN  # it may have been written, and paid for
     released.set()
 
 
@@ -340,6 +344,33 @@ async def test_an_empty_or_unreadable_answer_is_none(
     endpoint.answer = says(body)
     with pytest.raises(AssistantUnavailableError):
         await make().reply(prompt())
+
+
+@pytest.mark.parametrize(
+    ("body", "tokens"),
+    [
+        (completion(""), Tokens(12, 5)),
+        (completion(None, "content_filter"), Tokens(12, 5)),
+        ({**completion(""), "usage": None}, UNKNOWN),
+        ({}, UNKNOWN),
+    ],
+)
+async def test_an_answer_that_is_of_no_use_tells_what_it_cost(
+    endpoint: Endpoint, make: Make, body: object, tokens: Tokens
+) -> None:
+    endpoint.answer = says(body)
+    with pytest.raises((AssistantUnavailableError, AssistantRefusedError)) as raised:
+        await make().reply(prompt())
+    error = raised.value
+    assert isinstance(error, AssistantUnavailableError | AssistantRefusedError)
+    assert error.tokens == tokens
+
+
+async def test_an_overloaded_model_costs_nothing(endpoint: Endpoint, make: Make) -> None:
+    endpoint.answer = fails(503, "overloaded")
+    with pytest.raises(AssistantUnavailableError) as raised:
+        await make().reply(prompt())
+    assert raised.value.tokens == FREE
 
 
 async def test_an_answer_that_is_no_json_is_none(endpoint: Endpoint, make: Make) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,15 +13,27 @@ from prometheus_client import REGISTRY
 
 from libs.common.channels import ChannelSettings
 from libs.common.mongo import MongoUnavailableError
-from services.conversation import spending
-from services.conversation.assistants.base import AssistantRefusedError
+from services.conversation import asking, spending
+from services.conversation.asking import estimated_tokens
+from services.conversation.assistants.base import (
+    UNKNOWN,
+    AssistantRefusedError,
+    AssistantUnavailableError,
+    Prompt,
+    Reply,
+    Tokens,
+)
 from services.conversation.domain.spending import Spent, day_of, has_limits, is_over
+from services.conversation.domain.turns import Answer
 from services.conversation.spending import MOST_LABELS, OTHER, SpendingKeeper
 from tests.unit.conversation import factories as make
 from tests.unit.conversation.factories import PATIENTLY
 from tests.unit.conversation.world import CHANNEL, World
 
 ONE = Spent(1, 10, 5)
+REPLY = Reply("Yes", "small", 0.1, 10, 5)
+PROMPT = Prompt("answer", "You are Crumb.", "We bake bread.", (), "Are you open today?")
+EXPECTED = estimated_tokens(PROMPT)
 Key = tuple[str, str]
 
 
@@ -53,6 +66,13 @@ class Database:
 
     def replica(self) -> SpendingKeeper:
         return SpendingKeeper(self, self.clock)
+
+
+async def spend(replica: SpendingKeeper, page_id: str, spent: Spent = ONE) -> None:
+    """A call that cost what was expected."""
+    settle = await replica.begin(page_id, ChannelSettings(), spent)
+    assert settle is not None
+    settle(spent)
 
 
 # --- the rule
@@ -88,7 +108,7 @@ async def test_a_call_counts_at_once_and_costs_no_round_trip() -> None:
     replica = database.replica()
     assert await replica.today("p") == Spent()
     for _ in range(100):
-        replica.count("p", ONE)
+        await spend(replica, "p")
         await replica.today("p")
     assert await replica.today("p") == Spent(100, 1000, 500)
     assert database.trips == ["read"]
@@ -107,7 +127,7 @@ async def test_pages_without_limits_are_only_written_and_together() -> None:
     database = Database()
     replica = database.replica()
     for number in range(50):
-        replica.count(f"p{number}", ONE)
+        await spend(replica, f"p{number}")
     await replica.sync()
     assert database.trips == ["add"]
     assert len(database.counts) == 50
@@ -116,8 +136,8 @@ async def test_pages_without_limits_are_only_written_and_together() -> None:
 async def test_counts_survive_a_restart_and_are_those_of_all_replicas() -> None:
     database = Database()
     first, second = database.replica(), database.replica()
-    first.count("p", ONE)
-    second.count("p", ONE)
+    await spend(first, "p")
+    await spend(second, "p")
     assert await second.today("p") == ONE
     await first.sync()
     await second.sync()
@@ -128,7 +148,7 @@ async def test_counts_survive_a_restart_and_are_those_of_all_replicas() -> None:
 async def test_a_new_day_begins_with_nothing() -> None:
     database = Database()
     replica = database.replica()
-    replica.count("p", ONE)
+    await spend(replica, "p")
     database.now += timedelta(days=1)
     assert await replica.today("p") == Spent()
     await replica.sync()
@@ -139,12 +159,12 @@ async def test_while_the_database_is_away_nothing_is_forgotten() -> None:
     database = Database()
     replica = database.replica()
     await replica.today("p")
-    replica.count("p", ONE)
+    await spend(replica, "p")
     database.is_away = True
     with pytest.raises(MongoUnavailableError):
         await replica.sync()
     assert await replica.today("p") == ONE
-    replica.count("p", ONE)
+    await spend(replica, "p")
     database.is_away = False
     await replica.sync()
     assert database.counts[("p", "2026-03-01")] == Spent(2, 20, 10)
@@ -154,10 +174,10 @@ async def test_what_is_counted_during_a_write_is_in_neither_twice_nor_lost() -> 
     database = Database()
     replica = database.replica()
     await replica.today("p")
-    replica.count("p", ONE)
+    await spend(replica, "p")
     syncing = asyncio.create_task(replica.sync())
     await asyncio.sleep(0)
-    replica.count("p", ONE)
+    await spend(replica, "p")
     assert await replica.today("p") == Spent(2, 20, 10)
     await syncing
     assert await replica.today("p") == Spent(2, 20, 10)
@@ -169,7 +189,7 @@ async def test_a_stopped_service_leaves_nothing_uncounted(monkeypatch: pytest.Mo
     replica = database.replica()
     running = asyncio.create_task(replica.run())
     await asyncio.sleep(0)
-    replica.count("p", ONE)
+    await spend(replica, "p")
     await replica.stop(1)
     async with asyncio.timeout(5):
         await running
@@ -181,7 +201,7 @@ async def test_an_outage_does_not_end_the_keeping(monkeypatch: pytest.MonkeyPatc
     database = Database()
     database.is_away = True
     replica = database.replica()
-    replica.count("p", ONE)
+    await spend(replica, "p")
     running = asyncio.create_task(replica.run())
     async with asyncio.timeout(5):
         while len(database.trips) < 3:
@@ -206,7 +226,7 @@ def test_the_sum_is_never_more_than_was_spent_and_less_only_by_what_was_killed(
         for which, step in steps:
             database.is_away = step == "fail"
             if step == "count":
-                replicas[which].count("p", ONE)
+                await spend(replicas[which], "p")
                 unsynced[which] += 1
                 spent += 1
             elif step == "kill":
@@ -227,7 +247,156 @@ def test_the_sum_is_never_more_than_was_spent_and_less_only_by_what_was_killed(
     asyncio.run(play())
 
 
+# --- calls in flight
+
+
+class Model:
+    """Answers when it is let, in any order; some calls fail."""
+
+    def __init__(self, *outcomes: Reply | Exception) -> None:
+        self.calls = 0
+        self.let = asyncio.Event()
+        self._outcomes = outcomes or (REPLY,)
+
+    async def reply(self, prompt: Prompt) -> Reply:
+        outcome = self._outcomes[self.calls % len(self._outcomes)]
+        self.calls += 1
+        await self.let.wait()
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+
+def settings_of(**limits: int) -> ChannelSettings:
+    return ChannelSettings.model_validate(limits)
+
+
+async def ask(
+    model: Model,
+    replica: SpendingKeeper,
+    limits: ChannelSettings,
+    attempts: int = 1,
+    deadline_s: float = 60.0,
+) -> Answer:
+    begin = partial(replica.begin, "p", limits)
+    return await asking.ask(
+        model, PROMPT, fallback="Sorry", attempts=attempts, deadline_s=deadline_s, begin=begin
+    )
+
+
+async def ask_at_once(
+    people: int, model: Model, replica: SpendingKeeper, limits: ChannelSettings, attempts: int = 1
+) -> list[Answer]:
+    asked = [asyncio.create_task(ask(model, replica, limits, attempts)) for _ in range(people)]
+    for _ in range(10):  # all of them are as far as they get before any answer
+        await asyncio.sleep(0)
+    model.let.set()
+    return await asyncio.gather(*asked)
+
+
+async def test_of_fifty_people_at_once_as_many_are_answered_as_the_limit_has_calls() -> None:
+    model, replica = Model(), Database().replica()
+    answers = await ask_at_once(50, model, replica, settings_of(daily_model_calls=1))
+    assert model.calls == 1
+    assert [answer.failure for answer in answers].count("daily_limit") == 49
+    assert await replica.today("p") == Spent(1, 10, 5)
+
+
+async def test_tokens_of_calls_in_flight_count_as_what_is_to_be_read() -> None:
+    model, replica = Model(), Database().replica()
+    limit = 3 * EXPECTED
+    await ask_at_once(50, model, replica, settings_of(daily_model_tokens=limit))
+    assert model.calls == 3
+
+
+async def test_every_attempt_asks_whether_it_may() -> None:
+    model, replica = Model(AssistantUnavailableError("busy")), Database().replica()
+    model.let.set()
+    answer = await ask(model, replica, settings_of(daily_model_calls=2), attempts=3)
+    assert (model.calls, answer.failure, answer.failed_attempts) == (2, "daily_limit", 2)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "tokens"),
+    [
+        (REPLY, (10, 5)),
+        (Reply("Yes", "small", 0.1), (EXPECTED, 0)),  # a provider that counts nothing
+        (AssistantUnavailableError("busy"), (0, 0)),
+        (AssistantUnavailableError("no answer in 30 s", tokens=UNKNOWN), (EXPECTED, 0)),
+        (AssistantUnavailableError("an empty answer", tokens=Tokens(10, 900)), (10, 900)),
+        (AssistantRefusedError("bad key"), (0, 0)),
+        (AssistantRefusedError("content filter", Tokens(10, 3)), (10, 3)),
+        (ZeroDivisionError(), (EXPECTED, 0)),
+    ],
+)
+async def test_what_a_call_cost_is_counted_whatever_came_of_it(
+    outcome: Reply | Exception, tokens: tuple[int, int]
+) -> None:
+    model, replica = Model(outcome), Database().replica()
+    model.let.set()
+    await ask(model, replica, ChannelSettings())
+    assert await replica.today("p") == Spent(1, *tokens)
+
+
+@pytest.mark.parametrize("how", ["cancelled", "deadline"])
+async def test_who_does_not_wait_for_the_answer_has_paid_for_the_question(how: str) -> None:
+    model, replica = Model(), Database().replica()
+    deadline_s = 60.0 if how == "cancelled" else 0.01
+    task = asyncio.create_task(ask(model, replica, ChannelSettings(), deadline_s=deadline_s))
+    await asyncio.sleep(0)
+    if how == "cancelled":
+        task.cancel()
+    await asyncio.wait({task})
+    assert await replica.today("p") == Spent(1, EXPECTED, 0)
+
+
+async def test_a_call_over_midnight_is_of_the_day_on_which_it_began() -> None:
+    database = Database()
+    replica = database.replica()
+    settle = await replica.begin("p", settings_of(daily_model_calls=5), Spent(1, 100))
+    assert settle is not None
+    await replica.sync()
+    database.now += timedelta(days=1)
+    settle(ONE)
+    assert await replica.today("p") == Spent()
+    await replica.sync()
+    assert database.counts == {("p", "2026-03-01"): ONE}
+
+
+@PATIENTLY
+@given(
+    calls=st.integers(0, 8),
+    people=st.integers(0, 12),
+    attempts=st.integers(1, 3),
+    fails=st.lists(st.booleans(), min_size=1, max_size=4),
+    syncs=st.booleans(),
+)
+def test_no_call_is_made_beyond_the_limit_and_none_refused_before_it(
+    calls: int, people: int, attempts: int, fails: list[bool], syncs: bool
+) -> None:
+    async def play() -> None:
+        busy = AssistantUnavailableError("busy")
+        model = Model(*[busy if each else REPLY for each in fails])
+        replica = Database().replica()
+        limits = settings_of(daily_model_calls=calls)
+        syncing = asyncio.create_task(replica.sync()) if syncs else None
+        answers = await ask_at_once(people, model, replica, limits, attempts=attempts)
+        if syncing is not None:
+            await syncing
+        assert model.calls <= calls
+        if any(answer.failure == "daily_limit" for answer in answers):
+            assert model.calls == calls
+        assert (await replica.today("p")).calls == model.calls
+
+    asyncio.run(play())
+
+
 # --- in a turn
+
+
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "FIRST_BACKOFF_S", 0)
 
 
 @pytest.mark.parametrize("limit", [{"daily_model_calls": 2}, {"daily_model_tokens": 10}])
@@ -263,13 +432,14 @@ async def test_every_call_counts_also_those_that_failed_or_were_thrown_away() ->
     for mid in ("m1", "m2"):
         world.write(make.message(mid))
         await world.handle()
-    assert world.spent == Spent(calls=3, input_tokens=3, output_tokens=2)
+    left = estimated_tokens(world.prompts[1])  # nobody told what the call that was left has cost
+    assert world.spent == Spent(calls=3, input_tokens=left + 3, output_tokens=2)
 
 
-def test_labels_stay_few() -> None:
+async def test_labels_stay_few() -> None:
     replica = Database().replica()
     for number in range(MOST_LABELS + 50):
-        replica.count(f"label-{number}", ONE)
+        await spend(replica, f"label-{number}")
 
     def value(page: str) -> Any:  # noqa: ANN401
         return REGISTRY.get_sample_value("assistant_page_model_calls_total", {"page": page})

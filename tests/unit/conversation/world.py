@@ -27,10 +27,11 @@ from libs.common.settings import (
     MongoSettings,
     RuntimeSettings,
 )
+from services.conversation.asking import Settle
 from services.conversation.assistants.base import Prompt, Reply
 from services.conversation.assistants.settings import AssistantSettings
 from services.conversation.consumer import MessageHandler
-from services.conversation.domain.spending import Spent
+from services.conversation.domain.spending import Spent, is_over
 from services.conversation.domain.state import State, Takeover
 from services.conversation.settings import AppSettings, Settings
 from services.conversation.store import ConversationChangedError, Stored
@@ -200,13 +201,17 @@ class World:
 
     # --- Spending
 
-    def count(self, page_id: str, spent: Spent) -> None:
+    async def begin(self, page_id: str, limits: ChannelSettings, expected: Spent) -> Settle | None:
         assert page_id == PAGE
-        self.spent += spent
+        self.step("begin")
+        if is_over(limits, self.spent):
+            return None
+        self.spent += expected
 
-    async def today(self, page_id: str) -> Spent:
-        self.step("today")
-        return self.spent
+        def settle(spent: Spent) -> None:
+            self.spent += spent - expected
+
+        return settle
 
     # --- Channels
 
