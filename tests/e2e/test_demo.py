@@ -81,7 +81,7 @@ Facebook's record: taken, and the answer to the call never left
 the echo settled it: after N.N s the sender knew that it was sent
 it was not sent again, and the conversation goes on
 N answers are written and wait, none has gone out
-one answer was refused; in the N s since then nothing was tried
+one call was refused; in the N s since then nothing was tried
 all N went out within N.N s, in the order of each person's questions
 each of them once
 N messages from people, as Facebook's record has them
@@ -186,12 +186,12 @@ async def test_a_demo_that_is_broken_off_leaves_a_page_that_works(
 
 
 async def until_refused(process: Process, simulator: Simulator, page: str, since: int) -> Call:
-    """The first message that Facebook refuses."""
+    """The first sign or message that Facebook refuses."""
     async with asyncio.timeout(SCENE_WITHIN_S):
         while True:
             assert process.returncode is None, (await ended(process)).output
             for call in await simulator.calls(page, since=since):
-                if call["endpoint"] == "messages" and call["outcome"] == "refused":
+                if call["endpoint"] in ("actions", "messages") and call["outcome"] == "refused":
                     return call
             await asyncio.sleep(0.02)
 

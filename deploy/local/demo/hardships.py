@@ -122,6 +122,7 @@ async def token(stage: Stage) -> None:
     async with token_expired(stage) as repair:
         await quinn.says("When are you open on Sunday?")
         refusal = await _refusal(stage, quinn)
+        await quinn.told(TurnCompleted)  # or what he writes next would be a part of this question
         await rosa.says("Do you deliver?")
         await sami.says("Where can I find you?")
         await quinn.says("How can I pay?")
@@ -137,7 +138,7 @@ async def token(stage: Stage) -> None:
         ]
         since_s = time.time() - refusal["at"] / 1000
         check(
-            f"one answer was refused; in the {since_s:.0f} s since then nothing was tried",
+            f"one call was refused; in the {since_s:.0f} s since then nothing was tried",
             len(calls) <= since_s // PROBE_EVERY_S,
             expected=f"none, but for one every {PROBE_EVERY_S} s",
             seen=f"{len(calls)} calls: {', '.join(call['endpoint'] for call in calls)}",
@@ -175,7 +176,9 @@ def _show(heard: Mapping[Person, Sequence[Message]], since: float) -> None:
 
 
 async def _refusal(stage: Stage, person: Person) -> Call:
-    """Wait until Facebook has refused a message to this person for its token: the call.
+    """Wait until Facebook has refused a call to this person for its token: the call.
+
+    That may be a sign already: what it is told teaches the sender as much as an answer would.
 
     Raises:
         StoryEndsError: none was; noted as a check that failed.
@@ -183,13 +186,13 @@ async def _refusal(stage: Stage, person: Person) -> Call:
     try:
         async with asyncio.timeout(stage.patience_s):
             while True:
-                for post in await person.posts():
-                    if _code(post) == TOKEN_IS_BAD:
-                        return post
+                for call in await stage.simulator.calls(stage.page, person.psid):
+                    if _code(call) == TOKEN_IS_BAD and call["endpoint"] in SENDING:
+                        return call
                 await asyncio.sleep(POLL_S)
     except TimeoutError:
         stage.transcript.check(
-            f"Facebook refuses the answer to {person.first_name} within {stage.patience_s:g} s",
+            f"Facebook refuses a call to {person.first_name} within {stage.patience_s:g} s",
             held=False,
             expected=f"a call refused with code {TOKEN_IS_BAD}",
             seen="none",
