@@ -105,7 +105,7 @@ def message_id(event: AnyRecord) -> str | None:
     match event:
         case MessageReceived() | MessageEchoed() | MessageEdited():
             return f"{event.page_id}:{event.mid}"
-        case PostbackReceived() | StandbyReceived():
+        case PostbackReceived():
             return f"{event.page_id}:{event.mid or event.event_id}"
     return None
 
@@ -115,6 +115,8 @@ def copied_id(event: AnyRecord) -> str | None:
 
     Edits and ends of a message have none of their own: applying them again does no harm.
     """
+    if isinstance(event, StandbyReceived):
+        event = overheard.as_if_ours(event)
     match event:
         case MessageEdited() | MessageReceived(is_deleted=True):
             return None
@@ -138,15 +140,11 @@ def entry_of(arrival: Arrival, own_app_id: str) -> Entry | None:
             kept = _kept(_attachments(event))
             return _new(arrival, event, event.text, _inbound(event), {"kind": "message"}, kept)
         case PostbackReceived():
-            fields = _inbound(event) | {"payload": event.payload}
+            fields = _inbound(event) | _known(payload=event.payload)
             return _new(arrival, event, event.title or event.payload, fields, {"kind": "postback"})
-        case StandbyReceived(kind="message" | "postback") if event.text:
-            if event.is_echo:
-                return _new(arrival, event, event.text, _outbound(event), {"origin": "other_app"})
-            return _new(arrival, event, event.text, _inbound(event), {"kind": "standby"})
         case MessageEchoed() if event.app_id != own_app_id:
             written, kept = {"origin": "human_facebook"}, _kept(_attachments(event))
-            fields = _outbound(event) | {"app_id": event.app_id}
+            fields = _outbound(event) | _known(app_id=event.app_id)
             return _new(arrival, event, event.text, fields, written, kept)
         case MessageEchoed() if event.send_id:
             return _own_echo(event)
@@ -174,13 +172,12 @@ def activity_of(events: Iterable[AnyRecord]) -> Activity | None:
 
 def _news(event: ConversationRecord) -> Activity | None:
     page_id, psid, at = event.page_id, event.psid, event.occurred_at
-    if opens_window(event):
+    told = overheard.as_if_ours(event) if isinstance(event, StandbyReceived) else event
+    if opens_window(told):
         return Activity(page_id, psid, at, at)
     match event:
         case ReferralReceived():
             return Activity(page_id, psid, at)
-        case StandbyReceived() if overheard.is_from_person(event):
-            return Activity(page_id, psid, at, at)
         case MessageEchoed() | StandbyReceived() | MessageSent():
             return Activity(page_id, psid, at)
         case MessageDelivered():
@@ -215,14 +212,14 @@ def _latest(first: datetime | None, second: datetime | None) -> datetime | None:
 
 def _new(
     arrival: Arrival,
-    event: MessageReceived | PostbackReceived | StandbyReceived | MessageEchoed,
+    event: MessageReceived | PostbackReceived | MessageEchoed,
     text: str | None,
     fields: Fields,
     told: Fields,
     kept: Fields | None = None,
 ) -> Entry:
-    """A message itself. `told`: what another webhook about it may tell otherwise, as standby does;
-    of these, the one that comes first in the alphabet is also the one that knows more.
+    """A message itself. `told`: what another webhook about it may tell otherwise; of these, the one
+    that comes first in the alphabet is also the one that knows more.
     """
     return Entry(
         str(message_id(event)),
@@ -275,11 +272,16 @@ def _reaction(event: ReactionReceived) -> Entry:
     )
 
 
-def _inbound(event: MessageReceived | PostbackReceived | StandbyReceived) -> Fields:
+def _known(**facts: str | None) -> Fields:
+    """What standby does not tell takes nothing away from what another webhook told."""
+    return {name: fact for name, fact in facts.items() if fact is not None}
+
+
+def _inbound(event: MessageReceived | PostbackReceived) -> Fields:
     return {"direction": "in", "origin": "person", "mid": event.mid}
 
 
-def _outbound(event: MessageEchoed | StandbyReceived) -> Fields:
+def _outbound(event: MessageEchoed) -> Fields:
     """Written to the person, and not by us."""
     return {"direction": "out", "status": "sent", "mid": event.mid}
 

@@ -158,7 +158,7 @@ def _remember(state: State, arrival: Arrival) -> State:
 def _apply(state: State, arrival: Arrival, rules: Rules) -> State:
     event = arrival.event
     if isinstance(event, StandbyReceived):
-        event = overheard.as_if_ours(event)
+        return _overheard(state, overheard.as_if_ours(event), rules)
     match event:
         case MessageReceived(is_deleted=True):
             return _unsent(state, message_ref(event))
@@ -170,8 +170,6 @@ def _apply(state: State, arrival: Arrival, rules: Rules) -> State:
             return _postback(state, event, rules)
         case ReactionReceived(action="react") | ReferralReceived():
             return _addressed(state, event)
-        case StandbyReceived():
-            return _overheard(state, event, rules)
         case MessageEchoed() if event.app_id != rules.own_app_id:
             return _line(state, event, "human", _shown(event))
         case MessageSent(origin="human"):
@@ -199,16 +197,28 @@ def _shown(event: MessageReceived | MessageEchoed) -> str:
     return " ".join([(event.text or "").strip(), *kinds]).strip()
 
 
-def _overheard(state: State, event: StandbyReceived, rules: Rules) -> State:
-    """Somebody else's to answer, but part of what the assistant has to know afterwards."""
-    if event.is_echo:
-        return _line(state, event, "human", overheard.shown(event))
-    if not overheard.is_from_person(event):
-        return state
-    state = _opens_window(
-        _without_stale_session(state, event.occurred_at, rules), event.occurred_at
-    )
-    return _line(state, event, "person", overheard.shown(event))
+def _overheard(state: State, event: AnyRecord, rules: Rules) -> State:
+    """Somebody else's to answer, but part of what the assistant has to know afterwards.
+
+    It opens the window for every app, and does not make the thread ours.
+    """
+    if opens_window(event):
+        state = _opens_window(state, event.occurred_at)
+    match event:
+        case MessageReceived(is_deleted=True):
+            return _unsent(state, message_ref(event))
+        case MessageReceived():
+            quoted = remembered(state, event.reply_to_mid)[:QUOTED_CHARACTERS]
+            state = _without_stale_session(state, event.occurred_at, rules)
+            return _line(state, event, "person", _shown(event), quoted)
+        case PostbackReceived():
+            state = _without_stale_session(state, event.occurred_at, rules)
+            return _line(state, event, "person", (event.title or "").strip())
+        case MessageEdited():
+            return _edited(state, message_ref(event), (event.text or "").strip())
+        case MessageEchoed() if event.app_id != rules.own_app_id:
+            return _line(state, event, "human", _shown(event))
+    return state
 
 
 def _unsaid(state: State, command_id: str) -> State:

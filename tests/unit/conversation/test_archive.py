@@ -93,11 +93,11 @@ def order(value: Any) -> Any:  # noqa: ANN401
         ),
         (make.image(), "100:m1", {"text": None, "kind": "message"}),
         (make.get_started(), "100:p1", {"kind": "postback", "text": "Get started"}),
-        (make.standby(), "100:s1", {"direction": "in", "kind": "standby"}),
+        (make.standby(), "100:s1", {"direction": "in", "kind": "message", "text": "hi"}),
         (
             make.standby(is_echo=True),
             "100:s1",
-            {"direction": "out", "origin": "other_app", "status": "sent"},
+            {"direction": "out", "origin": "human_facebook", "status": "sent"},
         ),
         (
             make.echo(app_id="7"),
@@ -142,7 +142,8 @@ async def test_what_became_of_a_part_is_kept_with_the_reason(
     "event",
     [
         make.echo(app_id=APP),  # ours, without our mark
-        make.standby(text=None),
+        make.standby(is_echo=True, raw={"message": {"app_id": int(APP)}}),
+        make.standby(kind="delivery"),
         make.delivered(1),
         make.read(1),
         make.handed_over("roles"),
@@ -281,7 +282,7 @@ async def test_what_is_told_on_standby_changes_messages_as_usual() -> None:
     like = on_standby("reaction", action="react", emoji="❤")
     for events in ([make.standby("m1"), edit, like], [like, edit, make.standby("m1")]):
         shown = (await Documents().read(*events))["100:m1"]
-        assert (shown["text"], shown["edits"], shown["kind"]) == ("at 6", 2, "standby")
+        assert (shown["text"], shown["edits"], shown["kind"]) == ("at 6", 2, "message")
         assert [each["emoji"] for each in shown["reactions"]] == ["❤"]
     end = on_standby("message", is_deleted="true")
     shown = (await Documents().read(end, make.standby("m1")))["100:m1"]
