@@ -121,7 +121,7 @@ async def test_only_pages_with_a_role_that_are_published_can_be_ticked(
 
 async def test_a_login_without_pages_leaves_the_chosen_ones(app: App, facebook: Facebook) -> None:
     await app.dialog()
-    await app.dialog(dialog_path(scope="email"))
+    await app.dialog(dialog_path(scope="email"), pages=[])
     alex = (await app.control.users())[0]
     assert alex["chosen_pages"] == [facebook.page]
     assert alex["permissions"]["email"] == "granted"

@@ -440,6 +440,27 @@ async def test_one_permission_can_be_taken_back(app: App, facebook: Facebook) ->
     assert refused == (100, None)
 
 
+async def test_a_page_that_is_unticked_later_is_closed_for_older_tokens(
+    app: App, facebook: Facebook
+) -> None:
+    token = await connected(app)
+    await app.dialog(pages=[])
+    path = f"/{facebook.page}/subscribed_apps"
+    assert await app.refusal(token, "GET", path) == (200, None)
+
+
+async def test_a_lost_review_closes_what_strangers_had_granted(
+    app: App, facebook: Facebook
+) -> None:
+    sam = await app.user_named("Sam")
+    await app.control.set_role(sam, facebook.page, "admin")
+    strangers, admins = await connected(app, user=sam), await connected(app)
+    await app.control.change_app(reviewed=["pages_show_list"])
+    path = f"/{facebook.page}/subscribed_apps"
+    assert await app.refusal(strangers, "GET", path) == (200, None)
+    await app.ok(admins, "GET", path)
+
+
 # What the app is told
 
 
@@ -498,7 +519,11 @@ async def test_a_killed_simulator_has_forgotten_no_login(
     await app.control.change_app(name="Crumb", redirect_uris=[REDIRECT])
     greeting = {"greeting": [{"locale": "default", "text": "Hello"}]}
     await app.ok(page, "POST", "/me/messenger_profile", greeting)
-    await app.control.change_password(await app.user_named("Sam"))
+    sam, noor = await app.user_named("Sam"), await app.user_named("Noor")
+    await app.long_token(user=sam)
+    await app.control.change_password(sam)
+    await app.long_token(user=noor)
+    await app.control.remove_app(noor)
 
     settings = make_settings(fake_app.url, tmp_path)
     second = Simulator(settings, load_world(settings.state_dir / "simulator.json"))
