@@ -77,6 +77,7 @@ def racing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
         LLM_PROVIDER="simulator",
         SENDER_HTTP_TIMEOUT_S="5",
         SENDER_CLAIM_MARGIN_S="1",
+        MONGODB_TIMEOUT_S="20",  # the machine may be busy
         **environment(folder),
     ) as running:
         yield running
