@@ -58,7 +58,7 @@ test: setup ## Everything: checks, unit, property, integration and end-to-end te
 	$(BIN)/python -m pytest tests --ignore tests/browser
 
 .PHONY: test-browser
-test-browser: setup ## The chat page in a real browser (needs Chromium, or CHROMIUM=path)
+test-browser: setup ## The chat page and the console in a real browser (needs Chromium, or CHROMIUM=path)
 	$(BIN)/python -m pytest tests/browser
 
 .PHONY: faults
@@ -89,11 +89,12 @@ screenshots: setup ## Take docs/images anew from the running system (needs Chrom
 docs: setup ## Write what is generated: docs/asyncapi.yaml, OpenAPI documents, tables in docs/configuration.md
 	$(BIN)/python -m libs.common.events.asyncapi docs/asyncapi.yaml
 	$(BIN)/python -m services.takeover.api docs/openapi-takeover.json
+	$(BIN)/python -m services.console.api docs/openapi-console.json
 	$(BIN)/python -m tests.unit.docs.variables docs/configuration.md
 
 .PHONY: requirements
 requirements: ## Write requirements/*.txt anew from pyproject.toml (needs uv)
-	for extra in local dev gateway conversation sender takeover analytics simulator; do \
+	for extra in local dev gateway conversation sender takeover analytics console simulator; do \
 	  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	    --no-emit-index-url --extra $$extra pyproject.toml --output-file requirements/$$extra.txt; done
 

@@ -56,6 +56,7 @@ def _addresses(ports: Mapping[str, int], llm_provider: str) -> dict[str, str]:
         "MONGODB_DATABASE": DATABASE,
         "GRAPH_API_URL": simulator,
         "FACEBOOK_DIALOG_URL": simulator,
+        "CONSOLE_URL": f"http://{HOST}:{ports['console']}",
         "WEBHOOK_TARGET_URL": f"http://{HOST}:{ports['gateway']}/webhooks/messenger",
         "LLM_PROVIDER": llm_provider,
     }

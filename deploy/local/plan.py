@@ -42,7 +42,7 @@ class Options:
     @property
     def needs_topics(self) -> bool:
         """Only a stack without any user of Kafka does without them."""
-        return any(name not in {"mongo", "simulator"} for name in self.names)
+        return any(name not in {"mongo", "simulator", "console"} for name in self.names)
 
     @property
     def needs_seed(self) -> bool:

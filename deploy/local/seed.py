@@ -45,8 +45,9 @@ async def seed(env: Mapping[str, str]) -> str:
     """
     pages = await _simulated_pages(env["GRAPH_API_URL"])
     async with _opened(env) as office:
-        await office.insert_once("workspaces", WORKSPACE)
-        await office.insert_once(ASSISTANTS_COLLECTION, _assistant().to_document())
+        await office.insert_once(
+            ASSISTANTS_COLLECTION, _assistant(office.workspace_id).to_document()
+        )
         for page in pages:
             if not await office.is_connected(page):
                 await office.connect(page)
@@ -78,6 +79,7 @@ class _Office:
     database: Database
     publisher: KafkaPublisher
     keys: KeyRing
+    workspace_id: str
 
     async def insert_once(self, collection: str, document: Mapping[str, Any]) -> None:
         await self.database[collection].update_one(
@@ -96,7 +98,7 @@ class _Office:
         """The first time, or again: then the token and the status change, the settings stay."""
         channel = Channel(
             id=page["id"],
-            workspace_id=str(WORKSPACE["_id"]),
+            workspace_id=self.workspace_id,
             assistant_id=ASSISTANT_ID,
             page_name=page["name"],
             token=self.keys.encrypt(page["access_token"], context=page["id"]),
@@ -117,7 +119,21 @@ async def _opened(env: Mapping[str, str]) -> AsyncIterator[_Office]:
         open_database(mongo, app_name="seed") as database,
         open_publisher(kafka, client_id="seed") as publisher,
     ):
-        yield _Office(database, publisher, keys)
+        yield _Office(database, publisher, keys, await _workspace(database))
+
+
+async def _workspace(database: Database) -> str:
+    """The id of the workspace that is there, as the console makes one at its first start. Without a
+    console, ours is made, and a console that comes later takes it over."""
+    workspaces = database["workspaces"]
+    if (there := await workspaces.find_one({})) is None:
+        await workspaces.insert_one(dict(WORKSPACE))
+        return str(WORKSPACE["_id"])
+    await workspaces.update_one(
+        {"_id": there["_id"], "time_zone": {"$exists": False}},
+        {"$set": {name: value for name, value in WORKSPACE.items() if name != "_id"}},
+    )
+    return str(there["_id"])
 
 
 async def _simulated_pages(simulator_url: str) -> list[dict[str, str]]:
@@ -129,10 +145,10 @@ async def _simulated_pages(simulator_url: str) -> list[dict[str, str]]:
         return list((await response.json())["pages"])
 
 
-def _assistant() -> Assistant:
+def _assistant(workspace_id: str) -> Assistant:
     return Assistant(
         id=ASSISTANT_ID,
-        workspace_id=str(WORKSPACE["_id"]),
+        workspace_id=workspace_id,
         name="Crumb",
         system_prompt=SYSTEM_PROMPT,
         knowledge=(Path(__file__).parent / "knowledge.md").read_text(encoding="utf-8"),

@@ -93,5 +93,7 @@ def farewell(options: Options, folder: StateFolder) -> str:
         for spec in SERVICES
         if spec.path and spec.name in options.names
     ]
+    if "console" in options.names:
+        pages.append(f"  sign in there with ADMIN_EMAIL and ADMIN_PASSWORD of {folder.secrets}")
     where = f"  logs in {folder.path / 'logs'}, secrets in {folder.secrets}"
     return "\n".join(["", *pages, where, "", BANNER])

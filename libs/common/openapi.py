@@ -35,7 +35,10 @@ class ErrorAnswer(BaseModel):
 
 @dataclass(frozen=True)
 class Operation:
-    """One method of one path. `answers`: what comes with each status; None: our error envelope."""
+    """One method of one path.
+
+    `answers`: what comes with each status; None: our error envelope, and with 204 nothing.
+    """
 
     method: str
     path: str
@@ -45,10 +48,18 @@ class Operation:
     body: type[BaseModel] | None = None
     query: type[BaseModel] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    operation_id: str = ""
+    tag: str = ""
 
 
-def document(title: str, description: str, version: str, operations: Iterable[Operation]) -> Json:
-    """An OpenAPI 3.1 document; every operation needs the service token."""
+def document(
+    title: str,
+    description: str,
+    version: str,
+    operations: Iterable[Operation],
+    scheme: str = "serviceToken",
+) -> Json:
+    """An OpenAPI 3.1 document; every operation needs a Bearer token, called `scheme`."""
     listed = list(operations)
     paths: Json = {}
     for operation in listed:
@@ -56,10 +67,10 @@ def document(title: str, description: str, version: str, operations: Iterable[Op
     return {
         "openapi": "3.1.0",
         "info": {"title": title, "description": description, "version": version},
-        "security": [{"serviceToken": []}],
+        "security": [{scheme: []}],
         "paths": paths,
         "components": {
-            "securitySchemes": {"serviceToken": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {scheme: {"type": "http", "scheme": "bearer"}},
             "schemas": _schemas(listed),
         },
     }
@@ -72,6 +83,10 @@ def text(document: Json) -> str:
 
 def _operation(operation: Operation) -> Json:
     shown: Json = {"summary": operation.summary}
+    if operation.operation_id:
+        shown["operationId"] = operation.operation_id
+    if operation.tag:
+        shown["tags"] = [operation.tag]
     if operation.description:
         shown["description"] = inspect.cleandoc(operation.description)
     if parameters := [*_path(operation), *_headers(operation), *_query(operation)]:
@@ -79,7 +94,8 @@ def _operation(operation: Operation) -> Json:
     if operation.body is not None:
         shown["requestBody"] = {"required": True, "content": _content(operation.body)}
     shown["responses"] = {
-        str(status): {"description": what, "content": _content(model or ErrorAnswer)}
+        str(status): {"description": what}
+        | ({} if status == 204 else {"content": _content(model or ErrorAnswer)})
         for status, (what, model) in operation.answers.items()
     }
     return shown

@@ -16,6 +16,7 @@ from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
 import services.analytics.settings
+import services.console.settings
 import services.conversation.settings
 import services.gateway.settings
 import services.sender.settings
@@ -29,6 +30,7 @@ ROOTS: dict[str, type[BaseSettings]] = {
     "sender": services.sender.settings.Settings,
     "takeover": services.takeover.settings.Settings,
     "analytics": services.analytics.settings.Settings,
+    "console": services.console.settings.Settings,
     "simulator": simulator.settings.Settings,
 }
 BEGIN, END = "<!-- {}: written by `make docs` -->", "<!-- end of {} -->"
@@ -36,13 +38,15 @@ LONGEST_SHOWN = 40
 
 # Where the code's own description is too short for a reader who has only the table.
 MEANINGS = {
+    "ADMIN_EMAIL": "of the first administrator, who is made when nobody is there yet",
+    "ADMIN_PASSWORD": "theirs, 12 characters at least; nobody's password is ever changed by it",
     "CONVERSATION_HISTORY_TOKENS": "how much of the session the model is shown, roughly",
     "CONVERSATION_MAX_BURST_S": "how long a burst of messages is waited for at most",
     "CONVERSATION_MAX_TURNS_IN_FLIGHT": "conversations answered side by side",
     "CONVERSATION_MODEL_ATTEMPTS": "calls of the model for one answer",
     "CONVERSATION_TURN_DEADLINE_S": "for all attempts at one answer together",
     "ENCRYPTION_KEYS": "keys for stored tokens: `id:base64 of 32 bytes, …`; the first encrypts",
-    "ENV": "production: https in `PUBLIC_URL`, no local stack, not its database either",
+    "ENV": "production: https in `PUBLIC_URL` and `CONSOLE_URL`, no local stack nor its database",
     "FACEBOOK_APP_ID": "the app's id, decimal digits; tells our own echoes from those of others",
     "FACEBOOK_APP_SECRET": "the app's secret: signs webhooks, proves that our calls are ours",
     "FACEBOOK_APP_SECRET_PREVIOUS": "accepted as well, while a new secret is rolled out",

@@ -1,0 +1,15 @@
+"""`python -m services.console`."""
+
+from libs.common.service import run
+from libs.common.settings import load
+from services.console.app import NAME, create_service
+from services.console.settings import Settings
+
+
+def main() -> None:
+    settings = load(Settings)
+    run(lambda: create_service(settings), settings.http, settings.runtime, NAME)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""`/api/v1`: the same for programs, with bearer tokens."""

@@ -1,0 +1,132 @@
+"""Builds the console: the only place that knows what it is made of."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import TypeVar
+
+from aiohttp import web
+
+from libs.common.mongo import Database, open_database, ping
+from libs.common.service import Lifetime, Service
+from libs.common.web import Late, Readiness, base_app
+from services.console.accounts import Accounts
+from services.console.accounts_store import AccountStore
+from services.console.api import routes as api
+from services.console.api_tokens import ApiTokens
+from services.console.audit import AuditLog, Clock
+from services.console.channels_store import ChannelStore
+from services.console.domain import sessions as session_rules
+from services.console.first_run import FirstRun
+from services.console.hashing import Passwords
+from services.console.sessions_store import AttemptStore, SessionStore
+from services.console.settings import Settings
+from services.console.signing_in import SigningIn
+from services.console.tokens_store import TokenStore
+from services.console.web import audit, home, pages, profile, sign_in, tokens, users
+from services.console.web.access import (
+    ROUTE_ACCESS,
+    SETTINGS,
+    SIGNING_IN,
+    Access,
+    RouteAccess,
+    authorise,
+)
+from services.console.web.errors import told_errors
+from services.console.web.pages import (
+    ACCOUNTS,
+    API_TOKENS,
+    AUDIT,
+    CHANNELS,
+    FIRST_RUN,
+    SESSIONS,
+    STATIC_FOLDER,
+)
+from services.console.web.security import add_headers, only_own_requests
+
+NAME = "console"
+
+T = TypeVar("T")
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+def create_service(
+    settings: Settings, *, passwords: Passwords | None = None, clock: Clock = utc_now
+) -> Service:
+    readiness = Readiness()
+    app = create_app(settings, readiness)
+
+    @asynccontextmanager
+    async def resources(_lifetime: Lifetime) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            database = await stack.enter_async_context(
+                open_database(
+                    settings.mongo,
+                    app_name=NAME,
+                    production=settings.runtime.env == "production",
+                )
+            )
+            await _open(app, settings, database, passwords or Passwords(), clock, stack.callback)
+            readiness.add("mongodb", partial(ping, database))
+            yield
+
+    return Service(NAME, app, readiness, resources)
+
+
+def create_app(settings: Settings, readiness: Readiness) -> web.Application:
+    """Every page and operation, before there is a database."""
+    app = base_app(readiness, told_errors, only_own_requests, authorise)
+    app.on_response_prepare.append(add_headers)
+    app[SETTINGS] = settings
+    app[ROUTE_ACCESS] = RouteAccess()
+    for key in (ACCOUNTS, API_TOKENS, AUDIT, CHANNELS, FIRST_RUN, SESSIONS, SIGNING_IN):
+        app[key] = Late("the console")
+    pages.set_up(app)
+    for part in (home, sign_in, users, tokens, audit, profile, api):
+        part.add_routes(app)
+    for route in app.router.add_static("/static", STATIC_FOLDER):
+        app[ROUTE_ACCESS].note(route, Access.PUBLIC)
+    return app
+
+
+async def _open(
+    app: web.Application,
+    settings: Settings,
+    database: Database,
+    passwords: Passwords,
+    clock: Clock,
+    at_the_end: Callable[[Callable[[], None]], object],
+) -> None:
+    accounts, sessions = AccountStore(database), SessionStore(database)
+    attempts, token_store = AttemptStore(database), TokenStore(database)
+    audit_log, channels = AuditLog(database, clock), ChannelStore(database)
+    for store in (accounts, sessions, attempts, token_store, audit_log, channels):
+        await store.ensure_indexes()
+    lifetime = session_rules.Lifetime(
+        timedelta(seconds=settings.session_idle_s), timedelta(seconds=settings.session_absolute_s)
+    )
+    first_run = FirstRun(accounts, audit_log, passwords, clock)
+    await first_run.prepare(
+        settings.first_admin.admin_email,
+        settings.first_admin.admin_password.get_secret_value(),
+        settings.site.console_url,
+    )
+
+    def give(key: web.AppKey[Late[T]], value: T) -> None:
+        app[key].set(value)
+        at_the_end(app[key].clear)
+
+    give(ACCOUNTS, Accounts(accounts, sessions, audit_log, passwords, clock))
+    give(API_TOKENS, ApiTokens(token_store, audit_log, clock))
+    give(AUDIT, audit_log)
+    give(CHANNELS, channels)
+    give(FIRST_RUN, first_run)
+    give(SESSIONS, sessions)
+    give(
+        SIGNING_IN,
+        SigningIn(accounts, sessions, attempts, token_store, audit_log, passwords, lifetime, clock),
+    )

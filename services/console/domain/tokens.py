@@ -1,0 +1,74 @@
+"""Secrets that we give out and keep only as a hash: sessions, links, API tokens."""
+
+import hashlib
+import hmac
+import re
+import secrets
+from dataclasses import dataclass
+from enum import StrEnum
+
+SECRET_BYTES = 32  # 256 bits: nobody guesses it, so a plain hash is enough
+_API_TOKEN = re.compile(r"mat_([0-9a-f]{16})_([A-Za-z0-9_-]{43})")
+
+
+class Scope(StrEnum):
+    """What an API token may be used for."""
+
+    USERS_READ = "users:read"
+    USERS_WRITE = "users:write"
+    TOKENS_READ = "tokens:read"
+    TOKENS_WRITE = "tokens:write"
+    AUDIT_READ = "audit:read"
+
+    @property
+    def means(self) -> str:
+        return _MEANS[self]
+
+
+_MEANS = {
+    Scope.USERS_READ: "List users",
+    Scope.USERS_WRITE: "Invite, change and disable users. As good as being an administrator",
+    Scope.TOKENS_READ: "List API tokens, without their secrets",
+    Scope.TOKENS_WRITE: "Make and revoke API tokens, with no more than its own scopes",
+    Scope.AUDIT_READ: "Read the audit log",
+}
+
+
+def new_secret() -> str:
+    return secrets.token_urlsafe(SECRET_BYTES)
+
+
+def new_id(kind: str) -> str:
+    """An id that says what it names, e.g. `usr_…`; not a secret."""
+    return f"{kind}_{secrets.token_hex(10)}"
+
+
+def hashed(secret: str) -> str:
+    """What is stored of a secret."""
+    return hashlib.sha256(secret.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class ApiToken:
+    """An API token as its owner has it."""
+
+    id: str
+    secret: str
+
+    @classmethod
+    def new(cls) -> "ApiToken":
+        return cls(secrets.token_hex(8), new_secret())
+
+    @classmethod
+    def parse(cls, text: str) -> "ApiToken | None":
+        found = _API_TOKEN.fullmatch(text)
+        return cls(found[1], found[2]) if found else None
+
+    def __str__(self) -> str:
+        return f"mat_{self.id}_{self.secret}"
+
+    def __repr__(self) -> str:
+        return f"ApiToken({self.id})"
+
+    def matches(self, stored: str) -> bool:
+        return hmac.compare_digest(hashed(self.secret), stored)

@@ -1,0 +1,105 @@
+"""What the console reads from the environment."""
+
+import ipaddress
+from functools import cached_property
+from typing import Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic_settings import SettingsConfigDict
+
+from libs.common.settings import HttpSettings, MongoSettings, RuntimeSettings, SettingsGroup
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+class SiteSettings(SettingsGroup):
+    """Where people find the console."""
+
+    env: Literal["development", "test", "production"] = "production"
+    console_url: str = Field(
+        "http://127.0.0.1:8080",
+        description="where people reach the console, e.g. https://console.example.org",
+        validate_default=True,
+    )
+
+    @field_validator("console_url")
+    @classmethod
+    def _is_safe(cls, value: str, info: ValidationInfo) -> str:
+        url = urlsplit(value)
+        if url.scheme not in ("http", "https") or not url.hostname or url.path not in ("", "/"):
+            raise ValueError("not http(s)://host or http(s)://host:port")
+        if url.query or url.fragment or url.username:
+            raise ValueError("not http(s)://host or http(s)://host:port")
+        if url.scheme == "http":
+            if info.data.get("env") == "production":
+                raise ValueError("must be https in production")
+            if url.hostname not in LOOPBACK_NAMES:
+                raise ValueError("must be https, except on 127.0.0.1 or localhost")
+        return value.rstrip("/")
+
+    @cached_property
+    def is_secure(self) -> bool:
+        """Whether browsers come over https."""
+        return self.console_url.startswith("https:")
+
+    @cached_property
+    def hosts(self) -> frozenset[str]:
+        """What may stand in `Host`. Every loopback name, as long as it's plain http there."""
+        url = urlsplit(self.console_url)
+        if self.is_secure:
+            return frozenset({url.netloc.lower()})
+        names = ("127.0.0.1", "localhost", "[::1]")
+        return frozenset(f"{name}:{url.port}" if url.port else name for name in names)
+
+
+class FirstAdminSettings(SettingsGroup):
+    """Who may sign in first. Without these, a one-time code is printed at the start."""
+
+    admin_email: str = Field("", description="of the first administrator, made when nobody is yet")
+    admin_password: SecretStr = Field(
+        SecretStr(""), description="of the first administrator; nobody's password is ever changed"
+    )
+
+
+class Settings(SettingsGroup):
+    """`CONSOLE_*` and the shared groups. Times in seconds."""
+
+    model_config = SettingsConfigDict(env_prefix="CONSOLE_")
+
+    http: HttpSettings = Field(default_factory=HttpSettings)
+    runtime: RuntimeSettings = Field(default_factory=RuntimeSettings)
+    mongo: MongoSettings = Field(default_factory=MongoSettings)
+    site: SiteSettings = Field(default_factory=SiteSettings)
+    first_admin: FirstAdminSettings = Field(default_factory=FirstAdminSettings)
+
+    session_idle_s: int = Field(
+        12 * 3600, ge=300, le=30 * 86_400, description="signed out after so long without a click"
+    )
+    session_absolute_s: int = Field(
+        7 * 86_400, ge=300, le=90 * 86_400, description="signed out after so long in any case"
+    )
+    trusted_proxies: str = Field(
+        "",
+        description="networks whose X-Forwarded-For is believed, comma separated: 10.0.0.0/8",
+    )
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, value: str) -> str:
+        _networks(value)
+        return value
+
+    @cached_property
+    def proxies(self) -> tuple[Network, ...]:
+        return _networks(self.trusted_proxies)
+
+
+def _networks(text: str) -> tuple[Network, ...]:
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    try:
+        return tuple(ipaddress.ip_network(part) for part in parts)
+    except ValueError:
+        raise ValueError("not networks like 10.0.0.0/8, comma separated") from None

@@ -1,0 +1,146 @@
+// What scripts add to pages that work without them.
+"use strict";
+
+const stored = (name, fallback) => {
+  try {
+    return localStorage.getItem(name) ?? fallback;
+  } catch {
+    return fallback;
+  }
+};
+
+const store = (name, value) => {
+  try {
+    localStorage.setItem(name, value);
+  } catch {
+    // private windows may refuse: then it counts for this page only
+  }
+};
+
+/** Say something in a corner, for screen readers as well. */
+function toast(words) {
+  const note = document.createElement("div");
+  note.className = "toast-note";
+  note.textContent = words;
+  document.querySelector("#toasts").append(note);
+  setTimeout(() => note.remove(), 8000);
+}
+
+/** Make a part of the page lively: after loading, and after each exchange. */
+function enliven(root) {
+  for (const each of root.querySelectorAll("time[data-local]")) {
+    const at = new Date(each.dateTime);
+    each.title = each.textContent;
+    each.textContent = at.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
+  }
+  for (const each of root.querySelectorAll("[data-shows], [data-copies], [data-themes]")) {
+    each.hidden = false;
+  }
+  for (const counter of root.querySelectorAll("[data-counter]")) {
+    const field = document.getElementById(counter.dataset.counter);
+    const limit = Number(counter.dataset.limit);
+    const count = () => {
+      counter.textContent = `${field.value.length} / ${limit}`;
+      counter.classList.toggle("near", field.value.length >= limit * 0.9);
+    };
+    field.addEventListener("input", count);
+    count();
+  }
+  markTheme();
+}
+
+/** Where something went wrong, there the next thing is to be typed. */
+function focusTrouble(root) {
+  const trouble = root.querySelector("[data-focus], [aria-invalid=true]");
+  const target = trouble?.matches("fieldset") ? trouble.querySelector("input") : trouble;
+  target?.focus();
+}
+
+function markTheme() {
+  const theme = stored("theme", "system");
+  for (const each of document.querySelectorAll("[data-theme-choice]")) {
+    each.setAttribute("aria-pressed", String(each.dataset.themeChoice === theme));
+  }
+}
+
+async function copy(button) {
+  const field = document.getElementById(button.dataset.copies);
+  field.select();
+  try {
+    await navigator.clipboard.writeText(field.value);
+  } catch {
+    document.execCommand("copy"); // plain http elsewhere than on this machine has no clipboard
+  }
+  button.querySelector("span").textContent = "Copied";
+  button.closest(".field").querySelector("[data-copied]").textContent = "Copied";
+}
+
+document.addEventListener("click", (event) => {
+  const button = event.target.closest("button");
+  if (button?.dataset.shows) {
+    const field = document.getElementById(button.dataset.shows);
+    const shown = field.type === "password";
+    field.type = shown ? "text" : "password";
+    button.setAttribute("aria-pressed", String(shown));
+    field.focus();
+  } else if (button?.dataset.copies) {
+    copy(button);
+  } else if (button?.dataset.themeChoice) {
+    store("theme", button.dataset.themeChoice);
+    document.dispatchEvent(new Event("theme"));
+    markTheme();
+  }
+  for (const menu of document.querySelectorAll("details.menu[open]")) {
+    if (!menu.contains(event.target)) menu.open = false;
+  }
+});
+
+// Keys: off while somebody types, and where somebody has switched them off.
+let afterG = 0;
+
+function isTyping(target) {
+  return target.closest("input, textarea, select, [contenteditable]") !== null;
+}
+
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") {
+    for (const menu of document.querySelectorAll("details.menu[open]")) {
+      menu.open = false;
+      menu.querySelector("summary").focus();
+    }
+    return;
+  }
+  const keys = document.getElementById("keys");
+  if (!keys || isTyping(event.target) || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (stored("keys", "on") === "off") return;
+  if (event.key === "?") {
+    keys.showModal();
+  } else if (event.key === "g") {
+    afterG = event.timeStamp;
+  } else if (event.timeStamp - afterG < 1500) {
+    afterG = 0;
+    const place = keys.querySelector(`[data-key="${CSS.escape(event.key)}"]`);
+    if (place) location.assign(place.dataset.goes);
+  }
+});
+
+document.getElementById("keys-on")?.addEventListener("change", (event) => {
+  store("keys", event.target.checked ? "on" : "off");
+});
+
+document.addEventListener("htmx:afterSettle", (event) => {
+  const part = document.getElementById(event.detail.elt.id) ?? event.detail.elt;
+  enliven(part.parentElement ?? part);
+  focusTrouble(part);
+});
+
+document.addEventListener("htmx:sendError", () => {
+  toast("The console can't be reached. What you typed is still here: try again.");
+});
+
+document.addEventListener("htmx:responseError", (event) => {
+  toast(`That was refused (${event.detail.xhr.status}). What you typed is still here.`);
+});
+
+enliven(document);
+focusTrouble(document);

@@ -1,0 +1,199 @@
+"""A console on a database of the test's own, with browsers and programs that talk to it."""
+
+import re
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from html import unescape
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+from aiohttp.test_utils import unused_port
+from argon2 import PasswordHasher
+from pydantic import SecretStr
+
+from libs.common.mongo import Database
+from libs.common.service import Lifetime
+from libs.common.settings import HttpSettings, MongoSettings, RuntimeSettings
+from services.console.accounts_store import AccountStore
+from services.console.app import create_service
+from services.console.domain.roles import Member, Role
+from services.console.domain.tokens import new_id
+from services.console.hashing import Passwords
+from services.console.records import Account
+from services.console.settings import FirstAdminSettings, Settings, SiteSettings
+from services.console.web.access import ROUTE_ACCESS
+
+ADMIN, PASSWORD = "ada@example.org", "correct horse battery"
+QUICK = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+LINK = re.compile(r"http://[^\s\"<]+/welcome/([\w-]+)")
+TOKEN = re.compile(r"mat_[0-9a-f]{16}_[\w-]{43}")
+
+
+class Clock:
+    """Now, until a test says otherwise."""
+
+    def __init__(self) -> None:
+        self.ahead = timedelta()
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
+
+
+@dataclass
+class Answer:
+    """What came back."""
+
+    status: int
+    text: str
+    headers: Mapping[str, str]
+
+    @property
+    def words(self) -> str:
+        """As somebody reads it."""
+        return unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", self.text)))
+
+    @property
+    def link(self) -> str:
+        """The secret of the one-time link that is shown."""
+        found = LINK.search(self.text)
+        assert found, self.words
+        return found[1]
+
+    @property
+    def token(self) -> str:
+        found = TOKEN.search(self.text)
+        assert found, self.words
+        return found[0]
+
+
+class Browser:
+    """Keeps cookies, follows nothing by itself, and says where its requests come from."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.headers = {"Sec-Fetch-Site": "same-origin"}
+        self._session = aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True))
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    async def get(self, path: str, **headers: str) -> Answer:
+        return await self.ask("GET", path, headers=headers)
+
+    async def post(self, path: str, data: object = None, **headers: str) -> Answer:
+        return await self.ask("POST", path, data=data, headers=headers)
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        data: object = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        async with self._session.request(
+            method,
+            self.url + path,
+            data=data or {},
+            headers=self.headers | dict(headers or {}),
+            allow_redirects=False,
+        ) as response:
+            return Answer(response.status, await response.text(), dict(response.headers))
+
+    async def sign_in(self, email: str = ADMIN, password: str = PASSWORD) -> Answer:
+        return await self.post("/sign-in", {"email": email, "password": password})
+
+    @property
+    def cookie(self) -> str:
+        """The session's secret, as the browser has it."""
+        return next(iter(self._session.cookie_jar)).value
+
+
+class Console:
+    """The running console."""
+
+    def __init__(self, app: web.Application, url: str, database: Database, clock: Clock) -> None:
+        self.app, self.url, self.database, self.clock = app, url, database, clock
+        self.accounts = AccountStore(database)
+        self._browsers: list[Browser] = []
+
+    @property
+    def needs(self) -> Mapping[web.AbstractRoute, Any]:
+        return self.app[ROUTE_ACCESS].all()
+
+    def browser(self) -> Browser:
+        self._browsers.append(Browser(self.url))
+        return self._browsers[-1]
+
+    async def admin(self) -> Browser:
+        browser = self.browser()
+        assert (await browser.sign_in()).status == 303
+        return browser
+
+    async def add(
+        self, email: str, role: Role, workspace_id: str, password: str = PASSWORD
+    ) -> Account:
+        """Somebody who can sign in, without all the clicks."""
+        account = Account(
+            id=new_id("usr"),
+            workspace_id=workspace_id,
+            email=email,
+            password_hash=QUICK.hash(password),
+            created_at=datetime.now(UTC),
+        )
+        assert await self.accounts.add(account)
+        place = Member(role=role)
+        await self.accounts.add_member(workspace_id, account.id, place, name=workspace_id)
+        return account
+
+    async def first_admin(self) -> Account:
+        account = await self.accounts.by_email(ADMIN)
+        assert account is not None
+        return account
+
+    async def member(self) -> Browser:
+        """A browser in which a Member of the first workspace is signed in."""
+        admin = await self.first_admin()
+        await self.add("mo@example.org", Role.MEMBER, admin.workspace_id)
+        browser = self.browser()
+        assert (await browser.sign_in("mo@example.org")).status == 303
+        return browser
+
+    async def close(self) -> None:
+        for browser in self._browsers:
+            await browser.close()
+
+
+@asynccontextmanager
+async def running_console(
+    database: Database,
+    mongo: MongoSettings,
+    *,
+    email: str = ADMIN,
+    password: str = PASSWORD,
+    passwords: Passwords | None = None,
+    **values: Any,  # noqa: ANN401 - whatever the settings take
+) -> AsyncIterator[Console]:
+    port = unused_port()
+    settings = Settings(
+        http=HttpSettings(port=port),
+        runtime=RuntimeSettings(env="test"),
+        mongo=mongo,
+        site=SiteSettings(env="test", console_url=f"http://127.0.0.1:{port}"),
+        first_admin=FirstAdminSettings(admin_email=email, admin_password=SecretStr(password)),
+        **values,
+    )
+    clock = Clock()
+    service = create_service(settings, passwords=passwords or Passwords(QUICK), clock=clock)
+    async with AsyncExitStack() as stack:
+        runner = web.AppRunner(service.app, access_log=None, shutdown_timeout=1)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        await web.TCPSite(runner, "127.0.0.1", port).start()
+        await stack.enter_async_context(service.resources(Lifetime()))
+        console = Console(service.app, settings.site.console_url, database, clock)
+        stack.push_async_callback(console.close)
+        yield console

@@ -1,0 +1,246 @@
+"""Who may ask the console for what: every route, by everybody who shouldn't."""
+
+import re
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+import pytest
+
+from libs.common.mongo import Database, Document
+from libs.common.settings import MongoSettings
+from libs.common.web import OPEN_PATHS
+from services.console.domain.roles import Role
+from services.console.domain.tokens import ApiToken, Scope, hashed
+from services.console.records import StoredToken
+from services.console.tokens_store import TokenStore
+from services.console.web.access import Access
+from tests.integration.console import Console, running_console
+
+
+@pytest.fixture
+async def console(database: Database, mongo: MongoSettings) -> AsyncIterator[Console]:
+    async with running_console(database, mongo) as console:
+        yield console
+
+
+async def api_token(console: Console, account_id: str, workspace_id: str) -> tuple[str, str]:
+    """A token with every scope: its id and its text."""
+    token = ApiToken.new()
+    stored = StoredToken(
+        id=token.id,
+        workspace_id=workspace_id,
+        account_id=account_id,
+        name="all",
+        scopes=tuple(Scope),
+        secret_hash=hashed(token.secret),
+        created_at=datetime.now(UTC),
+    )
+    await TokenStore(console.database).add(stored)
+    return token.id, str(token)
+
+
+def routes(console: Console, *wanted: Access) -> list[tuple[str, str]]:
+    """Method and pattern of each."""
+    found = []
+    for route, (access, _) in console.needs.items():
+        pattern = route.resource.canonical if route.resource else ""
+        if access in wanted and not pattern.startswith("/static") and route.method != "HEAD":
+            found.append((route.method, pattern))
+    assert found
+    return found
+
+
+def filled(pattern: str, **ids: str) -> str:
+    return re.sub(r"\{(\w+)\}", lambda found: ids[found[1]], pattern)
+
+
+async def test_every_route_says_who_may_ask(console: Console) -> None:
+    silent = [
+        route
+        for route in console.app.router.routes()
+        if route not in console.needs
+        and not (route.resource and route.resource.canonical in OPEN_PATHS)
+    ]
+    assert silent == []
+
+
+async def test_another_workspaces_ids_are_not_found(console: Console) -> None:
+    """Everything with an id in its address, asked for by another workspace's administrator."""
+    victim = await console.first_admin()
+    victims_token, _ = await api_token(console, victim.id, victim.workspace_id)
+    stranger = await console.add("eve@example.org", Role.ADMIN, "elsewhere")
+    _, strangers = await api_token(console, stranger.id, "elsewhere")
+    browser = console.browser()
+    await browser.sign_in("eve@example.org")
+    ids = {"user": victim.id, "token": victims_token}
+    await browser.get("/api/v1/me", Authorization=f"Bearer {strangers}")  # notes the token's use
+
+    before = await everything(console)
+    answers = {}
+    for method, pattern in routes(console, Access.ADMIN, Access.SIGNED_IN, Access.PROGRAM):
+        if "{" not in pattern:
+            continue
+        body: object = {"role": "member"}
+        headers = {"Authorization": f"Bearer {strangers}"}
+        if pattern.startswith("/api/"):
+            body = '{"role": "member", "disabled": true}' if method == "PATCH" else "{}"
+        answer = await browser.ask(method, filled(pattern, **ids), data=body, headers=headers)
+        answers[method, pattern] = answer.status
+    assert len(answers) >= 10
+    assert set(answers.values()) == {404}, answers
+    assert await everything(console) == before
+
+
+async def test_lists_show_ones_own_workspace_only(console: Console) -> None:
+    victim = await console.first_admin()
+    await api_token(console, victim.id, victim.workspace_id)
+    await console.database["channels"].insert_one(
+        {
+            "_id": "1234567890",
+            "workspace_id": victim.workspace_id,
+            "assistant_id": "a",
+            "page_name": "Victims Bakery",
+            "token": "t",
+        }
+    )
+    stranger = await console.add("eve@example.org", Role.ADMIN, "elsewhere")
+    token_id, token = await api_token(console, stranger.id, "elsewhere")
+    browser, victims = console.browser(), await console.admin()
+    await browser.sign_in("eve@example.org")
+    assert "Victims Bakery" in (await victims.get("/")).words
+    for method, pattern in routes(console, Access.ADMIN, Access.SIGNED_IN, Access.PROGRAM):
+        if method != "GET" or "{" in pattern:
+            continue
+        shown = await browser.get(pattern, Authorization=f"Bearer {token}")
+        assert shown.status == 200, pattern
+        assert victim.email not in shown.text, pattern
+        assert "Victims Bakery" not in shown.text, pattern
+        assert token_id in shown.text or "tokens" not in pattern
+
+
+async def test_a_member_is_told_which_role_everything_else_needs(console: Console) -> None:
+    victim = await console.first_admin()
+    token_id, _ = await api_token(console, victim.id, victim.workspace_id)
+    browser = await console.member()
+    before = await everything(console)
+    for method, pattern in routes(console, Access.ADMIN):
+        path = filled(pattern, user=victim.id, token=token_id)
+        answer = await browser.ask(method, path, data={"role": "member"})
+        assert answer.status == 403, (method, pattern)
+        assert "This needs the role Admin" in answer.words, (method, pattern)
+    assert await everything(console) == before
+    assert (await browser.get("/")).status == 200
+    assert (await browser.get("/profile")).status == 200
+
+
+async def test_without_signing_in_there_is_only_the_door(console: Console) -> None:
+    browser = console.browser()
+    for method, pattern in routes(console, Access.ADMIN, Access.SIGNED_IN):
+        answer = await browser.ask(method, filled(pattern, user="u", token="t"))
+        assert answer.status == 303, (method, pattern)
+        assert answer.headers["Location"].startswith("/sign-in"), (method, pattern)
+
+
+async def test_programs_need_a_token_and_cookies_are_none(console: Console) -> None:
+    browser = await console.admin()
+    for method, pattern in routes(console, Access.PROGRAM):
+        answer = await browser.ask(method, filled(pattern, user="u", token="t"), data="{}")
+        assert answer.status == 401, (method, pattern)
+        assert '"code": "unauthorized"' in answer.text
+
+
+async def test_each_operation_asks_for_its_scope(console: Console) -> None:
+    admin = await console.first_admin()
+    token = ApiToken.new()
+    await TokenStore(console.database).add(
+        StoredToken(
+            id=token.id,
+            workspace_id=admin.workspace_id,
+            account_id=admin.id,
+            name="none",
+            scopes=(),
+            secret_hash=hashed(token.secret),
+            created_at=datetime.now(UTC),
+        )
+    )
+    browser = console.browser()
+    for route, (access, scope) in console.needs.items():
+        if access is not Access.PROGRAM or route.method == "HEAD" or route.resource is None:
+            continue
+        path = filled(route.resource.canonical, user=admin.id, token=token.id)
+        headers = {"Authorization": f"Bearer {token}"}
+        answer = await browser.ask(route.method, path, data="{}", headers=headers)
+        assert answer.status == (200 if scope is None else 403), path
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Sec-Fetch-Site": "", "Origin": "http://evil.example"},
+    ],
+    ids=["cross-site", "sibling", "old browser"],
+)
+async def test_other_sites_change_nothing(console: Console, headers: dict[str, str]) -> None:
+    browser = await console.admin()
+    before = await everything(console)
+    for method, pattern in routes(console, Access.ADMIN, Access.SIGNED_IN, Access.PUBLIC):
+        if method == "GET":
+            continue
+        path = filled(pattern, user="u", token="t", secret="s")
+        answer = await browser.ask(method, path, headers=headers)
+        assert answer.status == 403, (method, pattern)
+    assert await everything(console) == before
+
+
+async def test_an_old_browser_says_by_origin_that_it_is_ours(console: Console) -> None:
+    browser = console.browser()
+    browser.headers = {"Origin": console.url}
+    assert (await browser.sign_in()).status == 303
+    browser.headers = {}
+    assert (await browser.post("/profile/name", {"name": "Ada"})).status == 403
+
+
+async def test_other_names_for_this_host_are_refused(console: Console) -> None:
+    browser = console.browser()
+    answer = await browser.get("/sign-in", Host="console.evil.example")
+    assert answer.status == 421
+    assert (await browser.get("/healthz", Host="10.1.2.3:8080")).status == 200
+
+
+async def test_every_answer_has_the_headers(console: Console) -> None:
+    browser = await console.admin()
+    for path in ("/", "/nothing", "/static/console.css", "/api/v1/me", "/api/v1/openapi.json"):
+        headers = (await browser.get(path)).headers
+        policy = headers["Content-Security-Policy"]
+        assert "default-src 'self'" in policy
+        assert "unsafe" not in policy
+        for part in ("object-src 'none'", "base-uri 'none'", "frame-ancestors 'none'"):
+            assert part in policy
+        assert headers["X-Content-Type-Options"] == "nosniff"
+        assert headers["Referrer-Policy"] == "same-origin"
+    assert (await browser.get("/")).headers["Cache-Control"] == "no-store"
+
+
+async def test_no_get_changes_anything(console: Console) -> None:
+    admin = await console.first_admin()
+    browser = await console.admin()
+    token_id, token = await api_token(console, admin.id, admin.workspace_id)
+    await browser.get("/api/v1/me", Authorization=f"Bearer {token}")  # notes the token's use
+    before = await everything(console)
+    for method, pattern in routes(console, *Access):
+        if method == "GET":
+            path = filled(pattern, user=admin.id, token=token_id, secret="s")
+            await browser.get(path, Authorization=f"Bearer {token}")
+    assert await everything(console) == before
+
+
+async def everything(console: Console) -> dict[str, list[Document]]:
+    """All that is stored."""
+    names = await console.database.list_collection_names()
+    return {
+        name: await console.database[name].find({}).sort("_id", 1).to_list(None)
+        for name in sorted(names)
+        if name != "sign_in_attempts"
+    }

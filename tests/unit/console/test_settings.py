@@ -1,0 +1,50 @@
+"""What the console takes from its environment, and what it refuses."""
+
+import pytest
+from pydantic import ValidationError
+
+from libs.common.settings import HttpSettings
+from services.console.settings import FirstAdminSettings, Settings, SiteSettings
+from services.console.web.access import cookie_name
+
+
+def settings(site: SiteSettings, proxies: str = "") -> Settings:
+    return Settings(
+        http=HttpSettings(port=8080),
+        site=site,
+        first_admin=FirstAdminSettings(),
+        trusted_proxies=proxies,
+    )
+
+
+def test_in_production_browsers_come_over_https() -> None:
+    for url in ("http://127.0.0.1:8080", "http://console.example.org"):
+        with pytest.raises(ValidationError, match="must be https"):
+            SiteSettings(env="production", console_url=url)
+    site = SiteSettings(env="production", console_url="https://console.example.org/")
+    assert site.console_url == "https://console.example.org"
+    assert site.hosts == {"console.example.org"}
+    assert cookie_name(settings(site)) == "__Host-session"
+
+
+def test_plain_http_is_for_this_machine_only() -> None:
+    with pytest.raises(ValidationError, match="must be https"):
+        SiteSettings(env="development", console_url="http://192.168.1.7:8080")
+    site = SiteSettings(env="development", console_url="http://127.0.0.1:8080")
+    assert site.hosts == {"127.0.0.1:8080", "localhost:8080", "[::1]:8080"}
+    assert cookie_name(settings(site)) == "session-8080"
+
+
+@pytest.mark.parametrize(
+    "url", ["console.example.org", "ftp://x", "https://x/path", "https://x?a=b", "https://u@x"]
+)
+def test_the_address_is_a_host_and_nothing_else(url: str) -> None:
+    with pytest.raises(ValidationError, match="console_url"):
+        SiteSettings(env="development", console_url=url)
+
+
+def test_proxies_are_networks() -> None:
+    site = SiteSettings(env="development")
+    with pytest.raises(ValidationError, match="networks like"):
+        settings(site, "my-proxy")
+    assert len(settings(site, "10.0.0.0/8, fd00::/8").proxies) == 2
