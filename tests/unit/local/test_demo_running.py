@@ -12,7 +12,17 @@ from deploy.local.errors import StackError
 from deploy.local.secrets_file import load_or_make
 from deploy.local.state import StateFolder
 
-ALL = ("kafka", "mongo", "simulator", "gateway", "conversation", "sender", "takeover", "analytics")
+ALL = (
+    "kafka",
+    "mongo",
+    "simulator",
+    "gateway",
+    "conversation",
+    "sender",
+    "takeover",
+    "analytics",
+    "console",
+)
 
 
 class Folder(StateFolder):
