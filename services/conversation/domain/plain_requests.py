@@ -55,6 +55,7 @@ _EN_OURS = "(?: (?:about|regarding|because of) (?:my|our|this) .*)?"
 _EN_TAIL = (
     "(?: (?:about|regarding|concerning|because|since|instead|not (?:to )?an? (?:ro)?bot"
     "|rather than|from (?:your|the) (?:team|company|staff|bakery|shop|store)|who can help"
+    "|(?:in|at|from) (?:your )?(?:customer )?(?:service|support|sales)"
     "|in person|here|there|directly|quickly)(?: .*)?)?"
 )
 _EN_TAIL_OF_NEED = (
@@ -69,11 +70,13 @@ _EN_LEAD = (
     "|id (?:(?:really )?(?:like|prefer|love) to|rather)"
     "|i would rather|(?:can|could|may|might) (?:i|we)|(?:can|could|would) you(?: please)? let me"
     "|let me|how (?:can|do|could) i|is it possible to|would it be possible to"
+    "|is there (?:any|a) way (?:to|i can)"
     "|im trying to|i am trying to)"
 )
 _EN_TALK = (
     "(?:(?:please )?(?:talk|speak|chat)(?: directly)? (?:to|with)"
-    "|(?:be|get) (?:connected|transferred|put through|passed on) to|get (?:through )?to)"
+    "|(?:be|get) (?:connected|transferred|put through|passed on) to|get (?:through )?to"
+    "|complain to)"
 )
 _EN_REACH = "(?:contact|reach|get (?:a )?(?:hold of|in touch with))"
 _EN_BRING = (
@@ -194,6 +197,8 @@ SENTENCES: Mapping[str, Sequence[str]] = {
         "(?:(?:can|could|will|would) (?:someone|somebody|a manager)(?: please)?|(?:please )?have"
         " (?:someone|somebody)) (?:call|phone|ring) me(?: back)?",
         "(?:please )?(?:get|give) me (?:your|the|an?) (?:manager|supervisor|boss)",
+        "(?:no|no more) (?:chat ?)?bots",
+        f"(?:{_EN_NEED}) (?:someone|somebody) to (?:call|phone|ring) me(?: back)?",
         f"(?:please )?escalate(?: this| it| me| my (?:case|issue|problem))?(?: to {_EN_SOMEBODY})?",
         f"(?:{_EN_LEAD.replace(' to', '')} )?{_EN_BRING} (?:{_EN_CLEAR}|an? person){_EN_TAIL}",
         f"(?:can|could|would) you(?: please)? (?:connect|transfer|put|pass|forward|hand|get) me"
@@ -208,7 +213,7 @@ SENTENCES: Mapping[str, Sequence[str]] = {
         f"(?:can|could) (?:{_EN_CLEAR}|an? person|(?:some|any)(?:one"
         "|body) real) (?:please )?(?:help|assist|answer"
         "|call|contact|take over|reply|talk to|speak to)(?: (?:to )?me)?(?: back)?",
-        "(?:(?:i )?(?:do not|dont) want|stop|enough|no|no more)"
+        "(?:(?:i )?(?:do not|dont) want|stop|enough|no more)"
         " (?:an? |the |this |with the |with this |of this )?(?:chat ?)?bots?",
         "(?:(?:i )?(?:do not|dont) (?:want|wish|like)(?: to)?|i(?: a)?m not|im (?:done"
         "|tired of|sick of)"
@@ -227,7 +232,20 @@ SENTENCES: Mapping[str, Sequence[str]] = {
         f"(?:lass|lassen sie|lasst) mich {_DE_SOMEBODY} (?:sprechen|reden|schreiben)",
         f"(?:ich )?hae?tte (?:ich )?(?:bitte |lieber )?(?:gern|gerne)? ?{_DE_CLEAR}"
         f"(?: gesprochen| am apparat| am telefon)?{_DE_TAIL}",
-        "kundenservice|kundendienst|kundensupport",
+        "kundenservice|kundendienst|kundensupport|menschlicher (?:support|kundenservice)",
+        f"wie erreiche ich (?:bitte |hier )?(?:{_DE_CLEAR}|jemanden|den (?:kundenservice"
+        "|kundendienst))",
+        f"(?:gibt es|habt ihr|haben sie){_DE_AT} (?:auch )?(?:echte|richtige) (?:menschen"
+        "|mitarbeiter)"
+        f"{_DE_AT}",
+        "(?:rufen sie|ruf|ruft) mich(?: bitte| mal)* (?:an|zurue?ck)",
+        "(?:ich )?(?:will|moe?chte|wue?nsche)(?: bitte)? dass mich (?:jemand|ein mitarbeiter"
+        "|ein mensch)"
+        " (?:anruft|zurue?ckruft|beraet|berat)",
+        "(?:ich )?(?:will|moe?chte)(?: bitte| gerne?)? von (?:einem (?:echten )?menschen"
+        "|einem mitarbeiter"
+        "|einer (?:echten )?person) (?:bedient|beraten|betreut) werden",
+        f"(?:ich )?wue?nsche {_DE_CLEAR}",
         f"(?:gibt es|ist|sitzt|habt ihr|haben sie){_DE_AT} (?:auch )?(?:ein(?:e|en)? )"
         "(?:(?:echter?|echten|richtiger?|richtigen|lebendiger|realer?) )?(?:mensch|menschen"
         f"|person zum (?:reden|sprechen)|mitarbeiter(?:in)?|ansprechpartner(?:in)?){_DE_AT}",
@@ -279,6 +297,10 @@ SENTENCES: Mapping[str, Sequence[str]] = {
         f" {_FR_SOMEBODY}{_FR_TAIL}",
         f"(?:puis je|je peux|je pourrais|est ce que je (?:peux|pourrais)|on peut) avoir {_FR_CLEAR}"
         f"{_FR_TAIL}",
+        f"(?:{_FR_WISH}) (?:avoir|joindre) (?:{_FR_CLEAR}|un responsable){_FR_TAIL}",
+        "je (?:veux|voudrais|souhaite) quelquun de (?:reel|vrai)",
+        "(?:est ce )?(?:quun|un) (?:vrai )?(?:humain|conseiller) (?:peut|pourrait)(?: il)? (?:me"
+        " (?:repondre|parler|rappeler|contacter)|maider|mappeler)",
         "service client(?:s|ele)?|conseiller clientele|aide humaine",
         "(?:jai )?besoin (?:d(?:un|une) ?(?:vrai |vraie )?(?:humain|conseiller|conseillere"
         "|personne reelle|vraie personne|etre humain)|daide humaine|de laide dun humain)",
@@ -315,7 +337,8 @@ SENTENCES: Mapping[str, Sequence[str]] = {
         f"(?:quiero|quisiera|necesito|me gustaria|prefiero) que {_ES_BY} me (?:atienda|responda"
         "|llame|conteste)",
         f"(?:quiero|quisiera|me gustaria|prefiero) ser atendid[oa] por {_ES_BY}",
-        f"(?:me )?(?:puede|podria) (?:atenderme|atender|llamarme|llamar) {_ES_BY}",
+        "(?:me )?(?:puede|podria) (?:atenderme|atender|llamarme|llamar|ayudarme|ayudar"
+        f"|responder) {_ES_BY}",
         "(?:alguien )?me (?:puede|podria|pueden|podrian) llamar(?: por telefono)?"
         "|(?:puede|podria) llamarme alguien|alguien (?:puede|podria) llamarme",
         "(?:atencion|servicio) al cliente|atencion humana|ayuda humana|(?:necesito"
@@ -392,6 +415,7 @@ SENTENCES: Mapping[str, Sequence[str]] = {
         "|ไม๊|ป่าว|หรือเปล่า|รึเปล่า|บ้างไหม)"
         f"{_TH_END}",
         f"มี(?:แอดมิน|เจ้าหน้าที่|คนจริงๆ?|คนตอบ|มนุษย์)(?:ไหม|มั้ย|ไม๊|บ้างไหม){_TH_END}",
+        f"(?:รบกวน|ช่วย|ขอ){_TH_STAFF}(?:ช่วย)?(?:ตอบ|มาตอบ|ติดต่อกลับ|โทรกลับ){_TH_END}",
         f"{_TH_I}ไม่เอา(?:บอท|บอต){_TH_END}",
         f"{_TH_I}(?:ขอ|ต้องการ|เรียก|ขอสาย)(?:คุยกับ|ให้)?"
         f"(?:คนจริง|คนจริงๆ|มนุษย์|เจ้าหน้าที่|แอดมิน|พนักงาน)(?:ตอบ|มาตอบ|ช่วย)?{_TH_END}",
