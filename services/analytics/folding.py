@@ -16,7 +16,6 @@ from services.analytics.domain.rollups import (
     Change,
     Offsets,
     RollupWrite,
-    StateWrite,
     Stored,
     advance,
     by_conversation,
@@ -38,8 +37,7 @@ REMARKS = Counter(
 )
 CONFLICTS = Counter(
     "assistant_analytics_conflicts_total",
-    "Documents that somebody else had written: worked out again.",
-    ["collection"],
+    "Rollups that somebody else had written: worked out again.",
 )
 
 
@@ -52,7 +50,7 @@ class Store(Protocol):
 
     async def write_rollups(self, writes: Sequence[RollupWrite]) -> set[str]: ...
 
-    async def write_states(self, writes: Sequence[StateWrite]) -> set[str]: ...
+    async def write_states(self, states: Mapping[str, Stored]) -> None: ...
 
 
 class ConflictError(TransientError):
@@ -79,19 +77,16 @@ class Folder:
         self._trim()
         news = by_conversation(arrivals)
         stored = await self._store.states(news)
-        advances = self._advance(news, stored)
-        await self._write_rollups(changes_of(advances.values()))
-        # not before every rollup has what these states say was counted
-        await self._write_states(news, advances)
-        _measure(advances.values())
-
-    def _advance(
-        self, news: Mapping[str, Sequence[Arrival]], stored: Mapping[str, Stored]
-    ) -> dict[str, Advance]:
-        return {
+        advances = {
             conversation: advance(stored.get(conversation) or Stored(), arrivals, self._own_app_id)
             for conversation, arrivals in news.items()
         }
+        await self._write_rollups(changes_of(advances.values()))
+        # not before every rollup has what these states say was counted
+        further = {name: each.stored for name, each in advances.items() if each.folded}
+        if further:
+            await self._store.write_states(further)
+        _measure(advances.values())
 
     async def _write_rollups(self, changes: Mapping[str, Change]) -> None:
         await self._look_up([rollup for rollup in changes if rollup not in self._known])
@@ -105,28 +100,13 @@ class Folder:
             refused = await self._store.write_rollups(writes)
             for write in writes:
                 if write.rollup_id not in refused:
-                    self._know(write.rollup_id, {**guesses[write.rollup_id], **write.offsets.after})
+                    self._know(write.rollup_id, {**guesses[write.rollup_id], **write.after})
             if not refused:
                 return
-            CONFLICTS.labels("rollups").inc(len(refused))
+            CONFLICTS.inc(len(refused))
             await self._look_up(refused)
             wanted = refused
-        raise ConflictError("rollups")
-
-    async def _write_states(
-        self, news: Mapping[str, Sequence[Arrival]], advances: Mapping[str, Advance]
-    ) -> None:
-        for _ in range(ATTEMPTS):
-            made = [each.write(conversation) for conversation, each in advances.items()]
-            writes = [write for write in made if write is not None]
-            refused = await self._store.write_states(writes) if writes else set()
-            if not refused:
-                return
-            CONFLICTS.labels("receipts").inc(len(refused))
-            # the rollups have what these add, whoever folded it: the fold comes to the same
-            stored = await self._store.states(refused)
-            advances = self._advance({each: news[each] for each in refused}, stored)
-        raise ConflictError("receipts")
+        raise ConflictError(f"{ATTEMPTS} attempts")
 
     async def _look_up(self, rollups: Sequence[str] | set[str]) -> None:
         if rollups:

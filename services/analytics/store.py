@@ -3,7 +3,6 @@
 import asyncio
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
 from libs.common.mongo import (
     BulkWriter,
@@ -11,16 +10,15 @@ from libs.common.mongo import (
     Database,
     Document,
     DuplicateKeyError,
+    MongoUnavailableError,
     UpdateOne,
     Write,
     mongo_errors,
 )
 from services.analytics.domain.rollups import (
     NONE,
-    Expectation,
     Offsets,
     RollupWrite,
-    StateWrite,
     Stored,
 )
 from services.analytics.domain.state import from_fields, to_fields
@@ -28,6 +26,7 @@ from services.analytics.domain.state import from_fields, to_fields
 LIVE_COLLECTION = "analytics"
 LIVE = "live"
 READ_AT_ONCE = 5000
+ATTEMPTS = 5
 
 
 def names_of(generation: int) -> tuple[str, str]:
@@ -38,10 +37,11 @@ def names_of(generation: int) -> tuple[str, str]:
 
 
 class AnalyticsStore:
-    """One generation of the figures; every document changes by compare-and-set on its offsets.
+    """One generation of the figures.
 
-    A write whose expectation fails is refused by the unique `_id`: the upsert's filter does not
-    match, so MongoDB tries to insert, and the document is there already.
+    A rollup changes by compare-and-set on its offsets. Where they are not as expected, the upsert's
+    filter does not match, so MongoDB tries to insert, and the unique `_id` refuses it. Of a state
+    the one that has come further stays: values that are documents compare field by field.
     """
 
     def __init__(self, database: Database, generation: int = 0) -> None:
@@ -53,11 +53,8 @@ class AnalyticsStore:
 
     async def states(self, conversations: Iterable[str]) -> dict[str, Stored]:
         """Those that there are."""
-        found = await _by_id(self._receipts, conversations, {"offsets": 1, "state": 1})
-        return {
-            each["_id"]: Stored(_offsets(each), from_fields(each.get("state") or {}))
-            for each in found
-        }
+        found = await _by_id(self._receipts, conversations, {"kept": 1})
+        return {each["_id"]: _stored(each["kept"]) for each in found}
 
     async def offsets(self, rollup_ids: Iterable[str]) -> dict[str, Offsets]:
         found = await _by_id(self._rollups, rollup_ids, {"offsets": 1})
@@ -77,11 +74,19 @@ class AnalyticsStore:
             self._rollup_writer, {each.rollup_id: _rollup_write(each) for each in writes}
         )
 
-    async def write_states(self, writes: Sequence[StateWrite]) -> set[str]:
-        """As `write_rollups`."""
-        return await _write(
-            self._receipt_writer, {each.conversation: _state_write(each) for each in writes}
-        )
+    async def write_states(self, states: Mapping[str, Stored]) -> None:
+        """Keep those that have come further than what is there.
+
+        Raises:
+            MongoUnavailableError: as above.
+        """
+        writes = {name: _state_write(name, stored) for name, stored in states.items()}
+        for _ in range(ATTEMPTS):
+            # refused: somebody made the document at the same moment; now it is there
+            writes = {name: writes[name] for name in await _write(self._receipt_writer, writes)}
+            if not writes:
+                return
+        raise MongoUnavailableError("documents are there and are not")
 
 
 async def _by_id(
@@ -110,28 +115,30 @@ async def _write(writer: BulkWriter, writes: Mapping[str, Write]) -> set[str]:
 
 def _rollup_write(write: RollupWrite) -> UpdateOne:
     page_id, _, day = write.rollup_id.partition(":")
-    change: Document = {"$set": {"page_id": page_id, "day": day, **_set(write.offsets)}}
+    expected: Document = {
+        f"offsets.{partition}": {"$exists": False} if offset == NONE else offset
+        for partition, offset in write.before.items()
+    }
+    moved = {f"offsets.{partition}": offset for partition, offset in write.after.items()}
+    change: Document = {"$set": {"page_id": page_id, "day": day, **moved}}
     if write.counters:
         change["$inc"] = dict(write.counters)
-    return UpdateOne(_expected(write.rollup_id, write.offsets), change, upsert=True)
+    return UpdateOne({"_id": write.rollup_id, **expected}, change, upsert=True)
 
 
-def _state_write(write: StateWrite) -> UpdateOne:
-    page_id = write.conversation.partition(":")[0]
-    fields = {"page_id": page_id, "state": to_fields(write.state), **_set(write.offsets)}
-    return UpdateOne(_expected(write.conversation, write.offsets), {"$set": fields}, upsert=True)
-
-
-def _expected(document_id: str, offsets: Expectation) -> Document:
-    there: dict[str, Any] = {
-        f"offsets.{partition}": {"$exists": False} if offset == NONE else offset
-        for partition, offset in offsets.before.items()
+def _state_write(conversation: str, stored: Stored) -> UpdateOne:
+    kept = {
+        "folded": stored.folded,  # the first field decides which of two stays
+        "offsets": {str(partition): offset for partition, offset in stored.offsets.items()},
+        "state": to_fields(stored.state),
     }
-    return {"_id": document_id, **there}
+    page_id = conversation.partition(":")[0]
+    change = {"$set": {"page_id": page_id}, "$max": {"kept": kept}}
+    return UpdateOne({"_id": conversation}, change, upsert=True)
 
 
-def _set(offsets: Expectation) -> Document:
-    return {f"offsets.{partition}": offset for partition, offset in offsets.after.items()}
+def _stored(kept: Document) -> Stored:
+    return Stored(kept["folded"], _offsets(kept), from_fields(kept["state"]))
 
 
 def _offsets(document: Document) -> dict[int, int]:

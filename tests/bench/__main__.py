@@ -18,7 +18,7 @@ from typing import Any
 
 from deploy.local.topics import ensure_topics
 from libs.common import logging as project_logging
-from tests.bench import counters, gateway, sending, turns
+from tests.bench import counters, folding, gateway, sending, turns
 from tests.bench.figures import Figure, table
 from tests.bench.processes import ROOT
 from tests.bench.rounds import Say
@@ -29,6 +29,7 @@ Benchmark = Callable[[Servers, int, Say], Awaitable[list[Figure]]]
 BENCHMARKS: dict[str, Benchmark] = {
     "counters": counters.measure,
     "gateway": gateway.measure,
+    "folding": folding.measure,
     "sending": sending.measure,
     "turns": turns.measure,  # last: it fills the database, and the stand-in has no indexes
 }

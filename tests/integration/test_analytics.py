@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import TypeVar
 
@@ -16,7 +16,7 @@ from libs.common.mongo import ROUND_TRIPS, Database
 from libs.common.settings import KafkaSettings
 from services.analytics.consumer import EventCounter, wants, whole_partition
 from services.analytics.domain.fold import EVER
-from services.analytics.domain.rollups import Arrival, RollupWrite, StateWrite
+from services.analytics.domain.rollups import Arrival, RollupWrite, Stored
 from services.analytics.domain.slots import SLOTS_A_DAY, first_slot
 from services.analytics.folding import Folder
 from services.analytics.store import AnalyticsStore
@@ -105,11 +105,10 @@ class Mortal(AnalyticsStore):
         self._die(is_half_done=len(some) < len(writes))
         return refused
 
-    async def write_states(self, writes: Sequence[StateWrite]) -> set[str]:
-        some = self._some(writes)
-        refused = await super().write_states(some) if some else set()
-        self._die(is_half_done=len(some) < len(writes))
-        return refused
+    async def write_states(self, states: Mapping[str, Stored]) -> None:
+        some = self._some(list(states))
+        await super().write_states({name: states[name] for name in some})
+        self._die(is_half_done=len(some) < len(states))
 
     def _some(self, writes: Sequence[W]) -> list[W]:
         """All of them, or those of a bulk write that got through."""

@@ -1,11 +1,15 @@
 """What a batch of events changes, document by document, so that nothing is ever applied twice.
 
-Of both kinds of document, each carries for every partition the offset of the last record that it
-has taken in. What is written expects that offset to be what was read, and moves it; where it is
-not, somebody else has written, or it was we before a crash, and the same is worked out again from
-what is there. Rollups are written first, and a conversation's state only when they all have what
-it adds. So a state is never ahead of them: whatever a rollup misses can be made again from the log
-and the state, and whatever it has already is told by its offset.
+A rollup carries for every partition the offset of the last record that it has taken in. What is
+written expects that offset to be what was read, and moves it; where it is not, somebody else has
+written, or it was we before a crash, and the same is worked out again from what is there.
+
+A conversation's state says how many of its events it has folded, and up to which offset: of two
+that are written, whoever writes them, the one that has come further stays.
+
+Rollups are written first, and states only when all rollups have what they add. So a state is never
+ahead of them: what a rollup misses can be made again from the log and the state, and what it has
+already is told by its offset.
 """
 
 from collections import defaultdict
@@ -36,34 +40,24 @@ class Arrival:
 
 @dataclass(slots=True)
 class Stored:
-    """A conversation's state as the database has it, or will."""
+    """A conversation's state as the database has it, or will. `folded` counts its events."""
 
+    folded: int = 0
     offsets: dict[int, int] = field(default_factory=dict)
     state: State = field(default_factory=State)
 
 
 @dataclass(frozen=True, slots=True)
-class Expectation:
-    """What a write does to a document's offsets: `before` must be there, `after` will be."""
-
-    before: Offsets  # the partitions concerned; `NONE` where there is no offset yet
-    after: Offsets
-
-
-@dataclass(frozen=True, slots=True)
 class RollupWrite:
-    """Counters to add to, by path."""
+    """Counters to add to, by path, if the offsets are as in `before`; they will be as in `after`.
+
+    Both name the partitions concerned; `NONE`: there is no offset yet.
+    """
 
     rollup_id: str
-    offsets: Expectation
+    before: Offsets
+    after: Offsets
     counters: Mapping[str, int]
-
-
-@dataclass(frozen=True, slots=True)
-class StateWrite:
-    conversation: str
-    offsets: Expectation
-    state: State
 
 
 @dataclass(slots=True)
@@ -94,7 +88,7 @@ class Change:
         if not after:
             return None
         changed = {path: number for path, number in counters.items() if number}
-        return RollupWrite(rollup_id, Expectation(before, after), changed)
+        return RollupWrite(rollup_id, before, after, changed)
 
 
 @dataclass(slots=True)
@@ -102,23 +96,10 @@ class Advance:
     """One conversation taken forward over its records of a batch."""
 
     stored: Stored
-    before: Offsets
     counted: list[tuple[Arrival, list[Increment]]] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     folded: int = 0
     already: int = 0  # records that the state has taken in before
-
-    def write(self, conversation: str) -> StateWrite | None:
-        """None: there was nothing new."""
-        after = {
-            partition: offset
-            for partition, offset in self.stored.offsets.items()
-            if self.before.get(partition, NONE) != offset
-        }
-        if not after:
-            return None
-        before = {partition: self.before.get(partition, NONE) for partition in after}
-        return StateWrite(conversation, Expectation(before, after), self.stored.state)
 
 
 def advance(stored: Stored, arrivals: Iterable[Arrival], own_app_id: str) -> Advance:
@@ -127,7 +108,7 @@ def advance(stored: Stored, arrivals: Iterable[Arrival], own_app_id: str) -> Adv
     Args:
         arrivals: in any order; a record may be among them twice.
     """
-    done = Advance(stored, dict(stored.offsets))
+    done = Advance(stored)
     for arrival in sorted(arrivals, key=lambda each: (each.partition, each.offset)):
         if arrival.offset <= stored.offsets.get(arrival.partition, NONE):
             done.already += 1
@@ -135,6 +116,7 @@ def advance(stored: Stored, arrivals: Iterable[Arrival], own_app_id: str) -> Adv
         counts = Counts()
         apply(stored.state, arrival.event, own_app_id, counts)
         stored.offsets[arrival.partition] = arrival.offset
+        stored.folded += 1
         done.folded += 1
         done.remarks += counts.remarks
         if counts.increments:
@@ -144,13 +126,16 @@ def advance(stored: Stored, arrivals: Iterable[Arrival], own_app_id: str) -> Adv
 
 def changes_of(advances: Iterable[Advance]) -> dict[str, Change]:
     """What they add, by rollup."""
-    changes: defaultdict[str, Change] = defaultdict(Change)
+    changes: defaultdict[tuple[str, int], Change] = defaultdict(Change)
     for each in advances:
         for arrival, increments in each.counted:
             page_id = arrival.event.page_id
             for increment in increments:
-                changes[rollup_id(page_id, increment[0])].add(arrival, increment)
-    return dict(changes)
+                changes[page_id, increment[0] // SLOTS_A_DAY].add(arrival, increment)
+    return {
+        rollup_id(page_id, day * SLOTS_A_DAY if day >= 0 else EVER): change
+        for (page_id, day), change in changes.items()
+    }
 
 
 def by_conversation(arrivals: Iterable[Arrival]) -> dict[str, list[Arrival]]:

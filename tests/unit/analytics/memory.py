@@ -2,8 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from copy import deepcopy
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import cycle
@@ -14,7 +13,6 @@ from services.analytics.domain.rollups import (
     NONE,
     Offsets,
     RollupWrite,
-    StateWrite,
     Stored,
 )
 from services.analytics.domain.slots import first_slot
@@ -32,7 +30,7 @@ class Memory:
 
     counters: dict[str, Counter[str]] = field(default_factory=dict)
     applied: dict[str, dict[int, int]] = field(default_factory=dict)
-    kept: dict[str, tuple[dict[int, int], dict[str, object]]] = field(default_factory=dict)
+    kept: dict[str, tuple[int, dict[int, int], dict[str, object]]] = field(default_factory=dict)
     lives: int | None = None
     pauses: Iterator[int] = field(default_factory=lambda: cycle([0]))  # turns before it answers
     trips: int = 0
@@ -41,7 +39,9 @@ class Memory:
     async def states(self, conversations: Iterable[str]) -> dict[str, Stored]:
         await self._answer()
         return {
-            each: Stored(dict(self.kept[each][0]), from_fields(deepcopy(self.kept[each][1])))
+            each: Stored(
+                self.kept[each][0], dict(self.kept[each][1]), from_fields(self.kept[each][2])
+            )
             for each in conversations
             if each in self.kept
         }
@@ -55,30 +55,21 @@ class Memory:
         refused = set()
         for write in writes:
             offsets = self.applied.get(write.rollup_id, {})
-            if any(offsets.get(p, NONE) != o for p, o in write.offsets.before.items()):
+            if any(offsets.get(p, NONE) != o for p, o in write.before.items()):
                 refused.add(write.rollup_id)
                 continue
             self._live()
-            self.applied[write.rollup_id] = {**offsets, **write.offsets.after}
+            self.applied[write.rollup_id] = {**offsets, **write.after}
             self.counters.setdefault(write.rollup_id, Counter()).update(write.counters)
         self.refused += len(refused)
         return refused
 
-    async def write_states(self, writes: Sequence[StateWrite]) -> set[str]:
+    async def write_states(self, states: Mapping[str, Stored]) -> None:
         await self._answer()
-        refused = set()
-        for write in writes:
-            offsets, _ = self.kept.get(write.conversation, ({}, {}))
-            if any(offsets.get(p, NONE) != o for p, o in write.offsets.before.items()):
-                refused.add(write.conversation)
-                continue
+        for name, stored in states.items():
             self._live()
-            self.kept[write.conversation] = (
-                {**offsets, **write.offsets.after},
-                to_fields(write.state),
-            )
-        self.refused += len(refused)
-        return refused
+            if name not in self.kept or self.kept[name][0] < stored.folded:
+                self.kept[name] = (stored.folded, dict(stored.offsets), to_fields(stored.state))
 
     async def _answer(self) -> None:
         self.trips += 1

@@ -28,5 +28,5 @@ def test_a_rollup_gets_only_what_it_does_not_have() -> None:
     write = change.write(key, {0: 11, 5: 99})
     assert write is not None
     assert write.counters == {"slots.48.in": 2}
-    assert (write.offsets.before, write.offsets.after) == ({0: 11}, {0: 13})
+    assert (write.before, write.after) == ({0: 11}, {0: 13})
     assert change.write(key, {0: 13}) is None
