@@ -12,7 +12,7 @@ ONLY ?=
 .PHONY: help
 help: ## What can be done here
 	@echo "make TARGET, where each target sets up what it needs:"
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-14s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-19s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo "A second system beside the first: PORT_OFFSET=1000 STATE_DIR=/tmp/second make up"
 	@echo "A part of it: ONLY=kafka,mongo make up"
 
@@ -51,6 +51,10 @@ status: .venv/.local ## What is running, and where
 demo: .venv/.local ## Play a whole story against the system and check every line of it
 	@$(STACK) up --quiet
 	@$(BIN)/python -m deploy.local.demo
+
+.PHONY: rebuild-analytics
+rebuild-analytics: .venv/.local ## All figures anew, from the log and the archive, while the system runs
+	@$(STACK) tool services.analytics.rebuild
 
 .PHONY: test
 test: setup ## Everything: checks, unit, property, integration and end-to-end tests

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from deploy.local import probes
+from deploy.local.demo.running import environment_of
 from deploy.local.detached import (
     is_stopping,
     start_detached,
@@ -97,6 +99,17 @@ def status(as_json: AsJson = False) -> None:
     folder = StateFolder.from_environment(os.environ)
     report = asyncio.run(_report(folder))
     say(json.dumps(report, indent=2) if as_json else _table(report))
+
+
+@app.command()
+def tool(module: Annotated[str, typer.Argument(help="A module of ours.")]) -> None:
+    """Run a tool against what is running: with the addresses and secrets of its services."""
+    with told():
+        folder = StateFolder.from_environment(os.environ)
+        if folder.supervisor() is None:
+            raise StackError("not running: start it with `make up`")
+        environment = environment_of(folder, os.environ)
+        raise typer.Exit(subprocess.run([sys.executable, "-m", module], env=environment).returncode)
 
 
 @app.command()

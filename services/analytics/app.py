@@ -18,7 +18,7 @@ from services.analytics.worker import Counting
 
 NAME = "analytics"
 MOST_OF_A_PARTITION = 2000
-"""Records in one flush. After a pause, the more of a conversation go together the less they cost."""
+"""Records in one flush: the more of a conversation go together, the less each of them costs."""
 
 
 def create_service(settings: Settings) -> Service:

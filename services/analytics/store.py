@@ -2,8 +2,11 @@
 
 import asyncio
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from datetime import date
 
+from libs.common.errors import TransientError
 from libs.common.mongo import (
     BulkWriter,
     Collection,
@@ -11,22 +14,34 @@ from libs.common.mongo import (
     Document,
     DuplicateKeyError,
     MongoUnavailableError,
+    ReturnDocument,
     UpdateOne,
     Write,
     mongo_errors,
 )
+from services.analytics.domain.archived import Before
 from services.analytics.domain.rollups import (
     NONE,
     Offsets,
     RollupWrite,
     Stored,
+    path_of,
+    rollup_id,
 )
+from services.analytics.domain.slots import day_of, first_slot
 from services.analytics.domain.state import from_fields, to_fields
 
 LIVE_COLLECTION = "analytics"
 LIVE = "live"
 READ_AT_ONCE = 5000
+HAND_OVERS = ("requested", "started", "ended")
 ATTEMPTS = 5
+
+
+class RebuildOvertakenError(TransientError):
+    """Of two rebuilds the one that began later goes on."""
+
+    code = "rebuild_overtaken"
 
 
 def names_of(generation: int) -> tuple[str, str]:
@@ -87,6 +102,75 @@ class AnalyticsStore:
             if not writes:
                 return
         raise MongoUnavailableError("documents are there and are not")
+
+    async def seed(self, befores: Sequence[Before]) -> None:
+        """Put in what was before the log: once, into a generation that nobody reads yet."""
+        counters: defaultdict[str, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
+        for before in befores:
+            page_id = before.conversation.partition(":")[0]
+            for slot, name, number in before.increments:
+                counters[rollup_id(page_id, slot)][path_of(slot, name)] += number
+        writes = [
+            RollupWrite(
+                rollup, {}, {}, {path: number for path, number in changes.items() if number}
+            )
+            for rollup, changes in counters.items()
+        ]
+        await self.write_rollups(writes)
+        await self.write_states({before.conversation: before.stored for before in befores})
+
+    async def take_hand_overs(self, other: "AnalyticsStore", until: int) -> int:
+        """Have the hand-overs of all slots before `until` as another generation has them.
+
+        Returns:
+            how many documents have any.
+        """
+        days = 0
+        with mongo_errors():
+            async for document in other._rollups.find({"day": {"$lte": str(day_of(until))}}):
+                first = first_slot(date.fromisoformat(document["day"]))
+                kept = {
+                    f"slots.{slot}.{name}": counters[name]
+                    for slot, counters in document.get("slots", {}).items()
+                    for name in HAND_OVERS
+                    if name in counters and first + int(slot) < until
+                }
+                if kept:
+                    facts = {"page_id": document["page_id"], "day": document["day"]}
+                    await self._rollups.update_one(
+                        {"_id": document["_id"]}, {"$set": {**facts, **kept}}, upsert=True
+                    )
+                    days += 1
+        return days
+
+
+class ArchiveReader:
+    """What the conversation service has kept: for a rebuild, and only read."""
+
+    def __init__(self, database: Database) -> None:
+        self._messages = database["messages"]
+        self._conversations = database["conversations"]
+
+    async def conversations(self) -> AsyncIterator[tuple[str, list[Document]]]:
+        """Every conversation with all its messages, in the order of an index of `messages`."""
+        fields = {"said": 0, "attached": 0, "reactions": 0, "outcome.text": 0, "echo.text": 0}
+        order = [("conversation", -1), ("at", 1), ("_id", 1)]
+        name, gathered = "", list[Document]()
+        with mongo_errors():
+            async for message in self._messages.find({}, fields).sort(order):
+                if message["conversation"] != name:
+                    if gathered:
+                        yield name, gathered
+                    name, gathered = message["conversation"], []
+                gathered.append(message)
+        if gathered:
+            yield name, gathered
+
+    async def facts(self, conversations: Iterable[str]) -> dict[str, Document]:
+        """Of each its watermarks and who has it."""
+        fields = {"delivered_ms": 1, "read_ms": 1, "delivered_mids": 1, "takeover": 1}
+        found = await _by_id(self._conversations, conversations, fields)
+        return {each["_id"]: each for each in found}
 
 
 async def _by_id(
@@ -160,24 +244,34 @@ class Generations:
     def store(self, generation: int) -> AnalyticsStore:
         return AnalyticsStore(self._database, generation)
 
-    async def make_live(self, generation: int) -> None:
-        """From now on everybody reads this one, and within seconds counts into it."""
+    async def begin(self) -> int:
+        """A new generation to fill, with no other beside it than the live one."""
         with mongo_errors():
-            await self._pointer.update_one(
-                {"_id": LIVE}, {"$set": {"generation": generation}}, upsert=True
+            document = await self._pointer.find_one_and_update(
+                {"_id": LIVE},
+                {"$inc": {"latest": 1}},
+                upsert=True,
+                return_document=ReturnDocument.AFTER,
             )
-
-    async def drop_others(self) -> list[int]:
-        """Drop every generation but the live one; which they were."""
-        live = await self.live()
-        with mongo_errors():
-            names = set(await self._database.list_collection_names())
-            found = {0} | {int(name[8:]) for name in names if re.fullmatch(r"rollups_\d+", name)}
-            dropped = [each for each in sorted(found - {live}) if names & set(names_of(each))]
-            for generation in dropped:
-                for name in names_of(generation):
+            generation, live = int(document["latest"]), int(document.get("generation", 0))
+            kept = {*names_of(live), *names_of(generation)}
+            for name in await self._database.list_collection_names():
+                if re.fullmatch(r"(rollups|receipts)(_\d+)?", name) and name not in kept:
                     await self._database.drop_collection(name)
-        return dropped
+        return generation
+
+    async def make_live(self, generation: int) -> None:
+        """From now on everybody reads this one, and within seconds counts into it.
+
+        Raises:
+            RebuildOvertakenError: another generation was begun after this one, which is gone.
+        """
+        with mongo_errors():
+            result = await self._pointer.update_one(
+                {"_id": LIVE, "latest": generation}, {"$set": {"generation": generation}}
+            )
+        if not result.matched_count:
+            raise RebuildOvertakenError("another rebuild has begun meanwhile")
 
 
 class FigureReader:

@@ -20,6 +20,7 @@ from services.analytics.domain.rollups import Arrival, RollupWrite, Stored
 from services.analytics.domain.slots import SLOTS_A_DAY, first_slot
 from services.analytics.folding import Folder
 from services.analytics.store import AnalyticsStore
+from services.analytics.worker import group_of
 from tests.integration.conftest import PARTITIONS
 from tests.unit.analytics import factories as make
 from tests.unit.analytics import reference
@@ -60,10 +61,10 @@ def story(rounds: int = 4) -> list[AnyRecord]:
     return events
 
 
-async def totals(database: Database) -> Totals:
+async def totals(database: Database, rollups: str = "rollups") -> Totals:
     """As the reference counts."""
     found: defaultdict[tuple[int, str], int] = defaultdict(int)
-    async for document in database["rollups"].find({}):
+    async for document in database[rollups].find({}):
         if document["day"] == "total":
             for name in ("conversations", "in_takeover"):
                 found[EVER, name] += document.get(name, 0)
@@ -178,13 +179,19 @@ def round_trips() -> float:
 
 @asynccontextmanager
 async def replica(
-    kafka: KafkaSettings, database: Database, topic: str, publisher: KafkaPublisher
+    kafka: KafkaSettings,
+    database: Database,
+    topic: str,
+    publisher: KafkaPublisher,
+    generation: int = 0,
 ) -> AsyncIterator[KeyedConsumer]:
-    counter = EventCounter(Folder(AnalyticsStore(database), APP), flush_events=100, flush_s=0.2)
+    counter = EventCounter(
+        Folder(AnalyticsStore(database, generation), APP), flush_events=100, flush_s=0.2
+    )
     consumer = KeyedConsumer(
         kafka,
         topic=topic,
-        group=topic,
+        group=group_of(generation) if generation else topic,
         handler=counter.handle,
         publisher=publisher,
         service="analytics",
@@ -201,21 +208,36 @@ async def replica(
             await task
 
 
-async def until_committed(kafka: KafkaSettings, topic: str) -> None:
+async def until_committed(kafka: KafkaSettings, topic: str, group: str = "") -> None:
     """Everything on the topic is counted."""
-    client = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap_servers, group_id=topic)
-    await client.start()
+    async with asyncio.timeout(WITHIN_S):
+        while await committed(kafka, topic, group or topic) != await ends(kafka, topic):
+            await asyncio.sleep(0.1)
+
+
+async def committed(kafka: KafkaSettings, topic: str, group: str) -> list[int]:
+    async with client(kafka, group) as opened:
+        return [
+            await opened.committed(TopicPartition(topic, number)) or 0
+            for number in range(PARTITIONS)
+        ]
+
+
+async def ends(kafka: KafkaSettings, topic: str) -> list[int]:
+    partitions = [TopicPartition(topic, number) for number in range(PARTITIONS)]
+    async with client(kafka, topic) as opened:
+        found = await opened.end_offsets(partitions)
+    return [found[each] for each in partitions]
+
+
+@asynccontextmanager
+async def client(kafka: KafkaSettings, group: str) -> AsyncIterator[AIOKafkaConsumer]:
+    opened = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap_servers, group_id=group)
+    await opened.start()
     try:
-        partitions = [TopicPartition(topic, number) for number in range(PARTITIONS)]
-        async with asyncio.timeout(WITHIN_S):
-            while True:
-                ends = await client.end_offsets(partitions)
-                done = {each: await client.committed(each) or 0 for each in partitions}
-                if done == ends:
-                    return
-                await asyncio.sleep(0.1)
+        yield opened
     finally:
-        await client.stop()
+        await opened.stop()
 
 
 async def publish(publisher: KafkaPublisher, topic: str, events: Sequence[AnyRecord]) -> None:
@@ -228,14 +250,10 @@ async def publish(publisher: KafkaPublisher, topic: str, events: Sequence[AnyRec
 
 
 async def rewind(kafka: KafkaSettings, topic: str) -> None:
-    client = AIOKafkaConsumer(bootstrap_servers=kafka.bootstrap_servers, group_id=topic)
-    await client.start()
-    try:
-        partitions = [TopicPartition(topic, number) for number in range(PARTITIONS)]
-        client.assign(partitions)
-        await client.commit(dict.fromkeys(partitions, 0))
-    finally:
-        await client.stop()
+    partitions = [TopicPartition(topic, number) for number in range(PARTITIONS)]
+    async with client(kafka, topic) as opened:
+        opened.assign(partitions)
+        await opened.commit(dict.fromkeys(partitions, 0))
 
 
 async def test_replicas_that_come_and_go_and_a_rewind_change_no_number(

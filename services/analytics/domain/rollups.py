@@ -70,7 +70,7 @@ class Change:
 
     def add(self, arrival: Arrival, increment: Increment) -> None:
         slot, name, number = increment
-        path = name if slot == EVER else f"slots.{slot % SLOTS_A_DAY}.{name}"
+        path = path_of(slot, name)
         self.increments[arrival.partition].append((arrival.offset, path, number))
 
     def write(self, rollup_id: str, known: Offsets) -> RollupWrite | None:
@@ -143,6 +143,11 @@ def by_conversation(arrivals: Iterable[Arrival]) -> dict[str, list[Arrival]]:
     for arrival in arrivals:
         found[arrival.conversation].append(arrival)
     return dict(found)
+
+
+def path_of(slot: int, name: str) -> str:
+    """Where a counter stands in its rollup."""
+    return name if slot == EVER else f"slots.{slot % SLOTS_A_DAY}.{name}"
 
 
 def rollup_id(page_id: str, slot: int) -> str:

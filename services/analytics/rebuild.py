@@ -1,0 +1,252 @@
+"""`python -m services.analytics.rebuild`: all figures anew, from the log, or from what is archived.
+
+Into collections of their own, which are made live in one write at the end. The service goes on all
+the while with those that are live. It notices the change within seconds, and goes on where this
+ended: each generation has a consumer group of its own, whose offsets this leaves behind.
+
+The log keeps seven days. What is older comes from the archive in `messages`, and hand-overs, which
+it does not tell of, are taken from the figures that are live.
+"""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+from pydantic import Field
+
+from libs.common import logging as project_logging
+from libs.common.errors import TransientError
+from libs.common.events import UndecodableRecordError
+from libs.common.kafka import ConsumedRecord, KafkaUnavailableError
+from libs.common.kafka.connection import client_options
+from libs.common.kafka.records import from_fetched
+from libs.common.mongo import Database, Document, open_database
+from libs.common.settings import (
+    KafkaSettings,
+    MongoSettings,
+    RuntimeSettings,
+    SettingsGroup,
+    load,
+)
+from libs.common.topics import EVENTS
+from services.analytics.consumer import arrivals_of, wants
+from services.analytics.domain.archived import counted_before
+from services.analytics.domain.rollups import Arrival
+from services.analytics.domain.slots import moment_ms, slot_of
+from services.analytics.folding import Folder
+from services.analytics.settings import AppSettings
+from services.analytics.store import AnalyticsStore, ArchiveReader, Generations
+from services.analytics.worker import group_of
+
+AT_ONCE = 20_000
+CONVERSATIONS_AT_ONCE = 500
+POLL_MS = 1000
+SILENT_AFTER_S = 30.0
+FAILED = 1
+
+Say = Callable[[str], None]
+
+
+class RebuildSettings(SettingsGroup):
+    """What a rebuild reads from the environment."""
+
+    runtime: RuntimeSettings = Field(default_factory=RuntimeSettings)
+    kafka: KafkaSettings = Field(default_factory=KafkaSettings)
+    mongo: MongoSettings = Field(default_factory=MongoSettings)
+    app: AppSettings = Field(default_factory=AppSettings)
+
+
+@dataclass(frozen=True)
+class Log:
+    """The topic as it was when the rebuild began."""
+
+    client: AIOKafkaConsumer
+    begins: Mapping[TopicPartition, int]
+    ends: Mapping[TopicPartition, int]
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it reaches back to the first event ever."""
+        return not any(self.begins.values())
+
+
+async def rebuild(
+    database: Database, kafka: KafkaSettings, own_app_id: str, say: Say, topic: str = EVENTS
+) -> int:
+    """Recompute everything; which generation is live now.
+
+    Raises:
+        RebuildOvertakenError: another one has begun meanwhile. Nothing was changed.
+        TransientError: Kafka or the database is away. Nothing was changed.
+    """
+    generations = Generations(database)
+    before = await generations.live()
+    generation = await generations.begin()
+    store = generations.store(generation)
+    async with _log(kafka, topic) as log:
+        if not log.is_whole:
+            since = await _reaches_back_to(log)
+            say(f"the log reaches back to {since:%Y-%m-%d %H:%M} UTC; before that: the archive")
+            await _from_archive(ArchiveReader(database), store, own_app_id, since, say)
+        await _from_log(log, Folder(store, own_app_id), say)
+        if not log.is_whole:
+            slot = slot_of(moment_ms(since))
+            days = await store.take_hand_overs(generations.store(before), slot)
+            say(f"hand-overs of {days} days as they were")
+        await _leave_offsets(kafka, group_of(generation), log.ends)
+    await generations.make_live(generation)
+    say(f"generation {generation} is live")
+    return generation
+
+
+@asynccontextmanager
+async def _log(kafka: KafkaSettings, topic: str) -> AsyncIterator[Log]:
+    """All partitions, from their beginnings, without a group."""
+    async with _client(kafka, topic) as client:
+        partitions = sorted(client.assignment())
+        if not partitions:
+            raise KafkaUnavailableError(f"there is no topic {topic}")
+        begins = await client.beginning_offsets(partitions)
+        ends = await client.end_offsets(partitions)
+        for partition in partitions:
+            client.seek(partition, begins[partition])
+        yield Log(client, begins, ends)
+
+
+async def _leave_offsets(
+    kafka: KafkaSettings, group: str, offsets: Mapping[TopicPartition, int]
+) -> None:
+    """For a group in which nobody is: the service joins it when the generation is live."""
+    async with _client(kafka, group_id=group) as client:
+        client.assign(list(offsets))
+        await client.commit(dict(offsets))
+
+
+@asynccontextmanager
+async def _client(
+    kafka: KafkaSettings, *topics: str, group_id: str | None = None
+) -> AsyncIterator[AIOKafkaConsumer]:
+    client = AIOKafkaConsumer(
+        *topics,
+        **client_options(kafka, "analytics-rebuild"),
+        group_id=group_id,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+    )
+    try:
+        await client.start()
+        yield client
+    except KafkaError as error:
+        raise KafkaUnavailableError(type(error).__name__) from error
+    finally:
+        await client.stop()
+
+
+async def _reaches_back_to(log: Log) -> datetime:
+    """From when on every partition has everything."""
+    firsts = []
+    for partition, begin in log.begins.items():
+        if begin < log.ends[partition]:
+            fetched = await log.client.getmany(partition, timeout_ms=30_000, max_records=1)
+            firsts += [record.timestamp for record in fetched.get(partition, ())]
+            log.client.seek(partition, begin)
+    if not firsts:
+        return datetime.now(UTC)
+    return datetime.fromtimestamp(max(firsts) / 1000, UTC)
+
+
+async def _from_log(log: Log, folder: Folder, say: Say) -> None:
+    total = sum(log.ends[each] - log.begins[each] for each in log.ends)
+    done, waiting, bad = 0, list[ConsumedRecord](), 0
+    positions = dict(log.begins)
+    while any(positions[each] < log.ends[each] for each in positions):
+        async with asyncio.timeout(SILENT_AFTER_S):
+            fetched = await log.client.getmany(timeout_ms=POLL_MS, max_records=5000)
+        for partition, records in fetched.items():
+            for record in records:
+                if record.offset < log.ends[partition]:
+                    waiting.append(from_fetched(record))
+            positions[partition] = records[-1].offset + 1
+        if len(waiting) >= AT_ONCE:
+            bad += await _fold(folder, waiting)
+            done, waiting = done + len(waiting), []
+            say(f"{done:,} of {total:,} records of the log, {done / total:.0%}")
+    bad += await _fold(folder, waiting)
+    say(f"{total:,} records of the log")
+    if bad:
+        say(f"{bad} records can't be read and are left out: they are among the dead letters")
+
+
+async def _fold(folder: Folder, records: Sequence[ConsumedRecord]) -> int:
+    """How many could not be read."""
+    arrivals, bad = list[Arrival](), 0
+    for record in records:
+        if wants(record.headers):
+            try:
+                arrivals += arrivals_of([record])
+            except UndecodableRecordError:
+                bad += 1
+    await folder.fold(arrivals)
+    return bad
+
+
+async def _from_archive(
+    archive: ArchiveReader, store: AnalyticsStore, own_app_id: str, since: datetime, say: Say
+) -> None:
+    """Everything the archive has: what the log has as well is known by its ids when it comes."""
+    done, messages = 0, 0
+    gathered: dict[str, list[Document]] = {}
+    async for conversation, documents in archive.conversations():
+        gathered[conversation] = documents
+        messages += len(documents)
+        if len(gathered) >= CONVERSATIONS_AT_ONCE:
+            await _seed(archive, store, own_app_id, since, gathered)
+            done, gathered = done + len(gathered), {}
+            say(f"{done:,} conversations of the archive, {messages:,} messages")
+    await _seed(archive, store, own_app_id, since, gathered)
+    say(f"{done + len(gathered):,} conversations of the archive, {messages:,} messages")
+
+
+async def _seed(
+    archive: ArchiveReader,
+    store: AnalyticsStore,
+    own_app_id: str,
+    since: datetime,
+    gathered: Mapping[str, Sequence[Document]],
+) -> None:
+    facts = await archive.facts(gathered)
+    await store.seed(
+        [
+            counted_before(name, documents, facts.get(name, {}), own_app_id, since)
+            for name, documents in gathered.items()
+        ]
+    )
+
+
+async def main() -> int:
+    settings = load(RebuildSettings)
+    project_logging.configure("analytics-rebuild", level="warning")
+    async with open_database(
+        settings.mongo,
+        app_name="analytics-rebuild",
+        production=settings.runtime.env == "production",
+    ) as database:
+        try:
+            await rebuild(database, settings.kafka, settings.app.facebook_app_id, _say)
+        except (TransientError, TimeoutError, OSError) as error:
+            print(f"nothing was changed: {type(error).__name__}: {error}", file=sys.stderr)
+            return FAILED
+    return 0
+
+
+def _say(text: str) -> None:
+    print(f"  {text}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))
