@@ -1,8 +1,8 @@
 """The archive's messages as the events that they came from: for figures older than the log.
 
-The archive knows what was said, what became of it, who took over, and how far receipts go. It knows
-nothing of copies and of what a part was before it was sent, which do not count; nor of calls for
-a human, which do.
+The archive knows what was said, what became of it, who asked for a human and who took over, and how
+far receipts go. It knows nothing of copies, nor of what a part was before it was sent, which do not
+count.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,8 +19,8 @@ from libs.common.events import (
     MessageRead,
     MessageReceived,
     MessageSent,
-    StandbyReceived,
     TakeoverEnded,
+    TakeoverRequested,
     TakeoverStarted,
 )
 from services.analytics.domain.fold import EVER, IN_TAKEOVER, Counts, Increment, apply
@@ -71,15 +71,16 @@ def _events(message: Fields, page_id: str, psid: str, own_app_id: str) -> list[A
         return [MessageReceived(**facts, mid=name)]
     if message.get("direction") != "out":
         return []
-    if message.get("origin") == "other_app":
-        return [StandbyReceived(**facts, kind="message", mid=name, text="-", is_echo=True, raw={})]
     return [MessageEchoed(**facts, mid=name, app_id=message.get("app_id"))]
 
 
 def _hand_over(message: Fields, facts: dict[str, Any]) -> list[AnyRecord]:
-    """The thread's lines of who took over and ended it. Calls for a human have none to go by."""
+    """The thread's lines about itself. The event's id is what tells a call for a human from a copy."""
+    facts = facts | {"event_id": str(message["_id"]).partition(":")[2]}
     told = {name: message.get(name) for name in ("epoch", "by", "reason")}
     match message.get("event"):
+        case "takeover.requested":
+            return [TakeoverRequested.model_validate(facts | told)]
         case "takeover.started":
             return [TakeoverStarted.model_validate(facts | told)]
         case "takeover.ended":

@@ -13,8 +13,7 @@
 | `gap.<slots>`, `gap.new` | conversations with messages, by how long they had none | itself |
 
 Edits, reactions and what is taken back count nothing. Origins are `assistant`, `human` (from the
-console), `human_facebook` (Meta's inbox, or any app that is not ours) and `other_app` (while
-another app has the thread), as the thread view names them.
+console) and `human_facebook` (Meta's inbox, or any app that is not ours), as in the thread view.
 
 A message counts once, however often it comes (`state.Window`). A receipt covers every message up
 to its watermark by Meta's time: the echo's where there is one, ours before that and without. A part
@@ -53,6 +52,7 @@ from services.analytics.domain.state import (
     EARLY,
     OPEN,
     UNSENT,
+    WAITING,
     Open,
     State,
     Unsent,
@@ -108,20 +108,21 @@ def _tapped(state: State, event: PostbackReceived, _app: str, counts: Counts) ->
     _inbound(state, event, event.mid or event.event_id, counts)
 
 
-def _on_standby(state: State, event: StandbyReceived, _app: str, counts: Counts) -> None:
-    """Messages, as the thread shows them; receipts on standby are of another app's messages."""
-    if event.kind not in ("message", "postback") or not event.text or _is_taken_back(event):
-        return
-    name = event.mid or event.event_id
-    if event.is_echo:
-        _said_elsewhere(state, event, name, "other_app", counts)
-    else:
-        _inbound(state, event, name, counts)
+def _on_standby(state: State, event: StandbyReceived, own_app_id: str, counts: Counts) -> None:
+    """Messages and taps, which are what they would be in a thread of ours, as the archive has it.
 
-
-def _is_taken_back(event: StandbyReceived) -> bool:
-    body = event.raw.get(event.kind)
-    return isinstance(body, dict) and body.get("is_deleted") in (True, "true")
+    Receipts on standby are of another app's messages.
+    """
+    found = event.raw.get(event.kind)
+    body = found if isinstance(found, dict) else {}
+    if event.kind == "postback":
+        _inbound(state, event, event.mid or event.event_id, counts)
+    elif event.kind == "message" and event.mid is not None:
+        if event.is_echo:
+            app_id = None if body.get("app_id") is None else str(body["app_id"])
+            _echo(state, event, event.mid, app_id == own_app_id, body.get("metadata"), counts)
+        elif body.get("is_deleted") not in (True, "true"):
+            _inbound(state, event, event.mid, counts)
 
 
 def _inbound(state: State, event: ConversationRecord, name: str, counts: Counts) -> None:
@@ -133,15 +134,30 @@ def _inbound(state: State, event: ConversationRecord, name: str, counts: Counts)
     slot = slot_of(at_ms)
     counts.add(slot, "in")
     _note_activity(state, slot, counts)
-    if state.waiting_since_ms is None:
-        state.waiting_since_ms = at_ms
+    if len(state.waiting) < WAITING:
+        state.waiting.append(at_ms)
 
 
 def _echoed(state: State, event: MessageEchoed, own_app_id: str, counts: Counts) -> None:
-    if event.app_id != own_app_id:
-        _said_elsewhere(state, event, event.mid, "human_facebook", counts)
-    elif event.send_id:
-        _own_echo(state, hashed(event.send_id), moment_ms(event.occurred_at), counts)
+    _echo(state, event, event.mid, event.app_id == own_app_id, event.send_id, counts)
+
+
+def _echo(
+    state: State,
+    event: ConversationRecord,
+    mid: str,
+    is_ours: bool,
+    send_id: object,
+    counts: Counts,
+) -> None:
+    """Of a part of ours it is Meta's time; anything else was written elsewhere."""
+    at_ms = moment_ms(event.occurred_at)
+    if not is_ours:
+        key = hashed(mid)
+        written = Open(key, key, slot_of(at_ms), at_ms, has_echo=True)
+        _outbound(state, written, at_ms, "human_facebook", counts)
+    elif isinstance(send_id, str) and send_id:
+        _own_echo(state, hashed(send_id), at_ms, counts)
 
 
 def _own_echo(state: State, key: int, at_ms: int, counts: Counts) -> None:
@@ -156,13 +172,6 @@ def _own_echo(state: State, key: int, at_ms: int, counts: Counts) -> None:
     if key not in state.outbound.seen:
         state.early_echoes.setdefault(key, at_ms)
         keep_latest(state.early_echoes, EARLY)
-
-
-def _said_elsewhere(
-    state: State, event: ConversationRecord, mid: str, origin: str, counts: Counts
-) -> None:
-    key, at_ms = hashed(mid), moment_ms(event.occurred_at)
-    _outbound(state, Open(key, key, slot_of(at_ms), at_ms, has_echo=True), at_ms, origin, counts)
 
 
 def _sent(state: State, event: MessageSent, _app: str, counts: Counts) -> None:
@@ -180,13 +189,9 @@ def _outbound(state: State, message: Open, at_ms: int, origin: str, counts: Coun
         _forget_failure(unsent, counts)
     counts.add(message.slot, f"out.{origin}")
     _note_activity(state, message.slot, counts)
-    if state.waiting_since_ms is not None:
-        waited_ms = max(0, at_ms - state.waiting_since_ms)
-        counts.add(message.slot, f"answered.{origin}")
-        counts.add(message.slot, f"first.{bucket_of(waited_ms)}")
-        state.waiting_since_ms = None
     if (echoed_ms := state.early_echoes.pop(message.key, None)) is not None:
         message.has_echo, message.at_ms = True, echoed_ms
+    _answer(state, message, origin, counts)
     if message.mid in state.early_mids:
         del state.early_mids[message.mid]
         message.is_named = True
@@ -196,6 +201,20 @@ def _outbound(state: State, message: Open, at_ms: int, origin: str, counts: Coun
     if len(state.open) > OPEN:
         del state.open[0]
         counts.remarks.append("unread_for_long")
+
+
+def _answer(state: State, message: Open, origin: str, counts: Counts) -> None:
+    """What the person wrote before it is answered; what came later stands before it on the log only
+    because we were slow to tell. By our own clock nobody can say: then it answers everything.
+    """
+    answered = [at_ms for at_ms in state.waiting if at_ms <= message.at_ms]
+    if not answered and not message.has_echo:
+        answered = state.waiting
+    if answered:
+        counts.add(message.slot, f"answered.{origin}")
+        waited_ms = max(0, message.at_ms - min(answered))
+        counts.add(message.slot, f"first.{bucket_of(waited_ms)}")
+        state.waiting = [at_ms for at_ms in state.waiting if at_ms not in answered]
 
 
 def _delivered(state: State, event: MessageDelivered, _app: str, counts: Counts) -> None:

@@ -26,6 +26,9 @@ OPEN = 200
 EARLY = 50
 """Receipts by id, and echoes, that wait for their `message.sent`."""
 
+WAITING = 32
+"""Unanswered messages whose time is known one by one: the first of them are those that matter."""
+
 ACTIVE = 64
 """Quarters of an hour with messages that are known one by one."""
 
@@ -115,7 +118,7 @@ class State:
     early_mids: dict[int, None] = field(default_factory=dict)
     delivered_ms: int = 0
     read_ms: int = 0
-    waiting_since_ms: int | None = None  # the person's first message that nobody has answered
+    waiting: list[int] = field(default_factory=list)  # milliseconds of messages not answered yet
     active: list[int] = field(default_factory=list)  # slots with messages, in order
     active_floor: int | None = None
     epoch: int = 0
@@ -133,7 +136,7 @@ class State:
             dict(self.early_mids),
             self.delivered_ms,
             self.read_ms,
-            self.waiting_since_ms,
+            list(self.waiting),
             list(self.active),
             self.active_floor,
             self.epoch,
@@ -169,13 +172,12 @@ def to_fields(state: State) -> Fields:
         "early_mids": _packed(state.early_mids),
         "delivered_ms": state.delivered_ms,
         "read_ms": state.read_ms,
+        "waiting": _packed(state.waiting),
         "active": _packed(state.active),
         "epoch": state.epoch,
         "is_human": state.is_human,
     }
     fields = {name: value for name, value in fields.items() if value}
-    if state.waiting_since_ms is not None:
-        fields["waiting_since_ms"] = state.waiting_since_ms
     if state.active_floor is not None:
         fields["active_floor"] = state.active_floor
     return fields
@@ -205,7 +207,7 @@ def from_fields(fields: Mapping[str, Any]) -> State:
     state.early_mids = dict.fromkeys(_unpacked(fields.get("early_mids")))
     state.delivered_ms = fields.get("delivered_ms", 0)
     state.read_ms = fields.get("read_ms", 0)
-    state.waiting_since_ms = fields.get("waiting_since_ms")
+    state.waiting = list(_unpacked(fields.get("waiting")))
     state.active = list(_unpacked(fields.get("active")))
     state.active_floor = fields.get("active_floor")
     state.epoch = fields.get("epoch", 0)

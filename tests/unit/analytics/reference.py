@@ -62,7 +62,7 @@ def _side(event: AnyRecord) -> tuple[str, str] | None:
         case MessageReceived(is_deleted=False) | PostbackReceived():
             return "in", event.mid or event.event_id
         case StandbyReceived():
-            return ("other_app" if event.is_echo else "in"), event.mid or event.event_id
+            return ("human_facebook" if event.is_echo else "in"), event.mid or event.event_id
         case MessageEchoed() if event.app_id != APP:
             return "human_facebook", event.mid
         case MessageSent():
@@ -73,8 +73,11 @@ def _side(event: AnyRecord) -> tuple[str, str] | None:
 def _messages(events: Sequence[AnyRecord]) -> Totals:
     """Each message once, at its first coming; who answered whom, in the order of the log."""
     counted: Counter[tuple[int, str]] = Counter()
-    known, waiting, slots = set(), None, set()
+    known, waiting, slots = set(), list[int](), set()
+    echoes: dict[str, int] = {}
     for event in events:
+        if isinstance(event, MessageEchoed) and event.app_id == APP and event.send_id:
+            echoes.setdefault(event.send_id, moment_ms(event.occurred_at))
         if (side := _side(event)) is None:
             continue
         origin, name = side
@@ -85,13 +88,19 @@ def _messages(events: Sequence[AnyRecord]) -> Totals:
         slots.add(slot)
         if origin == "in":
             counted[slot, "in"] += 1
-            waiting = at_ms if waiting is None else waiting
+            waiting.append(at_ms)
             continue
         counted[slot, f"out.{origin}"] += 1
-        if waiting is not None:
+        # Meta's time of it, if that is known by now; else ours, which may be wrong
+        is_certain = not isinstance(event, MessageSent) or event.send_id in echoes
+        at_ms = echoes.get(name, at_ms)
+        answered = {each for each in waiting if each <= at_ms}
+        if not answered and not is_certain:
+            answered = {*waiting}
+        if answered:
             counted[slot, f"answered.{origin}"] += 1
-            counted[slot, f"first.{bucket_of(max(0, at_ms - waiting))}"] += 1
-            waiting = None
+            counted[slot, f"first.{bucket_of(max(0, at_ms - min(answered)))}"] += 1
+            waiting = [each for each in waiting if each not in answered]
     ordered = sorted(slots)
     for slot in ordered:
         index = bisect_left(ordered, slot)

@@ -45,7 +45,7 @@ def counted(
         ([make.sent("a"), make.echo("a"), make.echo("a")], {"out.assistant": 1}),
         ([make.echo("a")], {}),  # until message.sent says it was ours to count
         ([make.inbox("m1"), make.inbox("m1")], {"out.human_facebook": 1}),
-        ([make.standby("m1", is_echo=True)], {"out.other_app": 1}),
+        ([make.standby("m1", is_echo=True), make.inbox("m1")], {"out.human_facebook": 1}),
         (
             [make.message("m1"), make.sent("a", 9), make.sent("b", 9, origin="human")],
             {"in": 1, "out.assistant": 1, "out.human": 1, "answered.assistant": 1},
@@ -102,6 +102,22 @@ def test_an_answer_that_was_never_asked_for_answers_nobody() -> None:
     summed, _, _ = fold(make.sent("a"), make.message("m1", 5), make.sent("b", 12))
     assert summed["answered.assistant"] == 1
     assert [name for name in summed if name.startswith("first.")] == ["first.222"]  # 7 s
+
+
+def test_who_writes_on_before_we_have_told_of_the_answer_waits_for_the_next() -> None:
+    first, second = make.sent("a", 6), make.sent("b", 15)
+    log: list[AnyRecord] = [
+        make.message("m1"),
+        make.echo("a", 5),
+        make.message("m2", 5.5),
+        first,
+        second,
+    ]
+    assert fold(*log)[0]["answered.assistant"] == 2
+
+
+def test_an_answer_that_by_our_clock_comes_before_the_question_answers_it() -> None:
+    assert fold(make.message("m1", 5), make.sent("a", 3))[0]["answered.assistant"] == 1
 
 
 def test_a_copy_is_known_however_late_it_comes() -> None:
@@ -172,6 +188,13 @@ def test_the_app_id_tells_our_echoes_from_those_of_others() -> None:
     event = make.echo("a")
     assert counted(event.model_copy(update={"app_id": None})) == {"out.human_facebook": 1}
     assert counted(event.model_copy(update={"send_id": None})) == {}
+
+
+def test_on_standby_our_own_echo_tells_metas_time_and_is_no_message() -> None:
+    raw = {"message": {"app_id": int(APP), "metadata": "a:0"}}
+    ours = make.standby("m.a", 3, is_echo=True).model_copy(update={"raw": raw})
+    seen = {"out.assistant": 1, "delivered": 1, "read": 1}
+    assert counted(ours, make.read(4), make.sent("a", 5)) == seen
 
 
 def test_a_taken_back_message_on_standby_counts_nothing() -> None:
