@@ -75,7 +75,7 @@ def _events(message: Fields, page_id: str, psid: str, own_app_id: str) -> list[A
 
 
 def _hand_over(message: Fields, facts: dict[str, Any]) -> list[AnyRecord]:
-    """The thread's lines about itself. The event's id is what tells a call for a human from a copy."""
+    """The thread's lines about itself. By the event's id a call for a human is told from a copy."""
     facts = facts | {"event_id": str(message["_id"]).partition(":")[2]}
     told = {name: message.get(name) for name in ("epoch", "by", "reason")}
     match message.get("event"):

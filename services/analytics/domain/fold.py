@@ -191,7 +191,7 @@ def _outbound(state: State, message: Open, at_ms: int, origin: str, counts: Coun
     _note_activity(state, message.slot, counts)
     if (echoed_ms := state.early_echoes.pop(message.key, None)) is not None:
         message.has_echo, message.at_ms = True, echoed_ms
-    _answer(state, message, origin, counts)
+    _answer(state, message, at_ms, origin, counts)
     if message.mid in state.early_mids:
         del state.early_mids[message.mid]
         message.is_named = True
@@ -203,18 +203,18 @@ def _outbound(state: State, message: Open, at_ms: int, origin: str, counts: Coun
         counts.remarks.append("unread_for_long")
 
 
-def _answer(state: State, message: Open, origin: str, counts: Counts) -> None:
+def _answer(state: State, message: Open, at_ms: int, origin: str, counts: Counts) -> None:
     """What the person wrote before it is answered; what came later stands before it on the log only
     because we were slow to tell. By our own clock nobody can say: then it answers everything.
     """
-    answered = [at_ms for at_ms in state.waiting if at_ms <= message.at_ms]
+    answered = [each for each in state.waiting if each <= message.at_ms]
     if not answered and not message.has_echo:
         answered = state.waiting
     if answered:
         counts.add(message.slot, f"answered.{origin}")
-        waited_ms = max(0, message.at_ms - min(answered))
+        waited_ms = max(0, at_ms - min(answered))
         counts.add(message.slot, f"first.{bucket_of(waited_ms)}")
-        state.waiting = [at_ms for at_ms in state.waiting if at_ms not in answered]
+        state.waiting = [each for each in state.waiting if each not in answered]
 
 
 def _delivered(state: State, event: MessageDelivered, _app: str, counts: Counts) -> None:

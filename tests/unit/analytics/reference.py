@@ -93,8 +93,7 @@ def _messages(events: Sequence[AnyRecord]) -> Totals:
         counted[slot, f"out.{origin}"] += 1
         # Meta's time of it, if that is known by now; else ours, which may be wrong
         is_certain = not isinstance(event, MessageSent) or event.send_id in echoes
-        at_ms = echoes.get(name, at_ms)
-        answered = {each for each in waiting if each <= at_ms}
+        answered = {each for each in waiting if each <= echoes.get(name, at_ms)}
         if not answered and not is_certain:
             answered = {*waiting}
         if answered:
