@@ -11,6 +11,7 @@ from services.sender.closing import closing_of
 from services.sender.delivery import Courier
 from services.sender.desk import Desk
 from services.sender.domain.keeping import Kept, NotNowError
+from services.sender.giving_up import give_up
 from services.sender.part import Source
 from services.sender.repeating import Repeater
 
@@ -73,10 +74,22 @@ class Keeper:
                     await self._repeater.repeat(command, kept, source)
         except (NotNowError, TransientError, OSError):
             raise
-        except Exception as error:  # ours: it must not be met again and again, nor be lost
+        except Exception as error:  # ours: nobody must wait for it for ever, nor must it be lost
             log.exception("kept_command_failed", kept_id=kept.id, error=type(error).__name__)
+            if kept.is_to_be_given_up(self._desk.now()) and await self._give_up(kept):
+                return
             wake_at = self._desk.now() + BROKEN_AFTER
-            raise NotNowError("broken", wake_at=wake_at) from error
+            raise NotNowError("broken", wake_at=wake_at, expires_at=kept.expires_at) from error
+
+    async def _give_up(self, kept: Kept) -> bool:
+        try:
+            await give_up(self._desk, kept)
+        except (TransientError, OSError):
+            raise
+        except Exception as error:
+            log.exception("not_given_up", kept_id=kept.id, error=type(error).__name__)
+            return False
+        return True
 
     async def _keep(self, command: SendText, source: Source, not_now: NotNowError) -> None:
         """The mark comes last: whoever reads it finds what it stands for. Until then the command is

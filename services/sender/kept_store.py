@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from libs.common.mongo import Database, Document, DuplicateKeyError, ReturnDocument, mongo_errors
-from services.sender.domain.keeping import Kept, NotNowError
+from services.sender.domain.keeping import Kept, NotNowError, postponed
 
 LOOK_AGAIN_AFTER = timedelta(hours=1)  # at what expired behind something that did not
 
@@ -93,13 +93,8 @@ class KeptStore:
 
     async def postpone(self, kept: Kept, not_now: NotNowError, now: datetime) -> None:
         """Still not: when to look again. What expired behind it has to wait for it."""
-        change = {
-            "why": not_now.why,
-            "wake_at": not_now.wake_at,
-            "expires_at": not_now.expires_at,
-        }
         with mongo_errors():
-            await self._kept.update_one({"_id": kept.id}, {"$set": change})
+            await self._kept.update_one({"_id": kept.id}, {"$set": postponed(kept, not_now)})
             await self._kept.update_many(
                 {"conversation": kept.conversation, "expires_at": {"$lte": now}},
                 {"$set": {"expires_at": now + LOOK_AGAIN_AFTER}},

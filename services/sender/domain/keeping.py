@@ -7,7 +7,7 @@ the same person is put away behind it: order is kept.
 """
 
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -16,7 +16,10 @@ from libs.common.window import HUMAN_AGENT_WINDOW, STANDARD_WINDOW
 
 Why = Literal["behind", "channel", "token", "limit", "person_limit", "again", "broken"]
 """`behind`: others of the same person wait. `again`: somebody wants it sent once more. `broken`:
-our own mistake; looked at again now and then."""
+our own mistake; tried again now and then, and given up in the end."""
+
+MOST_TRIES = 6
+"""So often something may break by our own mistake; then nobody waits behind it any longer."""
 
 
 class Kept(Model):
@@ -38,6 +41,13 @@ class Kept(Model):
     kept_at: UtcDatetime
     wake_at: UtcDatetime | None = Field(None, description="not before; None: when the Page is open")
     expires_at: UtcDatetime | None = Field(None, description="then its messaging window closes")
+
+    tries: int = Field(0, description="how often it broke")
+
+    def is_to_be_given_up(self, now: datetime) -> bool:
+        """Whether, having broken once more, it is not worth another try."""
+        expired = self.expires_at is not None and now >= self.expires_at
+        return expired or self.tries + 1 >= MOST_TRIES
 
     def sleeps(self, now: datetime) -> bool:
         """Whether it has a time of its own to wait for, whatever its Page does."""
@@ -68,6 +78,16 @@ class NotNowError(Exception):
         self.wake_at = wake_at
         self.expires_at = expires_at
         self.unused_claim = unused_claim
+
+
+def postponed(kept: Kept, not_now: NotNowError) -> dict[str, Any]:
+    """What changes when it still cannot go out."""
+    return {
+        "why": not_now.why,
+        "wake_at": not_now.wake_at,
+        "expires_at": not_now.expires_at,
+        "tries": kept.tries + (not_now.why == "broken"),
+    }
 
 
 def window_end(origin: str, last_user_message_at: datetime | None) -> datetime | None:

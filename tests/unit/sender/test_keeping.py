@@ -10,10 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from libs.common.channels import ChannelStatus
+from services.sender.decisions import Decisions
+from services.sender.domain.claims import Claim
+from services.sender.domain.keeping import MOST_TRIES
 from services.sender.keeper import BROKEN_AFTER
+from services.sender.late import LateEvidence
 from tests.unit.sender.stories import THREE_IDS, THREE_PARTS, play
+from tests.unit.sender.test_again import FakeReview
 from tests.unit.sender.world import (
     BARRED,
+    BLOCKED,
     CHANNEL,
     LIMITED,
     LIMITED_FOR_PERSON,
@@ -263,6 +269,109 @@ def test_our_own_mistake_with_one_is_tried_again_later_and_lost_never() -> None:
         await world.until_nothing_is_kept(within_s=BROKEN_AFTER.total_seconds() + 60)
 
     assert play(story).accepted() == ["c1:0"]
+
+
+async def put_away_two(world: World) -> None:
+    """One of three parts, and another behind it, at an open Page."""
+    expire(world)
+    await world.deliver(send_text(THREE_PARTS), offset=1)
+    await world.deliver(send_text("next", "c2"), offset=2)
+    world.channels.known[PAGE] = CHANNEL.model_copy(
+        update={"settings": CHANNEL.settings.model_copy(update={"max_message_length": 60})}
+    )
+    world.reconnect()
+
+
+HOURS_S = BROKEN_AFTER.total_seconds() * MOST_TRIES + 600
+
+
+def test_what_breaks_time_and_again_fails_in_the_end_and_what_waits_behind_it_goes_out() -> None:
+    async def story(world: World) -> None:
+        def poison(claim: Claim) -> None:
+            if claim.command_id == "c1":
+                raise ValueError("a mistake of ours")
+
+        world.store.before_claim = poison
+        await put_away_two(world)
+        world.conversation.last_user_message_at = clock()
+        await world.until_nothing_is_kept(within_s=HOURS_S, step_s=10)
+
+    world = play(story)
+
+    assert world.accepted() == ["c2:0"]
+    failed = [(each, "message.failed") for each in THREE_IDS]
+    assert world.outcomes() == [*failed, ("c2:0", "message.sent")]
+    assert {world.store.deliveries[each].reason for each in THREE_IDS} == {"internal"}
+    assert world.conversation.kept is None
+
+
+def test_what_cannot_be_read_fails_in_the_end_too() -> None:
+    async def story(world: World) -> None:
+        await put_away_two(world)
+        world.kept.kept["c1"] = world.kept.kept["c1"].model_copy(update={"command": "{"})
+        world.conversation.last_user_message_at = clock()
+        await world.until_nothing_is_kept(within_s=HOURS_S, step_s=10)
+
+    world = play(story)
+
+    assert world.accepted() == ["c2:0"]
+    assert world.outcomes() == [("c1:0", "message.failed"), ("c2:0", "message.sent")]
+
+
+def test_what_breaks_is_given_up_when_its_window_closes() -> None:
+    async def story(world: World) -> None:
+        world.conversation.last_user_message_at = STARTED_AT - timedelta(hours=23, minutes=45)
+        await put_away_two(world)
+        world.kept.kept["c1"] = world.kept.kept["c1"].model_copy(update={"command": "{"})
+        await world.until_nothing_is_kept(within_s=1500, step_s=10)
+
+    reasons = {key: each.reason for key, each in play(story).store.deliveries.items()}
+    assert reasons == {"c1:0": "internal", "c2:0": "window_closed"}
+
+
+def test_what_may_have_been_sent_before_it_broke_is_held_and_not_called_failed() -> None:
+    async def story(world: World) -> None:
+        await put_away_two(world)
+        world.meta.script = [TAKEN_UNSEEN]
+        world.meta.thread_error = ValueError("a mistake of ours")
+        world.conversation.last_user_message_at = clock()
+        await world.until_nothing_is_kept(within_s=HOURS_S, step_s=10)
+
+    world = play(story)
+
+    assert world.accepted() == ["c1:0", "c2:0"]
+    states = {key: each.state for key, each in world.store.deliveries.items()}
+    assert states == {"c1:0": "held", "c1:1": "failed", "c1:2": "failed", "c2:0": "sent"}
+    assert len(world.outcomes()) == 4
+
+
+@pytest.mark.parametrize("opened", [False, True])
+def test_what_was_to_be_sent_again_and_breaks_is_listed_again(opened: bool) -> None:
+    async def story(world: World) -> None:
+        world.meta.script = [BLOCKED]
+        await world.deliver(send_text())
+        failed = world.store.deliveries["c1:0"]
+        mistake = ValueError("a mistake of ours")
+        review = FakeReview(world.store)
+        decisions = Decisions(world.desk, review, LateEvidence(world.desk, review))  # type: ignore[arg-type]
+        await decisions.send_again("c1:0", None)
+        assert failed.state == "failed"
+
+        def poison(_claim: Claim) -> None:
+            raise mistake
+
+        world.store.before_claim = poison
+        if not opened:
+            (kept,) = world.kept.kept.values()
+            world.kept.kept[kept.id] = kept.model_copy(update={"command": "{"})
+        await world.until_nothing_is_kept(within_s=HOURS_S, step_s=10)
+
+    world = play(story)
+
+    recorded = world.store.deliveries["c1:0"]
+    assert (recorded.state, recorded.generation) == ("failed", int(opened))
+    assert world.accepted() == []
+    assert len(world.outcomes()) == 1 + opened
 
 
 kinds = st.sampled_from([OK, TOKEN_DEAD, LOST, TAKEN_UNSEEN, replace(LIMITED, retry_after_s=600.0)])

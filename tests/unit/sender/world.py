@@ -22,7 +22,7 @@ from services.sender.desk import Desk
 from services.sender.domain.claims import After, Claim, Exactly, Expected, Sending
 from services.sender.domain.deliveries import Delivery
 from services.sender.domain.evidence import Seen
-from services.sender.domain.keeping import Kept, NotNowError
+from services.sender.domain.keeping import Kept, NotNowError, postponed
 from services.sender.domain.outcome import MetaError, Outcome, classify
 from services.sender.draining import Drain
 from services.sender.echoes import Echoes
@@ -217,9 +217,8 @@ class FakeKept:
 
     async def postpone(self, kept: Kept, not_now: NotNowError, now: datetime) -> None:
         await self.store._arrive("postpone")
-        facts = {"why": not_now.why, "wake_at": not_now.wake_at, "expires_at": not_now.expires_at}
         if kept.id in self.kept:
-            self.kept[kept.id] = kept.model_copy(update=facts)
+            self.kept[kept.id] = kept.model_copy(update=postponed(kept, not_now))
         for other in list(self.kept.values()):
             if other.conversation == kept.conversation and other.expires_at is not None:
                 later = {"expires_at": max(other.expires_at, now + timedelta(hours=1))}
@@ -351,6 +350,7 @@ class FakeMeta:
         self.reads = 0
         self.read_at: list[datetime] = []
         self.actions: list[str] = []
+        self.thread_error: Exception | None = None
         self.act_error: Exception | None = None
         self.max_length = 10_000
 
@@ -401,6 +401,8 @@ class FakeMeta:
         await self.points.reach("read thread")
         self.reads += 1
         self.read_at.append(clock())
+        if self.thread_error is not None:
+            raise self.thread_error
         if not self.readable:
             raise ThreadUnreadableError("no", self.read_outcome)
         shown = timedelta(seconds=self.shows_after_s)
