@@ -8,6 +8,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import structlog
@@ -25,6 +26,19 @@ DUPLICATES = Counter(
 log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class News:
+    """`echoed` is set as soon as the part's echo is there; `any` then, too, and by a receipt that
+    may be its own."""
+
+    echoed: asyncio.Event = field(default_factory=asyncio.Event)
+    any: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def set_echoed(self) -> None:
+        self.echoed.set()
+        self.any.set()
+
+
 class Echoes:
     """The mids of parts that Meta has shown, by send id.
 
@@ -37,8 +51,8 @@ class Echoes:
         self._own_app_id = own_app_id
         self._clock = clock
         self._mids: OrderedDict[str, tuple[str, datetime]] = OrderedDict()
-        self._awaited: dict[str, asyncio.Event] = {}
-        self._receipts: dict[str, tuple[asyncio.Event, list[str]]] = {}
+        self._awaited: dict[str, News] = {}
+        self._receipts: dict[str, tuple[News, list[str]]] = {}
         self.remembers_since = clock()
 
     def listen(self) -> None:
@@ -66,7 +80,7 @@ class Echoes:
         if len(self._mids) > KEPT:
             _, (_, self.remembers_since) = self._mids.popitem(last=False)
         if (awaited := self._awaited.get(send_id)) is not None:
-            awaited.set()
+            awaited.set_echoed()
 
     def mid_of(self, send_id: str) -> str | None:
         known = self._mids.get(send_id)
@@ -81,26 +95,26 @@ class Echoes:
         return list(mids)
 
     @contextmanager
-    def awaiting(self, send_id: str, conversation: str) -> Iterator[asyncio.Event]:
-        """An event that is set as soon as its echo is there, or a receipt that may be its own."""
-        event = self._awaited[send_id] = asyncio.Event()
-        receipts = self._receipts[conversation] = (event, [])
+    def awaiting(self, send_id: str, conversation: str) -> Iterator[News]:
+        """What comes in about one part while it is in doubt."""
+        news = self._awaited[send_id] = News()
+        receipts = self._receipts[conversation] = (news, [])
         if send_id in self._mids:
-            event.set()
+            news.set_echoed()
         try:
-            yield event
+            yield news
         finally:
-            if self._awaited.get(send_id) is event:
+            if self._awaited.get(send_id) is news:
                 del self._awaited[send_id]
             if self._receipts.get(conversation) is receipts:
                 del self._receipts[conversation]
 
     def _note_receipt(self, record: MessageDelivered) -> None:
-        event, mids = self._receipts.get(record.conversation_id, (None, []))
-        if event is None:
+        news, mids = self._receipts.get(record.conversation_id, (None, []))
+        if news is None:
             return
-        news = [mid for mid in record.mids if mid not in mids]
-        mids.extend(news)
+        new = [mid for mid in record.mids if mid not in mids]
+        mids.extend(new)
         del mids[:-RECEIPTS]
-        if news:
-            event.set()
+        if new:
+            news.any.set()

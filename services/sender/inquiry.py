@@ -5,11 +5,12 @@ since finding the part settles it, too; that it is *missing* counts only once th
 can no longer be on its way, and only when two healthy readings some time apart agree.
 """
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 
@@ -28,6 +29,7 @@ from services.sender.domain.evidence import (
     candidates,
     judge,
 )
+from services.sender.echoes import News
 from services.sender.lessons import learn
 from services.sender.meta import THREAD_COVERS, ThreadUnreadableError
 
@@ -80,30 +82,51 @@ class Inquiry:
             DrainingError: the service stops; the next one begins the inquiry anew.
         """
         conversation = self._command.conversation_id
-        with self._desk.echoes.awaiting(self._send_id, conversation) as told:
+        with self._desk.echoes.awaiting(self._send_id, conversation) as news:
             while True:
                 recorded = await self._desk.store.delivery(self._send_id)
                 if recorded is not None and recorded.state != "again":
                     return recorded
                 began_at = self._desk.now()
-                await self._recall()
-                evidence: Evidence | None = self._echo()
+                evidence = await self._unless_echoed(news, self._ask())
                 if evidence is None:
-                    if await closing_of(self._desk, self._command.page_id) is not None:
-                        return None
-                    evidence = await self._receipt() or await self._look()
+                    return None
                 if self._settles(evidence, began_at):
                     kind = type(evidence).__name__
                     log.info("doubt_settled", send_id=self._send_id, outcome=kind)
                     return evidence
-                await self._desk.drain.wait_for(told, self._pause_s())
-                told.clear()
+                await self._desk.drain.wait_for(news.any, self._pause_s())
+                news.any.clear()
 
     async def glance(self) -> Found | None:
-        """What there is to be found without waiting."""
-        await self._recall()
-        evidence = self._echo() or await self._look()
+        """What there is to be found without waiting for more to come."""
+        with self._desk.echoes.awaiting(self._send_id, self._command.conversation_id) as news:
+            evidence = await self._unless_echoed(news, self._ask())
         return evidence if isinstance(evidence, Found) else None
+
+    async def _unless_echoed(
+        self, news: News, asking: Coroutine[Any, Any, Evidence | None]
+    ) -> Evidence | None:
+        """What the asking comes to. The echo ends it wherever it stands, in line behind other
+        people's readings or in a long reading of the log: nothing is left to ask."""
+        work = asyncio.create_task(asking)
+        echoed = asyncio.create_task(news.echoed.wait())
+        try:
+            await asyncio.wait((work, echoed), return_when=asyncio.FIRST_COMPLETED)
+            return self._echo() or await work
+        finally:
+            work.cancel()
+            echoed.cancel()
+            await asyncio.gather(work, echoed, return_exceptions=True)
+
+    async def _ask(self) -> Evidence | None:
+        """None: the Page cannot be called for long."""
+        await self._recall()
+        if (echo := self._echo()) is not None:
+            return echo
+        if await closing_of(self._desk, self._command.page_id) is not None:
+            return None
+        return await self._receipt() or await self._look()
 
     async def _recall(self) -> None:
         """An echo may have come while nobody was there to hear it: the log has it."""
@@ -168,11 +191,13 @@ class Inquiry:
         page = self._desk.pages[self._command.page_id]
         try:
             async with page.reading() as admitted:
-                shown = await read() if admitted else None
+                if not admitted or self._echo() is not None:
+                    return None
+                shown = await read()
         except ThreadUnreadableError as error:
             await learn(self._desk, self._command.page_id, error.outcome, reading=True)
             return None
-        if admitted and page.token_is_suspect:
+        if page.token_is_suspect:
             page.answered()
         return shown
 

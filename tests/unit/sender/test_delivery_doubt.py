@@ -281,6 +281,25 @@ def test_an_echo_that_was_there_before_the_answer_got_lost_costs_no_reading() ->
     assert play(story).meta.reads == 0
 
 
+def test_echoes_settle_all_who_wait_to_read_a_thread() -> None:
+    """After an outage: two hundred in doubt, two reads a second, and all echoes at once."""
+
+    async def story(world: World) -> None:
+        people = [f"3{number}" for number in range(200)]
+        world.store.conversations = {f"{PAGE}:{psid}": Conversation() for psid in people}
+        world.meta.otherwise, world.meta.shows_after_s = TAKEN_UNSEEN, 3600
+        world.meta.echo, world.meta.echo_delay_s = world.echoes.heard, 20.0
+        sending = [world.deliver(send_text(command_id=psid, psid=psid)) for psid in people]
+        await asyncio.gather(*sending)
+        assert (clock() - STARTED_AT).total_seconds() < 21.5
+
+    world = play(story)
+
+    assert len(world.accepted()) == 200
+    assert {each.rule for each in world.store.deliveries.values()} == {"found_by_echo"}
+    assert world.meta.reads <= 2 * 12
+
+
 @pytest.mark.parametrize(("readable", "state"), [(True, "sent"), (False, "held")])
 def test_a_receipt_names_the_message_where_the_thread_cannot_be_read(
     readable: bool, state: str
