@@ -1,14 +1,14 @@
 """Echoes that nobody heard: those on the log from the time when no sender ran.
 
 Read only for parts in doubt, and only the minutes after each was sent. Parts that come into doubt
-together, as after a crash, share one reading.
+together, as after a crash, share one reading; each is done as soon as its own minutes are.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -33,7 +33,30 @@ READINGS = Counter(
     ["outcome"],  # done, failed
 )
 
+P = TypeVar("P")
+
 log = structlog.get_logger(__name__)
+
+
+class Reach(Generic[P]):
+    """How far a reading of several partitions has come. Pure."""
+
+    def __init__(self, partitions: Iterable[P]) -> None:
+        self._at_ms = dict.fromkeys(partitions, float("-inf"))
+
+    def come_to(self, partition: P, timestamp_ms: float) -> None:
+        self._at_ms[partition] = timestamp_ms
+
+    def leave(self, partition: P) -> None:
+        """There is nothing more in it that anybody wants."""
+        self._at_ms.pop(partition, None)
+
+    def partitions(self) -> set[P]:
+        return set(self._at_ms)
+
+    def ms(self) -> float:
+        """Everything before has been read, in all of them."""
+        return min(self._at_ms.values(), default=float("inf"))
 
 
 @dataclass(eq=False)
@@ -43,6 +66,14 @@ class _Wish:
     done: "asyncio.Future[None]" = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
+
+    @property
+    def until_ms(self) -> float:
+        return (self.since + WITHIN).timestamp() * 1000
+
+    def fulfil(self) -> None:
+        if not self.done.done():
+            self.done.set_result(None)
 
 
 class EchoHistory:
@@ -55,16 +86,21 @@ class EchoHistory:
         self._topic = topic
         self._heard = heard
         self._wishes: list[_Wish] = []
+        self._open: dict[str, _Wish] = {}  # those, and the ones that are being fulfilled
         self._reader: asyncio.Task[None] | None = None
 
     async def recall(self, send_id: str, since: datetime) -> None:
-        """Return when the echo of this part has been told, or was not there.
+        """Return when the echo of this part has been told, or was not there. Whoever gives up
+        waiting may ask again: the reading goes on.
 
         Raises:
             KafkaUnavailableError: the log could not be read to the end.
         """
-        wish = _Wish(send_id, since)
-        self._wishes.append(wish)
+        wish = self._open.get(send_id)
+        if wish is None:
+            wish = self._open[send_id] = _Wish(send_id, since)
+            wish.done.add_done_callback(lambda _done: self._open.pop(send_id, None))
+            self._wishes.append(wish)
         if self._reader is None:
             self._reader = asyncio.create_task(self._read_all(), name="echo-history")
         await asyncio.shield(wish.done)
@@ -86,11 +122,10 @@ class EchoHistory:
                 wish.done.cancel()
 
     async def _fulfil(self, group: "list[_Wish]") -> None:
-        begin, end = group[0].since - EARLIER, group[-1].since + WITHIN
         error: BaseException | None = None
         try:
             async with asyncio.timeout(READ_WITHIN_S):
-                await self._read(begin, end, {wish.send_id for wish in group})
+                await self._read(group)
             READINGS.labels("done").inc()
         except (KafkaError, TimeoutError, OSError, KafkaUnavailableError) as failure:
             error = KafkaUnavailableError(type(failure).__name__)
@@ -103,31 +138,41 @@ class EchoHistory:
             for wish in group:
                 if wish.done.done():
                     continue
-                if error is None:
-                    wish.done.set_result(None)
-                elif isinstance(error, Exception):
+                if isinstance(error, Exception):
                     wish.done.set_exception(error)
                     wish.done.exception()  # whoever asked may be gone
                 else:
                     wish.done.cancel()
 
-    async def _read(self, begin: datetime, end: datetime, wanted: Collection[str]) -> None:
+    async def _read(self, group: "list[_Wish]") -> None:
+        """The minutes of these, each of which is done as soon as its own have been read."""
+        wanted = {wish.send_id for wish in group}
         client = self._client()
         try:
             async with asyncio.timeout(START_WITHIN_S):
                 await client.start()
-                left = await self._take_up_position(client, begin)
-            end_ms = end.timestamp() * 1000
+                left = await self._take_up_position(client, group[0].since - EARLIER)
+            reach = Reach(left)
             while left:
                 fetched = await client.getmany(*left, timeout_ms=500)
                 for partition, records in fetched.items():
                     for record in records:
                         self._look_at(record, wanted)
-                    if records and records[-1].timestamp > end_ms:
+                    if records:
+                        reach.come_to(partition, records[-1].timestamp)
+                    if records and records[-1].timestamp > group[-1].until_ms:
                         left.pop(partition, None)
                         client.pause(partition)
-                left = await _unread(client, left)
+                unread = await _unread(client, left)
+                for partition in reach.partitions() - unread.keys():
+                    reach.leave(partition)
+                left = unread
+                for wish in group:
+                    if wish.until_ms < reach.ms():
+                        wish.fulfil()
                 await asyncio.sleep(0)
+            for wish in group:
+                wish.fulfil()
         finally:
             await client.stop()
 
@@ -175,11 +220,12 @@ async def _unread(
 
 
 def together(wishes: "list[_Wish]") -> "tuple[list[_Wish], list[_Wish]]":
-    """The oldest wish with all whose minutes overlap, and the others."""
+    """The oldest wish with all that begin within its minutes, and the others.
+
+    No longer than that, however many follow each other: what has to be read within one time limit
+    must not grow with the number of wishes.
+    """
     ordered = sorted(wishes, key=lambda wish: wish.since)
-    group = [ordered[0]]
-    for wish in ordered[1:]:
-        if wish.since - EARLIER > group[-1].since + WITHIN:
-            break
-        group.append(wish)
+    last = ordered[0].since + WITHIN
+    group = [wish for wish in ordered if wish.since <= last]
     return group, ordered[len(group) :]

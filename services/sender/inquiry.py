@@ -33,6 +33,8 @@ from services.sender.echoes import News
 from services.sender.lessons import learn
 from services.sender.meta import THREAD_COVERS, ThreadUnreadableError
 
+RECALL_PATIENCE_S = 30.0
+
 T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
@@ -126,15 +128,20 @@ class Inquiry:
             return echo
         if await closing_of(self._desk, self._command.page_id) is not None:
             return None
-        return await self._receipt() or await self._look()
+        evidence = await self._receipt() or await self._look()
+        if isinstance(evidence, Absent) and not self._recalled:
+            return Unclear()  # its echo may be on the log, which cannot be read for now
+        return evidence
 
     async def _recall(self) -> None:
-        """An echo may have come while nobody was there to hear it: the log has it."""
+        """An echo may have come while nobody was there to hear it: the log has it. A long reading
+        goes on while we look elsewhere."""
         if self._recalled or self._echo() is not None:
             return
         try:
-            await self._desk.history.recall(self._send_id, self._doubt.since)
-        except TransientError as error:
+            async with asyncio.timeout(RECALL_PATIENCE_S):
+                await self._desk.history.recall(self._send_id, self._doubt.since)
+        except (TransientError, TimeoutError) as error:
             log.warning("echoes_not_recalled", send_id=self._send_id, error=type(error).__name__)
             return
         self._recalled = True
@@ -212,7 +219,7 @@ class Inquiry:
         return began_at - self._unclear_since >= self._hold_after
 
     def _missed_twice(self, began_at: datetime) -> bool:
-        if began_at < self._doubt.deadline_at or not self._recalled:
+        if began_at < self._doubt.deadline_at:
             return False
         if self._missed_at is None:
             self._missed_at = began_at

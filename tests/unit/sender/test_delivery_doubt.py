@@ -1,12 +1,13 @@
 """Answers that never came: found by reading, sent once more, or held."""
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 
 import pytest
 
 from libs.common.events import ChannelTokenRejected, MessageDelivered, MessageHeld
+from libs.common.kafka import KafkaUnavailableError
 from services.sender.domain.claims import Claim
 from services.sender.domain.outcome import MetaError, classify
 from tests.unit.sender.stories import THREE_IDS, THREE_PARTS, delivered, play, seconds_between_posts
@@ -279,6 +280,63 @@ def test_an_echo_that_was_there_before_the_answer_got_lost_costs_no_reading() ->
         await world.deliver(send_text())
 
     assert play(story).meta.reads == 0
+
+
+class UnreadableLog:
+    """Cannot be read back: at once, or after a long while. From the `heals`th time on it can."""
+
+    def __init__(self, takes_s: float = 0.0, heals: int = 1_000_000) -> None:
+        self.takes_s = takes_s
+        self.times, self.heals = 0, heals
+
+    async def recall(self, send_id: str, since: datetime) -> None:
+        self.times += 1
+        if self.times < self.heals:
+            await asyncio.sleep(self.takes_s)
+            raise KafkaUnavailableError("TimeoutError")
+
+
+@pytest.mark.parametrize("takes_s", [0.0, 120.0, 1e9])
+def test_a_part_missing_from_the_thread_is_held_where_the_log_cannot_be_read_back(
+    takes_s: float,
+) -> None:
+    async def story(world: World) -> None:
+        world.history = UnreadableLog(takes_s)
+        world.start()
+        world.meta.script = [LOST]
+        async with asyncio.timeout(600):
+            await world.deliver(send_text())
+            await world.deliver(send_text("next", "c2"), offset=2)
+
+    world = play(story)
+
+    assert world.accepted() == ["c2:0"]
+    assert world.outcomes() == [("c1:0", "message.held"), ("c2:0", "message.sent")]
+
+
+@pytest.mark.parametrize("reply", [LOST, TAKEN_UNSEEN])
+def test_a_log_that_can_be_read_at_last_still_settles_the_matter(reply: Reply) -> None:
+    async def story(world: World) -> None:
+        world.history = UnreadableLog(heals=5)
+        world.start()
+        world.meta.script, world.meta.shows_after_s = [reply], 30.0
+        await world.deliver(send_text())
+
+    world = play(story)
+
+    assert world.accepted() == ["c1:0"]
+    assert len(world.meta.posts) == (2 if reply is LOST else 1)
+
+
+def test_a_long_reading_of_the_log_does_not_keep_what_the_thread_shows() -> None:
+    async def story(world: World) -> None:
+        world.history = UnreadableLog(takes_s=1e9)
+        world.start()
+        world.meta.script = [TAKEN_UNSEEN]
+        await world.deliver(send_text())
+        assert (clock() - STARTED_AT).total_seconds() < 60
+
+    assert play(story).accepted() == ["c1:0"]
 
 
 def test_echoes_settle_all_who_wait_to_read_a_thread() -> None:

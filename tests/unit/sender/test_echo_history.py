@@ -1,10 +1,13 @@
 """Which parts in doubt share one reading of the log."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from services.sender.echo_history import _Wish, together
+from services.sender.echo_history import WITHIN, Reach, _Wish, together
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -14,14 +17,39 @@ AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
     [
         ([0], [0]),
         ([5, 0, 10], [0, 5, 10]),
-        ([0, 14, 28, 50], [0, 14, 28]),
+        ([0, 14, 28, 50], [0, 14]),  # and no chain that grows without end
+        ([*range(0, 600, 10)], [0, 10]),
         ([60, 0], [0]),
     ],
 )
-async def test_wishes_whose_minutes_overlap_are_fulfilled_together(
+async def test_wishes_that_begin_within_the_minutes_of_the_oldest_are_fulfilled_together(
     minutes: list[int], first: list[int]
 ) -> None:
     wishes = [_Wish(str(minute), AT + timedelta(minutes=minute)) for minute in minutes]
     group, others = together(wishes)
     assert [int(wish.send_id) for wish in group] == first
     assert sorted(int(wish.send_id) for wish in (*group, *others)) == sorted(minutes)
+
+
+@given(st.lists(st.floats(0, 10_000), min_size=1, max_size=30))
+def test_no_reading_takes_in_more_than_twice_the_minutes_of_a_wish(minutes: list[float]) -> None:
+    async def grouped() -> None:
+        left = [_Wish("", AT + timedelta(minutes=minute)) for minute in minutes]
+        while left:
+            group, left = together(left)
+            assert group[-1].since - group[0].since <= WITHIN
+            assert all(wish.since > group[-1].since for wish in left)
+
+    asyncio.run(grouped())
+
+
+def test_a_reading_has_come_as_far_as_its_slowest_partition() -> None:
+    reach = Reach([1, 2])
+    assert reach.ms() == float("-inf")
+    reach.come_to(1, 50)
+    reach.come_to(2, 10)
+    assert reach.ms() == 10
+    reach.leave(2)
+    assert reach.ms() == 50
+    reach.leave(1)
+    assert reach.ms() == float("inf")

@@ -18,7 +18,7 @@ from libs.common.events import (
     SendText,
 )
 from libs.common.window import Send
-from services.sender.desk import Desk
+from services.sender.desk import Desk, History, NoHistory
 from services.sender.domain.claims import After, Claim, Exactly, Expected, Sending
 from services.sender.domain.deliveries import Delivery
 from services.sender.domain.evidence import Seen
@@ -471,6 +471,7 @@ class World:
         self.meta = FakeMeta(self.points)
         self.publisher = FakePublisher(self.points)
         self.channels = FakeChannels()
+        self.history: History = NoHistory()
         self.start()
 
     def start(self, crash_at: Iterable[int] = ()) -> None:
@@ -490,6 +491,7 @@ class World:
             SendingSettings(),
             clock,
             echoes=self.echoes,
+            history=self.history,
         )
         self.keeper = Keeper(self.desk)
         self.wakes = Wakes(self.desk, lambda: [0])
