@@ -23,6 +23,7 @@ from services.sender.graph_meta import GraphMeta
 from services.sender.handlers import DECISIONS, REVIEW, add_routes
 from services.sender.kept_store import KeptStore
 from services.sender.late import LateEvidence, wants_event
+from services.sender.meta_clock import MetaClock
 from services.sender.pages import Pages
 from services.sender.review_store import ReviewStore
 from services.sender.settings import Settings
@@ -122,8 +123,14 @@ async def _open_desk(
     channels = ChannelDirectory(database)
     drain = Drain()
     pages = Pages(settings.sending.text_per_s, drain, settings.sending.media_per_s)
+    meta_clock = MetaClock()
     graph = await stack.enter_async_context(
-        open_graph(settings.graph, timeout_s=settings.sending.http_timeout_s, on_usage=pages.heed)
+        open_graph(
+            settings.graph,
+            timeout_s=settings.sending.http_timeout_s,
+            on_usage=pages.heed,
+            on_date=meta_clock.heard,
+        )
     )
 
     def channel_changed(record: AnyRecord) -> None:
@@ -148,4 +155,5 @@ async def _open_desk(
         settings.sending,
         echoes=echoes,
         history=history,
+        meta_clock=meta_clock,
     )

@@ -15,6 +15,7 @@ from services.sender.echoes import Echoes
 from services.sender.kept_store import Closing
 from services.sender.memory import Memory
 from services.sender.meta import Meta
+from services.sender.meta_clock import MetaClock
 from services.sender.pages import Pages
 from services.sender.settings import SendingSettings
 from services.sender.store import Fence, Snapshot
@@ -71,13 +72,13 @@ class KeptQueue(Protocol):
 class History(Protocol):
     """What is needed of `EchoHistory`."""
 
-    async def recall(self, send_id: str, since: datetime) -> None: ...
+    async def recall(self, send_id: str, begin: datetime, end: datetime) -> None: ...
 
 
 class NoHistory:
     """Nothing came while nobody listened."""
 
-    async def recall(self, send_id: str, since: datetime) -> None:
+    async def recall(self, send_id: str, begin: datetime, end: datetime) -> None:
         pass
 
 
@@ -109,6 +110,7 @@ class Desk:
     memory: Memory = field(default_factory=Memory)
     echoes: Echoes = field(default_factory=Echoes)
     history: History = field(default_factory=NoHistory)
+    meta_clock: MetaClock = field(default_factory=MetaClock)
 
     def now(self) -> datetime:
         """The moment, in whole milliseconds: what MongoDB keeps, so that a copy read is equal."""

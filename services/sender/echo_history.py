@@ -21,8 +21,7 @@ from libs.common.kafka.connection import client_options
 from libs.common.settings import KafkaSettings
 
 ECHO = b"message.echoed"
-EARLIER = timedelta(seconds=5)  # clocks of two machines
-WITHIN = timedelta(minutes=15)  # after a part was posted, its echo has come
+SPAN = timedelta(minutes=15)  # of the beginnings of what is read together
 GATHER_S = 0.05
 START_WITHIN_S = 10.0
 READ_WITHIN_S = 120.0
@@ -62,14 +61,15 @@ class Reach(Generic[P]):
 @dataclass(eq=False)
 class _Wish:
     send_id: str
-    since: datetime
+    begin: datetime
+    end: datetime
     done: "asyncio.Future[None]" = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
 
     @property
     def until_ms(self) -> float:
-        return (self.since + WITHIN).timestamp() * 1000
+        return self.end.timestamp() * 1000
 
     def fulfil(self) -> None:
         if not self.done.done():
@@ -89,16 +89,16 @@ class EchoHistory:
         self._open: dict[str, _Wish] = {}  # those, and the ones that are being fulfilled
         self._reader: asyncio.Task[None] | None = None
 
-    async def recall(self, send_id: str, since: datetime) -> None:
-        """Return when the echo of this part has been told, or was not there. Whoever gives up
-        waiting may ask again: the reading goes on.
+    async def recall(self, send_id: str, begin: datetime, end: datetime) -> None:
+        """Return when the echo of this part has been told, or was not there at that time. Whoever
+        gives up waiting may ask again: the reading goes on.
 
         Raises:
             KafkaUnavailableError: the log could not be read to the end.
         """
         wish = self._open.get(send_id)
         if wish is None:
-            wish = self._open[send_id] = _Wish(send_id, since)
+            wish = self._open[send_id] = _Wish(send_id, begin, end)
             wish.done.add_done_callback(lambda _done: self._open.pop(send_id, None))
             self._wishes.append(wish)
         if self._reader is None:
@@ -147,11 +147,12 @@ class EchoHistory:
     async def _read(self, group: "list[_Wish]") -> None:
         """The minutes of these, each of which is done as soon as its own have been read."""
         wanted = {wish.send_id for wish in group}
+        end_ms = max(wish.until_ms for wish in group)
         client = self._client()
         try:
             async with asyncio.timeout(START_WITHIN_S):
                 await client.start()
-                left = await self._take_up_position(client, group[0].since - EARLIER)
+                left = await self._take_up_position(client, group[0].begin)
             reach = Reach(left)
             while left:
                 fetched = await client.getmany(*left, timeout_ms=500)
@@ -160,7 +161,7 @@ class EchoHistory:
                         self._look_at(record, wanted)
                     if records:
                         reach.come_to(partition, records[-1].timestamp)
-                    if records and records[-1].timestamp > group[-1].until_ms:
+                    if records and records[-1].timestamp > end_ms:
                         left.pop(partition, None)
                         client.pause(partition)
                 unread = await _unread(client, left)
@@ -220,12 +221,12 @@ async def _unread(
 
 
 def together(wishes: "list[_Wish]") -> "tuple[list[_Wish], list[_Wish]]":
-    """The oldest wish with all that begin within its minutes, and the others.
+    """The oldest wish with all that begin in the same quarter of an hour, and the others.
 
     No longer than that, however many follow each other: what has to be read within one time limit
     must not grow with the number of wishes.
     """
-    ordered = sorted(wishes, key=lambda wish: wish.since)
-    last = ordered[0].since + WITHIN
-    group = [wish for wish in ordered if wish.since <= last]
+    ordered = sorted(wishes, key=lambda wish: wish.begin)
+    last = ordered[0].begin + SPAN
+    group = [wish for wish in ordered if wish.begin <= last]
     return group, ordered[len(group) :]

@@ -15,6 +15,7 @@ import structlog
 from prometheus_client import Counter
 
 from libs.common.events import AnyRecord, MessageDelivered, MessageEchoed
+from services.sender.domain.evidence import CLOCKS_APART
 
 KEPT = 20_000
 RECEIPTS = 50  # mids of one conversation while one of its parts is in doubt
@@ -40,10 +41,7 @@ class News:
 
 
 class Echoes:
-    """The mids of parts that Meta has shown, by send id.
-
-    `remembers_since`: every echo that was on the log before is not here, or not any more.
-    """
+    """The mids of parts that Meta has shown, by send id."""
 
     def __init__(
         self, own_app_id: str = "", clock: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -53,11 +51,23 @@ class Echoes:
         self._mids: OrderedDict[str, tuple[str, datetime]] = OrderedDict()
         self._awaited: dict[str, News] = {}
         self._receipts: dict[str, tuple[News, list[str]]] = {}
-        self.remembers_since = clock()
+        self._remembers_since = clock()
+        self._has_forgotten = False
 
     def listen(self) -> None:
         """From now on every echo comes here."""
-        self.remembers_since = self._clock()
+        self._remembers_since = self._clock()
+
+    def knows_all_since(self, moment: datetime, *, ours: bool) -> bool:
+        """Whether no echo of a part that was posted then has been missed.
+
+        Args:
+            ours: this process posted it, so that it has listened ever since; else the moment is by
+                another clock, which may be wrong.
+        """
+        if ours and not self._has_forgotten:
+            return True
+        return moment - CLOCKS_APART >= self._remembers_since
 
     def is_ours(self, record: AnyRecord) -> bool:
         """Whether it is an echo of a part of ours."""
@@ -78,7 +88,8 @@ class Echoes:
             DUPLICATES.inc()
             log.error("sent_twice", send_id=send_id, conversation=record.conversation_id)
         if len(self._mids) > KEPT:
-            _, (_, self.remembers_since) = self._mids.popitem(last=False)
+            _, (_, self._remembers_since) = self._mids.popitem(last=False)
+            self._has_forgotten = True
         if (awaited := self._awaited.get(send_id)) is not None:
             awaited.set_echoed()
 

@@ -93,6 +93,7 @@ async def _conclude(desk: Desk, delivery: Delivery, claim: Sending | None) -> De
             "explanation": UNKNOWN if claim else FAILED,
             "advice": "" if claim else ADVICE,
             "since": claim.first_claimed_at if claim else None,
+            "since_by_meta": claim is not None and claim.by_meta,
             "at": desk.now(),
         }
     )

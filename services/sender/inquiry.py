@@ -18,22 +18,25 @@ from libs.common.errors import TransientError
 from libs.common.events import SendText
 from services.sender.closing import closing_of
 from services.sender.desk import Desk
-from services.sender.domain.claims import Claim
+from services.sender.domain.claims import Claim, Sending
 from services.sender.domain.deliveries import Delivery
 from services.sender.domain.evidence import (
     CLOCK_TOLERANCE,
+    CLOCKS_APART,
     Absent,
     Evidence,
     Found,
     Unclear,
     candidates,
     judge,
+    margin,
 )
 from services.sender.echoes import News
 from services.sender.lessons import learn
 from services.sender.meta import THREAD_COVERS, ThreadUnreadableError
 
 RECALL_PATIENCE_S = 30.0
+ECHOED_WITHIN = timedelta(minutes=15)  # after a part was posted
 
 T = TypeVar("T")
 
@@ -49,11 +52,22 @@ class Doubt:
     deadline_at: datetime
     text: str
     attempts: int
+    by_meta: bool = False
+    """Whether `since` is by Meta's clock; else by that of some host of ours."""
+    ours: bool = False
+    """Whether this process made the claim, and `deadline_at` is by its own clock."""
 
     @classmethod
     def about(cls, claim: Claim) -> "Doubt":
+        """`claim`: our own, or one that was read back, of whatever process."""
         return cls(
-            claim.claim_id, claim.first_claimed_at, claim.deadline_at, claim.text, claim.attempt
+            claim.claim_id,
+            claim.first_claimed_at,
+            claim.deadline_at,
+            claim.text,
+            claim.attempt,
+            claim.by_meta,
+            not isinstance(claim, Sending),
         )
 
 
@@ -66,12 +80,13 @@ class Inquiry:
         self._send_id = send_id
         self._doubt = doubt
         # patience grows with every attempt: an answer that is late once may be late again
-        self._gap = timedelta(seconds=desk.settings.evidence_gap_s * 2 ** (doubt.attempts - 1))
-        self._hold_after = timedelta(seconds=desk.settings.hold_after_s)
-        self._missed_at: datetime | None = None
-        self._unclear_since: datetime | None = None
+        self._gap_s: float = desk.settings.evidence_gap_s * 2 ** (doubt.attempts - 1)
+        self._hold_after_s = desk.settings.hold_after_s
+        self._over_at = _now() + self._on_its_way_s()
+        self._missed_at: float | None = None
+        self._unclear_since: float | None = None
         self._not_ours: set[str] = set()  # mids that receipts named
-        self._recalled = doubt.since >= desk.echoes.remembers_since
+        self._recalled = desk.echoes.knows_all_since(doubt.since, ours=doubt.ours)
 
     async def run(self) -> Delivery | Evidence | None:
         """What is certain in the end.
@@ -89,7 +104,7 @@ class Inquiry:
                 recorded = await self._desk.store.delivery(self._send_id)
                 if recorded is not None and recorded.state != "again":
                     return recorded
-                began_at = self._desk.now()
+                began_at = _now()
                 evidence = await self._unless_echoed(news, self._ask())
                 if evidence is None:
                     return None
@@ -138,9 +153,11 @@ class Inquiry:
         goes on while we look elsewhere."""
         if self._recalled or self._echo() is not None:
             return
+        since, earlier = self._doubt.since, margin(by_meta=self._doubt.by_meta)
+        begin, end = since - earlier, since + earlier + ECHOED_WITHIN
         try:
             async with asyncio.timeout(RECALL_PATIENCE_S):
-                await self._desk.history.recall(self._send_id, self._doubt.since)
+                await self._desk.history.recall(self._send_id, begin, end)
         except (TransientError, TimeoutError) as error:
             log.warning("echoes_not_recalled", send_id=self._send_id, error=type(error).__name__)
             return
@@ -164,8 +181,9 @@ class Inquiry:
                 seen = await self._read(partial(self._desk.meta.message, channel, mid))
                 if seen is None:
                     continue
-                held = await self._desk.store.held_texts(conversation, doubt.since)
-                if candidates([seen], doubt.text, doubt.since) and doubt.text not in held:
+                held = await self._desk.store.held_texts(conversation, self._earliest)
+                likely = candidates([seen], doubt.text, self._since - CLOCK_TOLERANCE)
+                if likely and doubt.text not in held:
                     return Found(mid, by="receipt")
             self._not_ours.add(mid)
         return None
@@ -178,16 +196,16 @@ class Inquiry:
         if thread is None:
             return Unclear()
         conversation, doubt = self._command.conversation_id, self._doubt
-        mids = [seen.mid for seen in candidates(thread, doubt.text, doubt.since)]
+        mids = [seen.mid for seen in candidates(thread, doubt.text, self._earliest)]
         recorded, held = set[str](), list[str]()
         if mids:
             recorded = set(await self._desk.store.recorded_mids(conversation, mids))
-            since = doubt.since - CLOCK_TOLERANCE
-            held = await self._desk.store.held_texts(conversation, since)
+            held = await self._desk.store.held_texts(conversation, self._earliest)
         return judge(
             thread,
             doubt.text,
-            doubt.since,
+            self._since,
+            by_meta=doubt.by_meta,
             recorded_mids=recorded,
             held_alike=held.count(doubt.text),
             covers=THREAD_COVERS,
@@ -208,7 +226,31 @@ class Inquiry:
             page.answered()
         return shown
 
-    def _settles(self, evidence: Evidence, began_at: datetime) -> bool:
+    @property
+    def _since(self) -> datetime:
+        """Since when, as near to Meta's clock as can be known: where Meta had not answered before
+        we posted, it may have since."""
+        doubt, at_meta = self._doubt, self._desk.meta_clock.now()
+        if doubt.by_meta or not doubt.ours or doubt.attempts > 1 or at_meta is None:
+            return doubt.since
+        return at_meta - (self._desk.now() - doubt.since)
+
+    @property
+    def _earliest(self) -> datetime:
+        """When a message may have been made that could be ours, or given up that could be there:
+        whoever gave it up has a clock, too."""
+        return self._since - CLOCKS_APART
+
+    def _on_its_way_s(self) -> float:
+        """How long the claim's request may still be on its way. Another process's deadline is by a
+        clock that may be wrong, but none lives longer than a claim from when we see it."""
+        lifetime_s = self._desk.settings.claim_lifetime.total_seconds()
+        if not self._doubt.ours:
+            return lifetime_s
+        left_s = (self._doubt.deadline_at - self._desk.now()).total_seconds()
+        return min(max(left_s, 0.0), lifetime_s)
+
+    def _settles(self, evidence: Evidence, began_at: float) -> bool:
         if isinstance(evidence, Found):
             return True
         if isinstance(evidence, Absent):
@@ -216,20 +258,23 @@ class Inquiry:
             return self._missed_twice(began_at)
         if self._unclear_since is None:
             self._unclear_since = began_at
-        return began_at - self._unclear_since >= self._hold_after
+        return began_at - self._unclear_since >= self._hold_after_s
 
-    def _missed_twice(self, began_at: datetime) -> bool:
-        if began_at < self._doubt.deadline_at:
+    def _missed_twice(self, began_at: float) -> bool:
+        if began_at < self._over_at:
             return False
         if self._missed_at is None:
             self._missed_at = began_at
             return False
-        return began_at - self._missed_at >= self._gap
+        return began_at - self._missed_at >= self._gap_s
 
     def _pause_s(self) -> float:
         """Until the next look that can change something."""
-        now = self._desk.now()
-        next_at = now + self._gap
-        if now < self._doubt.deadline_at:
-            next_at = min(next_at, self._doubt.deadline_at)
-        return max((next_at - now).total_seconds(), 0.001) + 0.001  # moments are whole ms
+        left_s = self._over_at - _now()
+        pause_s = min(self._gap_s, left_s) if left_s > 0 else self._gap_s
+        return max(pause_s, 0.001) + 0.001
+
+
+def _now() -> float:
+    """A clock that nobody sets."""
+    return asyncio.get_running_loop().time()

@@ -101,6 +101,7 @@ class Part:
         self._attempts = 0
         self._refusals = 0
         self._since: datetime | None = None  # of the first attempt that may have got through
+        self._by_meta = False  # whose clock that is
         self._cleared: str | None = None  # the claim that evidence says came to nothing
 
     async def deliver(self, expected: Expected | None) -> Delivery:
@@ -170,7 +171,7 @@ class Part:
         if await closing_of(self._desk, self._command.page_id) is None:
             return doubt
         if isinstance(decision, Refuse):
-            self._attempts, self._since = doubt.attempts, doubt.since
+            self._attempts, self._since, self._by_meta = doubt.attempts, doubt.since, doubt.by_meta
             return await self._conclude(await self._held(doubt, tried=False))
         await self._give_up_place(snapshot)
         return Attempt(None)
@@ -245,7 +246,7 @@ class Part:
         return await self._take(answer, claim, decision)
 
     def _new_claim(self) -> Claim:
-        now = self._desk.now()
+        now, at_meta = self._desk.now(), self._desk.meta_clock.now()
         return Claim(
             claim_id=uuid4().hex,
             send_id=self._send_id,
@@ -255,7 +256,8 @@ class Part:
             offset=self._source.offset,
             text=self._text,
             attempt=self._attempts + 1,
-            first_claimed_at=self._since or now,
+            first_claimed_at=self._since or at_meta or now,
+            by_meta=self._by_meta if self._since else at_meta is not None,
             claimed_at=now,
             deadline_at=now + self._desk.settings.claim_lifetime,
             generation=self._generation,
@@ -347,7 +349,8 @@ class Part:
         return await self._conclude(failed)
 
     async def _settle(self, doubt: Doubt) -> Step:
-        self._attempts, self._since = max(self._attempts, doubt.attempts), doubt.since
+        self._attempts = max(self._attempts, doubt.attempts)
+        self._since, self._by_meta = doubt.since, doubt.by_meta
         found = await Inquiry(self._desk, self._command, self._send_id, doubt).run()
         if found is None:
             return Attempt(None)
@@ -423,6 +426,7 @@ class Part:
             rule="no_evidence",
             reason="unanswered" if tried else "no_evidence",
             since=doubt.since,
+            since_by_meta=doubt.by_meta,
             messaging_type=how.messaging_type if how else None,
             tag=how.tag if how else None,
             explanation=f"{seen} Whether it arrived has to be seen in Facebook's own inbox.",

@@ -60,5 +60,5 @@ class Repeater:
             closing = await closing_of(self._desk, command.page_id)
             if closing is not None:
                 raise NotNowError(closing.why, wake_at=closing.until)
-        doubt = Doubt("", opened.since, opened.since, opened.text, 1)
+        doubt = Doubt("", opened.since, opened.since, opened.text, 1, by_meta=opened.since_by_meta)
         return await Inquiry(self._desk, command, name, doubt).glance()

@@ -268,9 +268,12 @@ async def test_echoes_that_nobody_heard_are_read_back_from_the_log(
     echoes = Echoes(OWN_APP)
     history = EchoHistory(kafka, topic, echoes.heard)
     wanted = [7, 150, 299, 900, 1000]
-    await asyncio.wait_for(
-        asyncio.gather(*[history.recall(f"c{number}:0", since) for number in wanted]), 60
-    )
+
+    async def recall(number: int, since: datetime) -> None:
+        around = timedelta(minutes=15)
+        await asyncio.wait_for(history.recall(f"c{number}:0", since - around, since + around), 60)
+
+    await asyncio.gather(*[recall(number, since) for number in wanted])
     assert [echoes.mid_of(f"c{number}:0") for number in wanted] == [
         "m7",
         "m150",
@@ -280,9 +283,9 @@ async def test_echoes_that_nobody_heard_are_read_back_from_the_log(
     ]
     assert echoes.mid_of("c8:0") is None  # nobody asked
     # long after, and long before there was anything: no more than is asked for, and it ends
-    await asyncio.wait_for(history.recall("c8:0", since + timedelta(days=1)), 60)
+    await recall(8, since + timedelta(days=1))
     assert echoes.mid_of("c8:0") is None
-    await asyncio.wait_for(history.recall("c1000:0", since - timedelta(days=1)), 60)
-    await asyncio.wait_for(history.recall("c8:0", since), 60)
+    await recall(1000, since - timedelta(days=1))
+    await recall(8, since)
     assert echoes.mid_of("c8:0") == "m8"
     await history.close()

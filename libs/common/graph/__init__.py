@@ -2,7 +2,7 @@
 (`ConnectingClient`)."""
 
 from libs.common.graph.answers import Profile, ThreadMessage
-from libs.common.graph.calls import UsageHook
+from libs.common.graph.calls import DateHook, UsageHook
 from libs.common.graph.client import (
     GraphClient,
     SendResult,
@@ -60,6 +60,7 @@ __all__ = [
     "CodeProblem",
     "CodeRejectedError",
     "ConnectingClient",
+    "DateHook",
     "FacebookUser",
     "GetStarted",
     "GranularScope",

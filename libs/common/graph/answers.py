@@ -15,6 +15,7 @@ from libs.common.graph.errors import ErrorBody
 
 MESSAGE_LENGTH = 500  # of Meta's own error text
 LONGEST_WAIT_S = 7 * 24 * 3600.0
+_SENSIBLE_YEARS = (2020, 2200)
 _TRACE = re.compile(r"[\w+/=-]{1,64}", re.ASCII)
 
 
@@ -121,6 +122,16 @@ def parse_retry_after(header: str | None, now: datetime) -> float | None:
     if not math.isfinite(seconds) or seconds <= 0:
         return None
     return min(seconds, LONGEST_WAIT_S)
+
+
+def parse_date(header: str | None) -> datetime | None:
+    """When an answer was made, by Meta's clock, in whole seconds; None if it makes no sense."""
+    try:
+        at = parsedate_to_datetime(header or "")
+    except ValueError:
+        return None
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    return at.astimezone(UTC) if _SENSIBLE_YEARS[0] <= at.year < _SENSIBLE_YEARS[1] else None
 
 
 def _whole(value: object) -> int | None:

@@ -26,6 +26,7 @@ from yarl import URL
 
 from libs.common.graph.answers import (
     LONGEST_WAIT_S,
+    parse_date,
     parse_error,
     parse_object,
     parse_retry_after,
@@ -68,6 +69,9 @@ CALL_SECONDS = Histogram(
 UsageHook = Callable[[str, Usage], None]
 """Told the page id and what its latest answer said about usage; whatever it raises is logged."""
 
+DateHook = Callable[[datetime], None]
+"""Told when an answer of Meta's own was made, by Meta's clock; whatever it raises is logged."""
+
 T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
@@ -96,7 +100,11 @@ class Reply:
 
 @asynccontextmanager
 async def open_caller(
-    settings: GraphSettings, *, timeout_s: float, on_usage: UsageHook | None = None
+    settings: GraphSettings,
+    *,
+    timeout_s: float,
+    on_usage: UsageHook | None = None,
+    on_date: DateHook | None = None,
 ) -> AsyncIterator["GraphCaller"]:
     """A caller whose calls take at most `timeout_s` each."""
     connector = aiohttp.TCPConnector(limit=MAX_CONNECTIONS, keepalive_timeout=KEEP_ALIVE_S)
@@ -108,7 +116,9 @@ async def open_caller(
         headers={"Accept": "application/json"},
         max_field_size=MAX_HEADER_BYTES,
     ) as session:
-        yield GraphCaller(session, settings, timeout_s=timeout_s, on_usage=on_usage)
+        yield GraphCaller(
+            session, settings, timeout_s=timeout_s, on_usage=on_usage, on_date=on_date
+        )
 
 
 class GraphCaller:
@@ -121,12 +131,14 @@ class GraphCaller:
         *,
         timeout_s: float,
         on_usage: UsageHook | None = None,
+        on_date: DateHook | None = None,
     ) -> None:
         self._session = session
         self._base = URL(settings.graph_api_url.rstrip("/")) / settings.graph_api_version
         self._app_secret = settings.facebook_app_secret
         self._timeout_s = timeout_s
         self._on_usage = on_usage
+        self._on_date = on_date
 
     async def call(self, call: Call, parse: Callable[[Reply], T]) -> T:
         """What `parse` makes of the answer. The call is counted and timed, parsing included.
@@ -169,7 +181,13 @@ class GraphCaller:
             usage = parse_usage(response.headers, call.page_id)
             self._tell(call.page_id, usage)
             body = await _read(response)
-            return _judged(call, response, body, usage)
+            try:
+                reply = _judged(call, response, body, usage)
+            except GraphError:
+                self._tell_date(response)
+                raise
+            self._tell_date(response)
+            return reply
 
     def _request(self, call: Call) -> Any:  # noqa: ANN401 - aiohttp's own context manager
         headers, proof = {}, {}
@@ -189,6 +207,16 @@ class GraphCaller:
             headers=headers,
             allow_redirects=False,
         )
+
+    def _tell_date(self, response: aiohttp.ClientResponse) -> None:
+        """Only of answers that are Meta's own: a proxy on the way may have a clock of its own."""
+        date = parse_date(response.headers.get("Date"))
+        if self._on_date is None or date is None:
+            return
+        try:
+            self._on_date(date)
+        except Exception as error:  # a message may be on its way: its outcome comes first
+            log.exception("date_hook_failed", error=type(error).__name__)
 
     def _tell(self, page_id: str | None, usage: Usage | None) -> None:
         if self._on_usage is None or page_id is None or usage is None:

@@ -16,6 +16,7 @@ from libs.common.graph.answers import (
 )
 from libs.common.graph.calls import (
     Call,
+    DateHook,
     GraphCaller,
     Reply,
     UsageHook,
@@ -39,10 +40,16 @@ class SendResult:
 
 @asynccontextmanager
 async def open_graph(
-    settings: GraphSettings, *, timeout_s: float, on_usage: UsageHook | None = None
+    settings: GraphSettings,
+    *,
+    timeout_s: float,
+    on_usage: UsageHook | None = None,
+    on_date: DateHook | None = None,
 ) -> AsyncIterator["GraphClient"]:
     """A client whose calls take at most `timeout_s` each."""
-    async with open_caller(settings, timeout_s=timeout_s, on_usage=on_usage) as caller:
+    async with open_caller(
+        settings, timeout_s=timeout_s, on_usage=on_usage, on_date=on_date
+    ) as caller:
         yield GraphClient(caller)
 
 

@@ -24,6 +24,7 @@ class Claim(Model):
     text: str
     attempt: int = Field(description="counts from 1")
     first_claimed_at: UtcDatetime = Field(description="of all attempts that may have got through")
+    by_meta: bool = Field(False, description="whether that moment is by Meta's clock")
     claimed_at: UtcDatetime
     deadline_at: UtcDatetime = Field(description="until then its request may be on its way")
     generation: int = Field(0, description="counts how often a person had the part sent again")

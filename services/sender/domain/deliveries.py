@@ -50,6 +50,7 @@ class Delivery(Model):
     generation: int = 0
     attempts: int = Field(0, description="how often it was posted to Meta")
     since: UtcDatetime | None = Field(None, description="of a held part: when it may have gone out")
+    since_by_meta: bool = Field(False, description="whether that moment is by Meta's clock")
     mid: str | None = None
     messaging_type: str | None = None
     tag: str | None = None

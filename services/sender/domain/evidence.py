@@ -13,7 +13,19 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 CLOCK_TOLERANCE = timedelta(seconds=5)
-"""How much earlier than our claim Meta's clock may say that the message was created."""
+"""How much earlier than our claim Meta may say that the message was created, if both clocks are
+right: Meta counts whole seconds, and has more than one machine."""
+
+CLOCKS_APART = timedelta(minutes=15)
+"""How wrong a clock may be that is not Meta's."""
+
+META_APART = timedelta(minutes=1)
+"""How wrong our idea of Meta's clock may be."""
+
+
+def margin(*, by_meta: bool) -> timedelta:
+    """How much earlier than `since` the message may stand in the thread at all."""
+    return META_APART if by_meta else CLOCKS_APART
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +60,13 @@ class Unclear:
 Evidence = Found | Absent | Unclear
 
 
-def candidates(thread: Sequence[Seen], text: str, since: datetime) -> list[Seen]:
-    """The Page's messages of this text from the time in question, the oldest first."""
+def candidates(thread: Sequence[Seen], text: str, earliest: datetime) -> list[Seen]:
+    """The Page's messages of this text from that time on, the oldest first."""
     wanted = _plain(text)
     fitting = [
         seen
         for seen in thread
-        if seen.from_page
-        and seen.created_at >= since - CLOCK_TOLERANCE
-        and _plain(seen.text) == wanted
+        if seen.from_page and seen.created_at >= earliest and _plain(seen.text) == wanted
     ]
     # by the mid as well: Meta's moments are whole seconds, and every reading has to find the same
     return sorted(fitting, key=lambda seen: (seen.created_at, seen.mid))
@@ -67,6 +77,7 @@ def judge(
     text: str,
     since: datetime,
     *,
+    by_meta: bool,
     recorded_mids: Collection[str],
     held_alike: int,
     covers: int,
@@ -77,21 +88,25 @@ def judge(
         thread: what was read, in any order.
         text: of the part in doubt.
         since: when the part may first have been sent.
+        by_meta: whether `since` is by Meta's clock. If it is by another, a message of the text that
+            lies before it may be ours all the same: then nothing is certain.
         recorded_mids: the mids that belong to other deliveries of this conversation.
-        held_alike: how many other parts of the same text were given up as held since `since`
-            (less the tolerance): each may be one of the messages in the thread.
+        held_alike: how many other parts of the same text were given up as held since then: each may
+            be one of the messages in the thread.
         covers: how many messages one reading can hold at most.
     """
-    unclaimed = [seen for seen in candidates(thread, text, since) if seen.mid not in recorded_mids]
-    if len(unclaimed) > held_alike:
-        return Found(unclaimed[-1].mid)  # held ones are older: order is kept within a conversation
-    if unclaimed:
+    earliest = since - margin(by_meta=by_meta)
+    possible = [s for s in candidates(thread, text, earliest) if s.mid not in recorded_mids]
+    likely = [seen for seen in possible if seen.created_at >= since - CLOCK_TOLERANCE]
+    if len(likely) > held_alike:
+        return Found(likely[-1].mid)  # held ones are older: order is kept within a conversation
+    if possible:
         return Unclear()
-    return Absent() if _reaches_back(thread, since, covers) else Unclear()
+    return Absent() if _reaches_back(thread, earliest, covers) else Unclear()
 
 
-def _reaches_back(thread: Sequence[Seen], since: datetime, covers: int) -> bool:
-    """Whether nothing from `since` on can have fallen out of the reading.
+def _reaches_back(thread: Sequence[Seen], earliest: datetime, covers: int) -> bool:
+    """Whether nothing from `earliest` on can have fallen out of the reading.
 
     An empty reading shows nothing at all: a Page may write only to somebody who has written to it,
     so their thread has messages. Meta leaves threads out (the request folder, a Page that it calms
@@ -101,7 +116,7 @@ def _reaches_back(thread: Sequence[Seen], since: datetime, covers: int) -> bool:
         return False
     if len(thread) < covers:
         return True
-    return min(seen.created_at for seen in thread) < since - CLOCK_TOLERANCE
+    return min(seen.created_at for seen in thread) < earliest
 
 
 def _plain(text: str) -> str:

@@ -7,9 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.sender.echo_history import WITHIN, Reach, _Wish, together
+from services.sender.echo_history import SPAN, Reach, _Wish, together
 
 AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def wish(minute: float) -> _Wish:
+    begin = AT + timedelta(minutes=minute)
+    return _Wish(str(minute), begin, begin + timedelta(minutes=20))
 
 
 @pytest.mark.parametrize(
@@ -25,20 +30,22 @@ AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 async def test_wishes_that_begin_within_the_minutes_of_the_oldest_are_fulfilled_together(
     minutes: list[int], first: list[int]
 ) -> None:
-    wishes = [_Wish(str(minute), AT + timedelta(minutes=minute)) for minute in minutes]
+    wishes = [wish(minute) for minute in minutes]
     group, others = together(wishes)
-    assert [int(wish.send_id) for wish in group] == first
-    assert sorted(int(wish.send_id) for wish in (*group, *others)) == sorted(minutes)
+    assert [int(each.send_id) for each in group] == first
+    assert sorted(int(each.send_id) for each in (*group, *others)) == sorted(minutes)
 
 
 @given(st.lists(st.floats(0, 10_000), min_size=1, max_size=30))
-def test_no_reading_takes_in_more_than_twice_the_minutes_of_a_wish(minutes: list[float]) -> None:
+def test_no_reading_begins_more_than_a_quarter_of_an_hour_after_its_first(
+    minutes: list[float],
+) -> None:
     async def grouped() -> None:
-        left = [_Wish("", AT + timedelta(minutes=minute)) for minute in minutes]
+        left = [wish(minute) for minute in minutes]
         while left:
             group, left = together(left)
-            assert group[-1].since - group[0].since <= WITHIN
-            assert all(wish.since > group[-1].since for wish in left)
+            assert group[-1].begin - group[0].begin <= SPAN
+            assert all(each.begin > group[-1].begin for each in left)
 
     asyncio.run(grouped())
 

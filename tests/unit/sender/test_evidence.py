@@ -16,9 +16,17 @@ def seen(text: str = "hello", *, mid: str = "m", at_s: float = 1.0, from_page: b
     return Seen(mid, from_page, text, SINCE + timedelta(seconds=at_s))
 
 
-def judged(*thread: Seen, recorded: tuple[str, ...] = (), held_alike: int = 0) -> Evidence:
+def judged(
+    *thread: Seen, recorded: tuple[str, ...] = (), held_alike: int = 0, by_meta: bool = True
+) -> Evidence:
     return judge(
-        thread, "hello", SINCE, recorded_mids=recorded, held_alike=held_alike, covers=COVERS
+        thread,
+        "hello",
+        SINCE,
+        by_meta=by_meta,
+        recorded_mids=recorded,
+        held_alike=held_alike,
+        covers=COVERS,
     )
 
 
@@ -40,11 +48,24 @@ def test_the_pages_message_of_that_text_and_time_is_it(message: Seen) -> None:
     [
         seen("hello!"),
         seen(from_page=False),
-        seen(at_s=-6),
+        seen(at_s=-61),
     ],
 )
 def test_another_text_another_sender_or_an_older_message_is_not_it(message: Seen) -> None:
     assert judged(message) == Absent()
+
+
+@pytest.mark.parametrize(("by_meta", "at_s"), [(True, -6), (True, -60), (False, -6), (False, -900)])
+def test_a_message_of_the_text_from_just_before_is_ours_if_a_clock_is_wrong(
+    by_meta: bool, at_s: float
+) -> None:
+    assert judged(seen(at_s=at_s), by_meta=by_meta) == Unclear()
+    assert judged(seen(at_s=at_s), recorded=("m",), by_meta=by_meta) == Absent()
+    assert judged(seen(at_s=at_s), seen(mid="later"), by_meta=by_meta) == Found("later")
+
+
+def test_a_message_from_before_any_clock_may_be_wrong_is_not_ours() -> None:
+    assert judged(seen(at_s=-901), by_meta=False) == Absent()
 
 
 def test_an_empty_thread_proves_nothing_for_the_person_has_written() -> None:
@@ -68,14 +89,16 @@ def test_of_two_messages_and_one_held_part_the_later_one_is_ours() -> None:
 def test_a_full_reading_that_does_not_reach_back_proves_nothing() -> None:
     busy = [seen("other", mid=str(number), at_s=number) for number in range(COVERS)]
     assert judged(*busy) == Unclear()
-    assert judged(*busy[1:], seen("old", at_s=-60)) == Absent()
+    assert judged(*busy[1:], seen("old", at_s=-61)) == Absent()
+    assert judged(*busy[1:], seen("old", at_s=-61), by_meta=False) == Unclear()
+    assert judged(*busy[1:], seen("old", at_s=-901), by_meta=False) == Absent()
     assert judged(*busy[1:]) == Absent()
 
 
 def test_composed_and_decomposed_letters_are_the_same_text() -> None:
     thread = [seen("cafe\u0301")]
-    found = judge(thread, "caf\u00e9", SINCE, recorded_mids=(), held_alike=0, covers=COVERS)
-    assert found == Found("m")
+    facts = {"by_meta": True, "recorded_mids": (), "held_alike": 0, "covers": COVERS}
+    assert judge(thread, "caf\u00e9", SINCE, **facts) == Found("m")  # type: ignore[arg-type]
 
 
 messages = st.lists(
@@ -106,7 +129,11 @@ def test_what_is_found_is_ours_and_the_order_of_reading_does_not_matter(
         assert message.created_at >= SINCE - timedelta(seconds=5)
 
 
-@given(messages, st.floats(0, 100))
-def test_a_message_that_is_there_is_never_called_absent(thread: list[Seen], at_s: float) -> None:
+@given(messages, st.floats(0, 100), st.floats(-600, 600), st.integers(0, 2))
+def test_a_message_that_is_there_is_never_called_absent_whatever_our_clock(
+    thread: list[Seen], at_s: float, slow_s: float, held_alike: int
+) -> None:
     ours = seen(mid="ours", at_s=at_s)
-    assert judged(*thread, ours) != Absent()
+    assert judged(*thread, ours, held_alike=held_alike) != Absent()
+    ours = seen(mid="ours", at_s=at_s + slow_s)
+    assert judged(*thread, ours, held_alike=held_alike, by_meta=False) != Absent()

@@ -353,6 +353,7 @@ class FakeMeta:
         self.thread_error: Exception | None = None
         self.act_error: Exception | None = None
         self.max_length = 10_000
+        self.date: Callable[[datetime], None] = lambda _date: None
 
     async def send(
         self, channel: Channel, psid: str, text: str, send_id: str, decision: Send
@@ -373,6 +374,8 @@ class FakeMeta:
                 self._accept(mid, send_id, text, decision.tag, psid)
         await self.points.reach("answered")
         taken = reply.accepted and reply.status == 200
+        if taken or reply.error:
+            self.date(clock().replace(microsecond=0))
         return Answer(
             classify(
                 status=reply.status,
@@ -405,6 +408,7 @@ class FakeMeta:
             raise self.thread_error
         if not self.readable:
             raise ThreadUnreadableError("no", self.read_outcome)
+        self.date(clock().replace(microsecond=0))
         shown = timedelta(seconds=self.shows_after_s)
         if self.shows_nothing:
             return []
@@ -474,8 +478,12 @@ class World:
         self.history: History = NoHistory()
         self.start()
 
-    def start(self, crash_at: Iterable[int] = ()) -> None:
-        """A new process: nothing in memory. It ends at the given moments."""
+    def start(self, crash_at: Iterable[int] = (), *, fast_s: float = 0.0) -> None:
+        """A new process: nothing in memory. It ends at the given moments.
+
+        Args:
+            fast_s: how much its host's clock is ahead of Meta's.
+        """
         self.points.crash_at, self.points.passed = frozenset(crash_at), []
         self.drain = Drain()
         self.pages = Pages(300, self.drain)
@@ -489,10 +497,11 @@ class World:
             self.pages,
             self.drain,
             SendingSettings(),
-            clock,
+            lambda: clock() + timedelta(seconds=fast_s),
             echoes=self.echoes,
             history=self.history,
         )
+        self.meta.date = self.desk.meta_clock.heard
         self.keeper = Keeper(self.desk)
         self.wakes = Wakes(self.desk, lambda: [0])
 

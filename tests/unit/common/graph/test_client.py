@@ -7,7 +7,8 @@ import socket
 import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from prometheus_client import REGISTRY
 from pydantic import SecretStr
 
 from libs.common.graph import (
+    DateHook,
     GraphClient,
     GraphError,
     NoProfileError,
@@ -67,19 +69,29 @@ def graph_settings(url: str) -> GraphSettings:
 
 @asynccontextmanager
 async def graph_at(
-    url: str, *, timeout_s: float = 5.0, on_usage: UsageHook | None = None
+    url: str,
+    *,
+    timeout_s: float = 5.0,
+    on_usage: UsageHook | None = None,
+    on_date: DateHook | None = None,
 ) -> AsyncIterator[GraphClient]:
-    async with open_graph(graph_settings(url), timeout_s=timeout_s, on_usage=on_usage) as graph:
+    async with open_graph(
+        graph_settings(url), timeout_s=timeout_s, on_usage=on_usage, on_date=on_date
+    ) as graph:
         yield graph
 
 
 @asynccontextmanager
 async def answering(
-    answer: Answer, *, timeout_s: float = 5.0, on_usage: UsageHook | None = None
+    answer: Answer,
+    *,
+    timeout_s: float = 5.0,
+    on_usage: UsageHook | None = None,
+    on_date: DateHook | None = None,
 ) -> AsyncIterator[tuple[MetaServer, GraphClient]]:
     async with (
         meta_server(answer) as server,
-        graph_at(server.url, timeout_s=timeout_s, on_usage=on_usage) as graph,
+        graph_at(server.url, timeout_s=timeout_s, on_usage=on_usage, on_date=on_date) as graph,
     ):
         yield server, graph
 
@@ -271,11 +283,31 @@ async def test_long_usage_headers_cost_no_message() -> None:
         assert (await graph.send_message(PAGE, TOKEN, PAYLOAD)).usage == Usage(7.0)
 
 
+async def test_the_time_at_meta_is_told_by_answers_of_its_own_and_by_no_proxy() -> None:
+    told: list[datetime] = []
+    meta = datetime(2026, 11, 25, 12, tzinfo=UTC)
+    async with answering(says(SENT, Date=format_datetime(meta)), on_date=told.append) as (
+        server,
+        graph,
+    ):
+        await graph.send_message(PAGE, TOKEN, PAYLOAD)
+        assert told == [meta]
+        server.answer = refuses(4, Date=format_datetime(meta + timedelta(minutes=1)))
+        await fails(graph, RateLimitedError)
+        assert told == [meta, meta + timedelta(minutes=1)]
+        server.answer = says_text("<html>", 502)
+        await fails(graph, OutcomeUnknownError)
+        server.answer = says(SENT, Date="the day before yesterday")
+        await graph.send_message(PAGE, TOKEN, PAYLOAD)
+        assert len(told) == 2
+
+
 async def test_hook_that_fails_costs_no_message() -> None:
-    def broken(_page_id: str, _usage: Usage) -> None:
+    def broken(*_: object) -> None:
         raise RuntimeError("bug")
 
-    async with answering(says(SENT, X_App_Usage="{}"), on_usage=broken) as (_, graph):
+    says_usage = says(SENT, X_App_Usage="{}")
+    async with answering(says_usage, on_usage=broken, on_date=broken) as (_, graph):
         assert (await graph.send_message(PAGE, TOKEN, PAYLOAD)).message_id == "m_AG5Hz2U"
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.common.graph import Usage, parse_usage
-from libs.common.graph.answers import parse_retry_after
+from libs.common.graph.answers import parse_date, parse_retry_after
 
 APP = json.dumps({"call_count": 28, "total_time": 25, "total_cputime": 25})
 PAGE = "1052938400"
@@ -145,3 +145,25 @@ def test_retry_after(header: str | None, seconds: float | None) -> None:
 def test_no_retry_after_can_raise_or_wait_for_ever(header: str) -> None:
     seconds = parse_retry_after(header, NOW)
     assert seconds is None or 0 < seconds <= timedelta(days=7).total_seconds()
+
+
+@pytest.mark.parametrize(
+    ("header", "date"),
+    [
+        ("Wed, 25 Nov 2026 12:00:00 GMT", NOW),
+        ("Wed, 25 Nov 2026 13:00:00 +0100", NOW),
+        ("Wed, 25 Nov 9999 12:00:00 GMT", None),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", None),
+        ("1764072000", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_date(header: str | None, date: datetime | None) -> None:
+    assert parse_date(header) == date
+
+
+@given(st.text() | st.text("0123456789:+-,GMTWedNov ", max_size=40))
+def test_no_date_can_raise_or_be_nonsense(header: str) -> None:
+    date = parse_date(header)
+    assert date is None or (2019 <= date.year <= 2200 and date.tzinfo is UTC)
