@@ -99,7 +99,10 @@ def told(verdict: Verdict) -> str:
 
 
 def table(results: Results) -> str:
-    head = f"{'scenario':34} seeds answers listed  lost doubled order twice  recovered after"
+    head = (
+        f"{'scenario':34} seeds answers listed  lost doubled order twice over overlaps  "
+        "recovered after"
+    )
     lines = [head, "-" * len(head)]
     for name, runs in results.verdicts.items():
         verdicts = [verdict for _, verdict in runs]
@@ -109,7 +112,9 @@ def table(results: Results) -> str:
             f"{sum(v.listed for v in verdicts):6} {sum(len(v.lost) for v in verdicts):5} "
             f"{sum(len(v.doubled) for v in verdicts):7} "
             f"{sum(len(v.out_of_order) for v in verdicts):5} "
-            f"{sum(len(v.sent_twice) for v in verdicts):5}  "
+            f"{sum(len(v.sent_twice) for v in verdicts):5} "
+            f"{sum(len(v.spoken_over) for v in verdicts):4} "
+            f"{sum(v.overlaps for v in verdicts):8}  "
             f"{median(waits):.1f} s, at most {max(waits):.1f} s"
         )
     return "\n".join(lines)

@@ -11,6 +11,8 @@ import aiohttp
 from deploy.local.environment import KAFKA
 from deploy.local.seed import seed as connect_new_pages
 from simulator.client import Simulator
+from tests.e2e.console import database_of, open_console
+from tests.faults.copying import open_copier
 from tests.faults.listing import open_listing
 from tests.faults.mutants import switching
 from tests.faults.run import Ground, Meeting, Plan, Run
@@ -23,6 +25,10 @@ QUICKLY = {  # the sender's patience, as short as the scenarios allow
     "SENDER_EVIDENCE_GAP_S": "0.5",
     "SENDER_HOLD_AFTER_S": "20",
 }
+
+# where people are in a hurry: their next message is there before the last one is through
+QUIET_S = 0.15
+LATENCY_MS = 250
 
 
 @contextmanager
@@ -49,7 +55,10 @@ async def open_ground(stack: LocalStack) -> AsyncIterator[Ground]:
                 session, stack.url("sender"), environment["SERVICE_TOKEN"], environment[KAFKA]
             )
         )
-        yield Ground(stack, Simulator(session, stack.url("simulator")), listing)
+        console = await opened.enter_async_context(open_console(stack))
+        copier = await opened.enter_async_context(open_copier(environment[KAFKA]))
+        simulator = Simulator(session, stack.url("simulator"))
+        yield Ground(stack, simulator, listing, console, copier)
 
 
 async def play(
@@ -62,11 +71,17 @@ async def play(
     await ground.simulator.set_model()
     casts = [(scenario, seed) for scenario in scenarios for seed in seeds]
     meeting = Meeting(len(casts))
-    runs = [Run(ground, scenario.name, seed, replace(plan), meeting) for scenario, seed in casts]
+    runs = [
+        Run(ground, scenario.name, seed, replace(plan, hurry=scenario.hurry), meeting)
+        for scenario, seed in casts
+    ]
     for (scenario, _), run in zip(casts, runs, strict=True):
         await run.open()
+        if run.plan.hurry:
+            await run.simulator.behave(run.page, send_latency_ms=LATENCY_MS)
         await scenario.prepare(run)
     await connect_new_pages(ground.stack.environment)
+    await _answer_quickly(ground.stack, [run.page for run in runs if run.plan.hurry])
     try:
         async with asyncio.TaskGroup() as group:
             for (scenario, _), run in zip(casts, runs, strict=True):
@@ -75,6 +90,15 @@ async def play(
         await ground.simulator.clear_faults()
         await ground.simulator.set_model()
     return runs
+
+
+async def _answer_quickly(stack: LocalStack, pages: Sequence[str]) -> None:
+    """Who writes on shall have several answers under way, not one to all. Nobody has read these
+    settings yet."""
+    settings = {"settings.quiet_window_s": QUIET_S, "settings.loop_turns": 0}
+    async with database_of(stack) as database:
+        for page in pages:
+            await database["channels"].update_one({"_id": page}, {"$set": settings})
 
 
 async def _talk_through(scenario: Scenario, run: Run) -> None:

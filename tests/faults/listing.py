@@ -21,14 +21,14 @@ class Listing:
         self._session = session
         self._url = f"{sender_url}/internal/v1/pages"
         self._headers = {"Authorization": f"Bearer {token}"}
-        self._told: dict[str, dict[str, str]] = {}
+        self._told: dict[str, dict[str, MessageHeld | MessageFailed]] = {}
 
     def heard(self, record: AnyRecord) -> None:
         if isinstance(record, MessageHeld | MessageFailed):
-            self._told.setdefault(record.page_id, {})[record.send_id] = record.psid
+            self._told.setdefault(record.page_id, {})[record.send_id] = record
 
-    def told(self, page: str) -> dict[str, str]:
-        """Whom each of these parts is for: cheap, for those who wait."""
+    def told(self, page: str) -> dict[str, MessageHeld | MessageFailed]:
+        """What was told of each of these parts: cheap, for those who wait."""
         return self._told.get(page, {})
 
     async def shown(self, page: str) -> list[Listed]:
@@ -42,7 +42,7 @@ class Listing:
                 response.raise_for_status()
                 answer = await response.json()
             listed += [
-                Listed(each["psid"], each["id"], each["text"], each["state"])
+                Listed(each["psid"], each["id"], each["text"], each["state"], each["reason"])
                 for each in answer["deliveries"]
             ]
             if answer["next"] is None:

@@ -1,7 +1,6 @@
 """One run of a scenario: a Page of its own, people who write to it, faults, and the verdict."""
 
 import asyncio
-import json
 import os
 import random
 import signal
@@ -12,8 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from simulator.client import Simulator
-from tests.faults.judging import Verdict, judge, unanswered
+from tests.e2e.console import Console
+from tests.faults.copying import Copier
+from tests.faults.judging import Verdict, judge, topics, unanswered
 from tests.faults.listing import Listing
+from tests.faults.people import AttendedPerson, HurriedPerson, Person, now_ms
 from tests.stack import LocalStack
 
 LOOK_EVERY_S = 0.05
@@ -30,6 +32,8 @@ class Ground:
     stack: LocalStack
     simulator: Simulator
     listing: Listing
+    console: Console
+    copier: Copier
 
 
 class Meeting:
@@ -49,7 +53,8 @@ class Plan:
     """How a run goes; a scenario may change it before people write."""
 
     people: int = 20
-    within_s: float = 120.0
+    hurry: bool = False  # two of three people don't wait, and one of these has a colleague
+    within_s: float = 180.0
     parts: tuple[str, ...] = ()
     evidence: bool = True
     pause_s: float = 0.8
@@ -57,11 +62,7 @@ class Plan:
 
 
 class Run:
-    """People talk for as long as a scenario lasts, and ask once more after it.
-
-    That last question makes sure that nothing comes later: order is kept per person, so when it is
-    answered, all that was before it has been handled.
-    """
+    """People talk for as long as a scenario lasts, and ask once more after it."""
 
     def __init__(
         self, ground: Ground, name: str, seed: int, plan: Plan, meeting: Meeting | None = None
@@ -72,15 +73,17 @@ class Run:
         self.chance = random.Random(f"{name}:{seed}")
         self.stack = ground.stack
         self.simulator = ground.simulator
+        self.console = ground.console
         self.page = ""
         self.over = asyncio.Event()
         self._listing = ground.listing
+        self._copier = ground.copier
         self._meeting = meeting or Meeting(1)
-        self._people: list[str] = []
+        self._people: dict[str, Person] = {}
         self._faults_at: list[int] = []
         self._lossy = 0
         self._since = 0
-        self._settled: dict[str, set[str]] = {}
+        self._settled: dict[str, dict[str, list[str]]] = {}  # by psid and send id: topics
         self._faulted = 0
         self._accepted: list[tuple[str, str]] = []  # psid and text, in order
         self._looked = asyncio.Condition()
@@ -102,7 +105,7 @@ class Run:
         """
         is_first = await self.meet()
         restarts = self.stack.component(name)["restarts"]
-        self._faults_at.append(_now_ms())
+        self._faults_at.append(now_ms())
         await self.meet()  # all have seen it alive
         if is_first:
             self.stack.kill(name)
@@ -124,7 +127,7 @@ class Run:
     async def lose_answers(self, times: int, **fault: Any) -> None:  # noqa: ANN401
         """Of the next so many messages, the sender hears no clear answer."""
         self._lossy += times
-        self._faults_at.append(_now_ms())
+        self._faults_at.append(now_ms())
         await self.simulator.add_fault(endpoint="messages", page=self.page, times=times, **fault)
 
     async def until_lost(self, times: int | None = None) -> None:
@@ -161,19 +164,37 @@ class Run:
             endpoint="conversations", page=self.page, times=1_000_000, status=500
         )
 
+    def copy_commands(self, times: int) -> None:
+        """Each command comes so often more, as from somebody who died before they had noted it."""
+        self._copier.copy(self.page, times)
+
+    # What people ask
+
+    def settled(self, psid: str) -> set[str]:
+        """What has arrived with a person or was listed: questions answered, or texts."""
+        return {topic for about in self._settled.get(psid, {}).values() for topic in about}
+
+    def settled_parts(self, psid: str) -> int:
+        """How many parts have."""
+        return len(self._settled.get(psid, {}))
+
     # The run
 
     @asynccontextmanager
     async def talking(self) -> AsyncIterator[None]:
-        """People write inside the block, wait for their answers, and ask once more after it."""
-        start = asyncio.Event()
+        """People write inside the block, until they have been answered after it.
+
+        Where they are in a hurry, everybody has had an answer when it begins: then they are at
+        their best.
+        """
         async with asyncio.TaskGroup() as group:
             watching = group.create_task(self._watch(), name="watch")
             people = [
-                group.create_task(self._talk(number, psid, start), name=f"person-{number}")
-                for number, psid in enumerate(self._people)
+                group.create_task(person.talk(), name=f"person-{psid}")
+                for psid, person in self._people.items()
             ]
-            start.set()
+            if self.plan.hurry:
+                await self.until(self._everybody_is_answered, self.plan.within_s)
             yield
             self.over.set()
             await asyncio.wait(people)
@@ -181,14 +202,20 @@ class Run:
         if not self.plan.evidence:  # before the threads can be read again
             await self._until_listed(HELD_WITHIN_S)
 
+    def _everybody_is_answered(self) -> bool:
+        return all(self.settled_parts(psid) for psid in self._people)
+
     async def open(self) -> None:
         """A new Page, connected, and its people."""
         page = await self.simulator.add_page(f"{self.name} {self.seed}")
         self.page = str(page["id"])
-        self._people = [
-            await self.simulator.add_person(self.page, "Person", str(number))
-            for number in range(self.plan.people)
-        ]
+        for number in range(self.plan.people):
+            psid = await self.simulator.add_person(self.page, "Person", str(number))
+            self._people[psid] = self._person(number, psid)
+
+    def _person(self, number: int, psid: str) -> Person:
+        kind = (Person, HurriedPerson, AttendedPerson)[number % 3] if self.plan.hurry else Person
+        return kind(self, number, psid)
 
     async def verdict(self) -> Verdict:
         """What the simulator's record says now."""
@@ -202,6 +229,7 @@ class Run:
             parts=self.plan.parts,
             evidence=self.plan.evidence,
             faults_at=self._faults_at,
+            takeovers={psid: person.hands for psid, person in self._people.items()},
         )
 
     async def _until_listed(self, within_s: float) -> None:
@@ -213,42 +241,6 @@ class Run:
                 return
             await asyncio.sleep(LIST_EVERY_S)
 
-    async def _talk(self, number: int, psid: str, start: asyncio.Event) -> None:
-        """One person: ask, wait for the answer or for the end of hope, pause, ask again."""
-        chance = random.Random(f"{self.name}:{self.seed}:{number}")
-        await start.wait()
-        await self._pause(chance)
-        asked = 0
-        is_last = False
-        while not is_last:
-            is_last = self.over.is_set()
-            asked += 1
-            question = f"Question {asked} of guest {number}, what do you bake on day {self.seed}?"
-            at, copies = _now_ms(), self.plan.copies
-            mid = await self.simulator.write(self.page, psid, question, timestamp=at, copies=copies)
-            if not await self._has_settled(psid, asked):
-                return  # the judge will say so
-            if copies > 1:
-                copy = _webhook(self.page, psid, {"mid": mid, "text": question}, at)
-                await self.simulator.webhook(self.page, copy)
-            await self._pause(chance)
-
-    async def _pause(self, chance: random.Random) -> None:
-        try:
-            async with asyncio.timeout(chance.uniform(0.0, self.plan.pause_s)):
-                await self.over.wait()
-        except TimeoutError:
-            pass
-
-    async def _has_settled(self, psid: str, asked: int) -> bool:
-        """Whether every part of every answer so far arrived or was listed, in time."""
-        wanted = asked * max(1, len(self.plan.parts))
-        try:
-            await self.until(lambda: len(self._settled.get(psid, ())) >= wanted, self.plan.within_s)
-        except TimeoutError:
-            return False
-        return True
-
     async def _watch(self) -> None:
         """Look at the calls as they come, once for everybody."""
         while True:
@@ -256,8 +248,8 @@ class Run:
                 self._since = call["n"]
                 if call["endpoint"] == "messages":
                     self._note(call)
-            for send_id, psid in self._listing.told(self.page).items():
-                self._settled.setdefault(psid, set()).add(send_id)
+            for send_id, part in self._listing.told(self.page).items():
+                self._settled.setdefault(part.psid, {})[send_id] = topics(part.text)
             async with self._looked:
                 self._looked.notify_all()
             await asyncio.sleep(LOOK_EVERY_S)
@@ -267,19 +259,5 @@ class Run:
         if call["outcome"] == "accepted":
             message = call["body"]["message"]
             self._accepted.append((call["psid"], message["text"]))
-            self._settled.setdefault(call["psid"], set()).add(message["metadata"])
-
-
-def _webhook(page: str, psid: str, message: dict[str, Any], at: int) -> bytes:
-    event = {
-        "sender": {"id": psid},
-        "recipient": {"id": page},
-        "timestamp": at,
-        "message": message,
-    }
-    body = {"object": "page", "entry": [{"id": page, "time": at, "messaging": [event]}]}
-    return json.dumps(body).encode()
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
+            settled = self._settled.setdefault(call["psid"], {})
+            settled[message["metadata"]] = topics(message["text"])

@@ -27,6 +27,8 @@ class Scenario:
     prepare: Play = _nothing
     beside: str = ""
     """Scenarios of the same word can be played side by side, each on its own Page."""
+    hurry: bool = False
+    """Not everybody waits for the answer, and colleagues step in."""
 
 
 # Meta takes a message, and nobody hears a clear answer
@@ -72,6 +74,10 @@ async def _no_evidence(run: Run) -> None:
 
 async def _webhooks_copied(run: Run) -> None:
     run.plan.copies = 3
+
+
+async def _commands_copied(run: Run) -> None:
+    run.copy_commands(2)
 
 
 async def _some_time(run: Run) -> None:
@@ -183,23 +189,38 @@ SCENARIOS = (
     Scenario("timeout after accept", _lossy(delay_ms=6000), beside=META),
     Scenario("answer truncated", _lossy(truncate=True), beside=META),
     Scenario("cut after accept", _lossy(drop="after_accept"), beside=META),
-    Scenario("cut before accept", _lossy(drop="before"), beside=META),
+    Scenario("cut before accept", _lossy(drop="before"), beside=META, hurry=True),
     Scenario("echo late", _lossy_in_every_way, _late_echoes, beside=META),
     Scenario("echo suppressed", _lossy_in_every_way, _no_echoes, beside=META),
     Scenario("no evidence", _lossy_in_every_way, _no_evidence, beside=META),
     Scenario("webhooks copied", _some_time, _webhooks_copied, beside=META),
-    Scenario("sender killed before the POST", _kill_sender_before_post, beside=SENDER),
-    Scenario("sender killed after accept", _kill_sender_after_accept, beside=SENDER),
-    Scenario("sender killed, echo late", _kill_sender_after_accept, _late_echoes, beside=SENDER),
-    Scenario("sender killed, no echo", _kill_sender_after_accept, _no_echoes, beside=SENDER),
-    Scenario("sender killed, no evidence", _kill_sender_after_accept, _no_evidence, beside=SENDER),
+    Scenario("commands copied", _some_time, _commands_copied, beside=META, hurry=True),
+    Scenario("sender killed before the POST", _kill_sender_before_post, beside=SENDER, hurry=True),
+    Scenario("sender killed after accept", _kill_sender_after_accept, beside=SENDER, hurry=True),
+    Scenario(
+        "sender killed, echo late",
+        _kill_sender_after_accept,
+        _late_echoes,
+        beside=SENDER,
+        hurry=True,
+    ),
+    Scenario(
+        "sender killed, no echo", _kill_sender_after_accept, _no_echoes, beside=SENDER, hurry=True
+    ),
+    Scenario(
+        "sender killed, no evidence",
+        _kill_sender_after_accept,
+        _no_evidence,
+        beside=SENDER,
+        hurry=True,
+    ),
     Scenario("sender killed between parts", _kill_sender_between_parts, _five_parts),
     Scenario("conversation killed anywhere", _kill_conversation_anywhere, _slow_model),
     Scenario("conversation killed at the model", _kill_conversation_at_the_model, _slow_model),
     Scenario("conversation killed, stored", _kill_conversation_after_storing, _slow_model),
-    Scenario("conversation killed, published", _kill_conversation_after_publishing),
-    Scenario("kafka killed", _kill("kafka")),
-    Scenario("mongo killed", _kill("mongo", times=2)),
+    Scenario("conversation killed, published", _kill_conversation_after_publishing, hurry=True),
+    Scenario("kafka killed", _kill("kafka"), hurry=True),
+    Scenario("mongo killed", _kill("mongo", times=2), hurry=True),
     Scenario("gateway killed", _kill("gateway", times=2)),
 )
 

@@ -1,7 +1,8 @@
 """Mutations of services, for the suite to find. Python runs this when a process starts.
 
-The file that `MUTANT_FILE` names holds a service and one of the functions here. The process of that
-service is changed before its own first line; others, and all when there is no file, are as ever.
+The file that `MUTANT_FILE` names holds a service and a mutation: a function here has both in its
+name. The process of that service is changed before its own first line; others, and all when there
+is no file, are as ever.
 """
 
 import os
@@ -12,7 +13,7 @@ from typing import Any
 from uuid import uuid4
 
 
-def dedupe_off() -> None:
+def conversation_dedupe_off() -> None:
     """A message that was seen before counts as a new one, and so does its turn."""
     from services.conversation.domain import receive, turns
 
@@ -20,7 +21,7 @@ def dedupe_off() -> None:
     _replace(turns, "turn_id", lambda *_: uuid4().hex)
 
 
-def commit_before_work() -> None:
+def conversation_commit_before_work() -> None:
     """What has been fetched is committed, whether it has been handled or not."""
     from libs.common.kafka.engine import KeyedEngine
     from libs.common.kafka.offsets import OffsetTracker
@@ -38,7 +39,7 @@ def commit_before_work() -> None:
     _replace(KeyedEngine, "add", add_and_commit)
 
 
-def blind_retry() -> None:
+def sender_blind_retry() -> None:
     """An unclear answer is taken for a no: the message goes out again at once."""
     from services.sender.domain.evidence import Absent
     from services.sender.inquiry import Inquiry
@@ -49,7 +50,32 @@ def blind_retry() -> None:
     _replace(Inquiry, "run", assume_absent)
 
 
-def fence_off() -> None:
+def sender_dedupe_off() -> None:
+    """No delivery that was recorded is found, and no command remembered but the latest."""
+    from services.sender import store
+    from services.sender.domain import claims
+
+    expected = store._expected
+
+    async def find_nothing(_store: store.DeliveryStore, _send_id: str) -> None:
+        return None
+
+    def is_in_doubt(sending: claims.Sending, command_id: str, part: int) -> bool:
+        return sending.command_id == command_id and sending.part >= part
+
+    _replace(store.DeliveryStore, "delivery", find_nothing)
+    _replace(store, "_expected", lambda place, _command_id: expected(place, ""))
+    _replace(claims, "is_in_doubt", is_in_doubt)
+
+
+def sender_order_off() -> None:
+    """Commands of one person are carried out side by side."""
+    from services.sender import consumer
+
+    _replace(consumer, "order_key", lambda _record: uuid4().hex.encode())
+
+
+def sender_fence_off() -> None:
     """The sender does not mind who has the conversation."""
     from libs.common.window import decide
     from services.sender import part, store
@@ -61,7 +87,7 @@ def fence_off() -> None:
     _replace(part, "decide", decide_as_before)
 
 
-def answer_at_once() -> None:
+def takeover_answer_at_once() -> None:
     """Take over does not wait for a message that is on its way."""
     from services.takeover.keeper import Keeper
 
@@ -84,7 +110,7 @@ def _mutate() -> None:
     service, mutation = file.read_text(encoding="utf-8").split()
     if f"services.{service}" in sys.orig_argv:
         print(f"mutation: {mutation}", flush=True)
-        globals()[mutation]()
+        globals()[f"{service}_{mutation}"]()
 
 
 try:
