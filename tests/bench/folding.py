@@ -45,6 +45,7 @@ from tests.stack import Servers
 PAGES = 3
 PARTITIONS = 12
 AT_ONCE = 40  # conversations that go on side by side
+EXCHANGES = 5
 FLUSH = 500
 CATCHING_UP = PARTITIONS * MOST_OF_A_PARTITION  # what is handed over when there is a backlog
 UPSERTED = 300  # events a round, one by one
@@ -61,10 +62,12 @@ FLAT = Goal("at most", 1.25)
 
 
 class Log:
-    """Exchanges one after another, some side by side, each with all that Facebook tells of it."""
+    """Conversations, some side by side, each exchange with all that Facebook tells of it."""
 
-    def __init__(self, people: int, seed: int = 1) -> None:
+    def __init__(self, people: int, seed: int = 1, exchanges: int = EXCHANGES) -> None:
+        """`exchanges`: questions with their answers, before a person is silent again."""
         self._people = people
+        self._exchanges = exchanges
         self._chance = random.Random(seed)
         self._numbers = count()
         self._going: list[list[AnyRecord]] = []
@@ -75,15 +78,16 @@ class Log:
 
     def _next(self) -> AnyRecord:
         while len(self._going) < AT_ONCE:
-            self._going.append(self._exchange(next(self._numbers)))
+            person = self._chance.randrange(self._people)
+            going = [self._exchange(person, next(self._numbers)) for _ in range(self._exchanges)]
+            self._going.append([event for exchange in going for event in exchange])
         exchange = self._chance.choice(self._going)
         event = exchange.pop(0)
         if not exchange:
             self._going.remove(exchange)
         return event
 
-    def _exchange(self, number: int) -> list[AnyRecord]:
-        person = self._chance.randrange(self._people)
+    def _exchange(self, person: int, number: int) -> list[AnyRecord]:
         at = BEGIN + timedelta(seconds=number)
         page, psid, mid = str(100 + person % PAGES), f"{10**15 + person}", f"m_{number}"
 
@@ -278,7 +282,7 @@ async def _many_conversations(servers: Servers, rounds: int, say: Say) -> list[F
             await _fill(opened, people)
             a_conversation_s = (time.perf_counter() - began) / people
             say(f"{people} conversations at {a_conversation_s * 1e6:.0f} µs")
-            counters[people] = (_counter(opened), Log(people, seed=3))
+            counters[people] = (_counter(opened), Log(people, seed=3, exchanges=1))
         for counter, log in counters.values():
             await _flush(counter, log.records(FLUSH))
 
