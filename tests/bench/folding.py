@@ -34,7 +34,7 @@ from services.analytics.consumer import EventCounter, arrivals_of
 from services.analytics.domain.fold import Counts, apply
 from services.analytics.domain.rollups import rollup_id
 from services.analytics.domain.slots import SLOTS_A_DAY, moment_ms
-from services.analytics.domain.state import State, to_fields
+from services.analytics.domain.state import State, from_fields, to_fields
 from services.analytics.folding import Folder
 from services.analytics.store import AnalyticsStore
 from tests.bench.figures import Figure, Goal, ratios
@@ -46,6 +46,7 @@ PAGES = 3
 PARTITIONS = 12
 AT_ONCE = 40  # conversations that go on side by side
 EXCHANGES = 5
+WRITING = 1000
 FLUSH = 500
 CATCHING_UP = PARTITIONS * MOST_OF_A_PARTITION  # what is handed over when there is a backlog
 UPSERTED = 300  # events a round, one by one
@@ -64,9 +65,17 @@ FLAT = Goal("at most", 1.25)
 class Log:
     """Conversations, some side by side, each exchange with all that Facebook tells of it."""
 
-    def __init__(self, people: int, seed: int = 1, exchanges: int = EXCHANGES) -> None:
-        """`exchanges`: questions with their answers, before a person is silent again."""
+    def __init__(
+        self, people: int, seed: int = 1, exchanges: int = EXCHANGES, apart: int = 1
+    ) -> None:
+        """
+        Args:
+            people: who writes.
+            exchanges: questions with their answers, before a person is silent again.
+            apart: how many who don't write stand between two who do.
+        """
         self._people = people
+        self._apart = apart
         self._exchanges = exchanges
         self._chance = random.Random(seed)
         self._numbers = count()
@@ -78,7 +87,7 @@ class Log:
 
     def _next(self) -> AnyRecord:
         while len(self._going) < AT_ONCE:
-            person = self._chance.randrange(self._people)
+            person = self._chance.randrange(self._people) * self._apart
             going = [self._exchange(person, next(self._numbers)) for _ in range(self._exchanges)]
             self._going.append([event for exchange in going for event in exchange])
         exchange = self._chance.choice(self._going)
@@ -144,16 +153,18 @@ class Log:
 
 
 class Upserts:
-    """What one would write first: every event read, counted and written by itself."""
+    """What one would write first: for every event its state read, and what it changes upserted.
+
+    It counts the same, without a guard against a repetition.
+    """
 
     def __init__(self, opened: Database) -> None:
         self._rollups, self._receipts = opened["naive_rollups"], opened["naive_receipts"]
-        self._states: dict[str, State] = {}
 
     async def count(self, records: Sequence[ConsumedRecord]) -> None:
         for arrival in arrivals_of(records):
-            # even without reading the state first, and without any guard against a repetition
-            state, counts = self._states.setdefault(arrival.conversation, State()), Counts()
+            found = await self._receipts.find_one({"_id": arrival.conversation})
+            state, counts = from_fields(found["state"] if found else {}), Counts()
             apply(state, arrival.event, APP, counts)
             changes: dict[str, dict[str, int]] = {}
             for slot, name, number in counts.increments:
@@ -269,7 +280,7 @@ async def _everything(opened: Database) -> dict[str, Any]:
 
 
 async def _many_conversations(servers: Servers, rounds: int, say: Say) -> list[Figure]:
-    """Events of people spread over all of them, as costly as it gets for any cache."""
+    """The same traffic, of people spread evenly over ever more who are silent."""
     async with AsyncExitStack() as stack:
         counters: dict[int, tuple[EventCounter, Log]] = {}
         a_conversation_s = 0.0
@@ -282,9 +293,10 @@ async def _many_conversations(servers: Servers, rounds: int, say: Say) -> list[F
             await _fill(opened, people)
             a_conversation_s = (time.perf_counter() - began) / people
             say(f"{people} conversations at {a_conversation_s * 1e6:.0f} µs")
-            counters[people] = (_counter(opened), Log(people, seed=3, exchanges=1))
+            log = Log(WRITING, seed=3, exchanges=1, apart=people // WRITING)
+            counters[people] = (_counter(opened), log)
         for counter, log in counters.values():
-            await _flush(counter, log.records(FLUSH))
+            await _flush(counter, log.records(8 * FLUSH))  # as after the first minutes
 
         async def run(name: str) -> float:
             counter, log = counters[int(name)]

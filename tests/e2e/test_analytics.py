@@ -1,8 +1,10 @@
 """A known day at a shop, and its dashboard as one would write it down by hand."""
 
 import asyncio
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -11,6 +13,7 @@ from libs.common.events import MessageFailed, TakeoverEnded, TakeoverStarted
 from tests.e2e.shop import Shop, open_shop
 from tests.stack import LocalStack
 
+ROOT = Path(__file__).parents[2]
 WITHIN_S = 40.0
 DAY_OLD = timedelta(hours=25)
 ADMIN = {"by": "user:ann", "by_name": "Ann"}
@@ -167,6 +170,25 @@ async def test_a_killed_service_counts_nothing_twice_and_loses_nothing(stack: Lo
         assert found["messages"]["outbound"] == 6
         assert found["messages"]["delivered"] == 6
         assert found["answered"]["by"] == {"assistant": 6}
+
+
+async def test_rebuilt_figures_are_the_same_and_go_on(stack: LocalStack) -> None:
+    async with open_shop(stack, "Counted twice") as shop:
+        await shop.write("Do you deliver?")
+        await shop.texts(1)
+        counted = await figures_when(shop, lambda now: now["messages"]["delivered"] == 1)
+        rebuilding = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "services.analytics.rebuild",
+            env=stack.environment, cwd=ROOT, stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        said, _ = await asyncio.wait_for(rebuilding.communicate(), 120)
+        assert rebuilding.returncode == 0
+        assert b"is live" in said
+        assert await figures(shop, days="7") == counted
+        await shop.write("How can I pay?")  # into the new ones, as soon as the service follows
+        await shop.texts(2)
+        found = await figures_when(shop, lambda now: now["messages"]["delivered"] == 2)
+        assert (found["messages"]["inbound"], found["messages"]["outbound"]) == (2, 2)
 
 
 async def ready_figures(shop: Shop) -> dict[str, Any]:
