@@ -175,14 +175,16 @@ async def running_console(
     email: str = ADMIN,
     password: str = PASSWORD,
     passwords: Passwords | None = None,
+    console_url: str | None = None,
     **values: Any,  # noqa: ANN401 - whatever the settings take
 ) -> AsyncIterator[Console]:
     port = unused_port()
+    here = f"http://127.0.0.1:{port}"
     settings = Settings(
         http=HttpSettings(port=port),
         runtime=RuntimeSettings(env="test"),
         mongo=mongo,
-        site=SiteSettings(env="test", console_url=f"http://127.0.0.1:{port}"),
+        site=SiteSettings(env="test", console_url=console_url or here),
         first_admin=FirstAdminSettings(admin_email=email, admin_password=SecretStr(password)),
         **values,
     )
@@ -194,6 +196,6 @@ async def running_console(
         stack.push_async_callback(runner.cleanup)
         await web.TCPSite(runner, "127.0.0.1", port).start()
         await stack.enter_async_context(service.resources(Lifetime()))
-        console = Console(service.app, settings.site.console_url, database, clock)
+        console = Console(service.app, here, database, clock)
         stack.push_async_callback(console.close)
         yield console

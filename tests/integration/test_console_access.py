@@ -9,11 +9,12 @@ import pytest
 from libs.common.mongo import Database, Document
 from libs.common.settings import MongoSettings
 from libs.common.web import OPEN_PATHS
+from services.console.audit import AuditLog
 from services.console.domain.roles import Role
 from services.console.domain.tokens import ApiToken, Scope, hashed
 from services.console.records import StoredToken
 from services.console.tokens_store import TokenStore
-from services.console.web.access import Access
+from services.console.web.access import SIGNING_IN, Access
 from tests.integration.console import Console, running_console
 
 
@@ -221,6 +222,54 @@ async def test_every_answer_has_the_headers(console: Console) -> None:
         assert headers["X-Content-Type-Options"] == "nosniff"
         assert headers["Referrer-Policy"] == "same-origin"
     assert (await browser.get("/")).headers["Cache-Control"] == "no-store"
+
+
+async def test_over_https_the_cookie_is_bound_to_the_host_and_browsers_stay_on_https(
+    database: Database, mongo: MongoSettings
+) -> None:
+    async with running_console(
+        database, mongo, console_url="https://console.example.org"
+    ) as console:
+        browser = console.browser()
+        browser.headers["Host"] = "console.example.org"
+        answer = await browser.sign_in()
+        cookie = answer.headers["Set-Cookie"]
+        assert cookie.startswith("__Host-session=")
+        assert "; Secure" in cookie
+        assert "Path=/" in cookie
+        assert "Domain" not in cookie
+        assert answer.headers["Strict-Transport-Security"].startswith("max-age=31536000")
+        secret = cookie.partition("=")[2].partition(";")[0]
+        signed_in = console.browser()
+        signed_in.headers["Host"] = "console.example.org"
+        assert (await signed_in.get("/", Cookie=f"__Host-session={secret}")).status == 200
+        assert (await signed_in.get("/", Cookie=f"session-443={secret}")).status == 303
+
+
+async def test_without_its_database_the_console_says_so_and_when_to_come_back(
+    console: Console,
+) -> None:
+    browser = await console.admin()
+    console.app[SIGNING_IN].clear()
+    page = await browser.get("/users")
+    assert (page.status, page.headers["Retry-After"]) == (503, "5")
+    assert "The console can't reach its database" in page.words
+    program = await browser.get("/api/v1/me", Authorization="Bearer mat_x")
+    assert (program.status, '"code": "unavailable"' in program.text) == (503, True)
+
+
+async def test_a_fault_of_ours_has_a_reference_and_no_details(
+    console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object) -> None:
+        raise ValueError("a secret detail")
+
+    monkeypatch.setattr(AuditLog, "entries", fail)
+    page = await (await console.admin()).get("/audit")
+    assert page.status == 500
+    assert "Something went wrong here" in page.words
+    assert "Reference for whoever runs this" in page.words
+    assert "secret detail" not in page.text
 
 
 async def test_no_get_changes_anything(console: Console) -> None:

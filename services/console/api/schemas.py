@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints, WithJsonSchema
 
 from services.console.accounts import OneTimeLink, User, UserState
 from services.console.api.operations import Body, Shown
@@ -15,7 +15,10 @@ from services.console.records import AuditEntry, LinkPurpose, Outcome, StoredTok
 from services.console.signing_in import Caller
 
 EmailAddress = Annotated[
-    str, StringConstraints(min_length=3, max_length=LONGEST), AfterValidator(normalised)
+    str,
+    StringConstraints(min_length=3, max_length=LONGEST),
+    AfterValidator(normalised),
+    WithJsonSchema({"type": "string", "format": "email", "maxLength": LONGEST}),
 ]
 
 
