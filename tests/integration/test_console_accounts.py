@@ -15,6 +15,7 @@ from libs.common.mongo import Database
 from libs.common.settings import MongoSettings, RuntimeSettings
 from services.console.domain.roles import Role, UnknownMemberError
 from services.console.domain.throttling import PER_ACCOUNT_AND_ADDRESS, PER_ADDRESS, WINDOW
+from services.console.domain.tokens import hashed, new_secret
 from services.console.hashing import Passwords
 from services.console.recover import RecoverySettings, recover
 from services.console.settings import SiteSettings
@@ -242,6 +243,37 @@ async def test_a_new_password_ends_all_sessions_but_this_one(console: Console) -
     assert (await there.get("/")).status == 303
     assert (await console.browser().sign_in()).status == 422
     assert (await console.browser().sign_in(password=NEW_PASSWORD)).status == 303
+
+
+@pytest.mark.parametrize("how", ["password", "everywhere", "disabled"])
+async def test_a_session_that_was_just_being_made_is_over_as_well(
+    console: Console, how: str
+) -> None:
+    """As when a sign-in has passed the check, and is stored only after all sessions were ended."""
+    admin, theirs = await console.admin(), await console.member()
+    mo = await console.accounts.by_email("mo@example.org")
+    assert mo is not None
+    late = await console.database["sessions"].find_one({"account_id": mo.id})
+    assert late is not None
+    if how == "password":
+        await theirs.post("/profile/password", {"current": PASSWORD, "new": NEW_PASSWORD})
+    elif how == "everywhere":
+        await theirs.post("/profile/sign-out-everywhere")
+    else:
+        await admin.post(f"/users/{mo.id}/disable")
+        await admin.post(f"/users/{mo.id}/enable")
+    browser = console.browser()
+    secret = new_secret()
+    await console.database["sessions"].insert_one(late | {"_id": hashed(secret)})
+    name = f"session-{console.url.rpartition(':')[2]}"
+    cookie = f"{name}={secret}"
+    assert (await browser.get("/", Cookie=cookie)).status == 303
+    now = await console.accounts.account(mo.id)
+    assert now is not None
+    await console.database["sessions"].update_one(
+        {"_id": hashed(secret)}, {"$set": {"epoch": now.epoch}}
+    )
+    assert (await browser.get("/", Cookie=cookie)).status == 200, "it is the epoch, nothing else"
 
 
 async def test_a_password_is_changed_only_by_who_knows_it(console: Console) -> None:
