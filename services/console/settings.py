@@ -49,10 +49,10 @@ class SiteSettings(SettingsGroup):
     def hosts(self) -> frozenset[str]:
         """What may stand in `Host`. Every loopback name, as long as it's plain http there."""
         url = urlsplit(self.console_url)
-        if self.is_secure:
-            return frozenset({url.netloc.lower()})
-        names = ("127.0.0.1", "localhost", "[::1]")
-        return frozenset(f"{name}:{url.port}" if url.port else name for name in names)
+        usual = 443 if self.is_secure else 80
+        port = f":{url.port}" if url.port not in (None, usual) else ""  # as browsers leave it out
+        names = (url.hostname or "",) if self.is_secure else ("127.0.0.1", "localhost", "[::1]")
+        return frozenset(f"{name}{port}" for name in names)
 
 
 class FirstAdminSettings(SettingsGroup):

@@ -301,6 +301,16 @@ async def test_a_weak_password_is_refused_at_its_field(console: Console) -> None
         assert password not in answer.text or password == ADMIN
 
 
+async def test_with_htmx_the_browser_is_sent_on_by_a_header(console: Console) -> None:
+    """It follows a redirect by itself, and would put the page it finds into the form's place."""
+    browser = await console.admin()
+    saved = await browser.post("/profile/name", {"name": "Ada"}, **{"HX-Request": "true"})
+    assert (saved.status, saved.headers["HX-Redirect"]) == (204, "/profile")
+    await browser.post("/sign-out")
+    ended = await browser.post("/profile/name", {"name": "Eve"}, **{"HX-Request": "true"})
+    assert (ended.status, ended.headers["HX-Redirect"]) == (401, "/sign-in")
+
+
 # Users
 
 

@@ -27,6 +27,15 @@ def test_in_production_browsers_come_over_https() -> None:
     assert cookie_name(settings(site)) == "__Host-session"
 
 
+def test_the_usual_port_is_left_out_as_browsers_do() -> None:
+    for url, host in (
+        ("https://Console.example.org:443", "console.example.org"),
+        ("https://console.example.org:8443", "console.example.org:8443"),
+    ):
+        assert SiteSettings(env="production", console_url=url).hosts == {host}
+    assert "localhost" in SiteSettings(env="development", console_url="http://localhost:80").hosts
+
+
 def test_plain_http_is_for_this_machine_only() -> None:
     with pytest.raises(ValidationError, match="must be https"):
         SiteSettings(env="development", console_url="http://192.168.1.7:8080")
