@@ -129,6 +129,18 @@ class Accounts:
             await self._store.add_member(actor.workspace_id, account.id, place, name="")
             return await self._link(User(account, place), "invite", INVITATION_FOR)
 
+    async def create_workspace(self, actor: Actor, name: str, email: str) -> OneTimeLink:
+        """The actor's workspace, which isn't there yet, with its first administrator invited.
+
+        Raises:
+            EmailTakenError: they have an account, in whatever workspace.
+        """
+        async with self._audit.doing(actor, "workspace.created", target=name, administrator=email):
+            account = await self._new_account(actor.workspace_id, email, "")
+            place = Member(role=Role.ADMIN)
+            await self._store.add_member(actor.workspace_id, account.id, place, name=name)
+            return await self._link(User(account, place), "invite", INVITATION_FOR)
+
     async def change(
         self,
         actor: Actor,
@@ -252,15 +264,11 @@ class Accounts:
         if await self._store.add(account):
             return account
         known = await self._store.by_email(email)
-        workspace = await self._workspace(workspace_id)
-        if (
-            known is None
-            or known.workspace_id != workspace_id
-            or not known.is_invited
-            or known.id in workspace.members
-        ):
-            raise EmailTakenError("somebody with this e-mail address has an account")
-        return known
+        if known is not None and known.workspace_id == workspace_id and known.is_invited:
+            workspace = await self._workspace(workspace_id)
+            if known.id not in workspace.members:  # what a crash left of an invitation
+                return known
+        raise EmailTakenError("somebody with this e-mail address has an account")
 
     async def _link(self, user: User, purpose: LinkPurpose, valid_for: timedelta) -> OneTimeLink:
         secret = new_secret()

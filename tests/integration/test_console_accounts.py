@@ -13,11 +13,12 @@ from argon2 import PasswordHasher
 
 from libs.common.mongo import Database
 from libs.common.settings import MongoSettings, RuntimeSettings
+from services.console.accounts import EmailTakenError
 from services.console.domain.roles import Role, UnknownMemberError
 from services.console.domain.throttling import PER_ACCOUNT_AND_ADDRESS, PER_ADDRESS, WINDOW
 from services.console.domain.tokens import hashed, new_secret
 from services.console.hashing import Passwords
-from services.console.recover import RecoverySettings, recover
+from services.console.operator import OperatorSettings, make_link, make_workspace
 from services.console.settings import SiteSettings
 from tests.integration.console import ADMIN, PASSWORD, QUICK, Browser, Console, running_console
 
@@ -713,18 +714,39 @@ async def test_what_was_begun_and_not_ended_says_so(console: Console) -> None:
     assert "Begun, may be done" in (await admin.get("/audit")).words
 
 
-async def test_whoever_runs_it_lets_a_locked_out_administrator_in(
-    console: Console, mongo: MongoSettings
-) -> None:
-    settings = RecoverySettings(
+def operators(console: Console, mongo: MongoSettings) -> OperatorSettings:
+    return OperatorSettings(
         runtime=RuntimeSettings(env="test"),
         mongo=mongo,
         site=SiteSettings(env="test", console_url=console.url),
     )
-    link = await recover(settings, ADMIN)
+
+
+async def test_whoever_runs_it_lets_a_locked_out_administrator_in(
+    console: Console, mongo: MongoSettings
+) -> None:
+    link = await make_link(operators(console, mongo), ADMIN)
     path = link.removeprefix(console.url)
     assert (await console.browser().post(path, {"password": NEW_PASSWORD})).status == 303
     assert (await console.browser().sign_in(password=NEW_PASSWORD)).status == 303
     assert ("user.link_made", "done") in await audit_of(console)
     with pytest.raises(UnknownMemberError, match="nobody has the address"):
-        await recover(settings, "else@example.org")
+        await make_link(operators(console, mongo), "else@example.org")
+
+
+async def test_whoever_runs_it_makes_more_workspaces(
+    console: Console, mongo: MongoSettings
+) -> None:
+    settings = operators(console, mongo)
+    link = await make_workspace(settings, "Second shop", "eve@example.org")
+    theirs = console.browser()
+    await theirs.post(link.removeprefix(console.url), {"password": NEW_PASSWORD})
+    users = (await theirs.get("/users")).words
+    assert "Second shop" in users
+    assert "eve@example.org" in users
+    assert ADMIN not in users
+    assert "Created the workspace" in (await theirs.get("/audit")).words
+    assert "eve@example.org" not in (await (await console.admin()).get("/users")).words
+    with pytest.raises(EmailTakenError):
+        await make_workspace(settings, "Third shop", ADMIN)
+    assert await console.database["workspaces"].count_documents({}) == 2

@@ -1,0 +1,106 @@
+"""`python -m services.console.operator`: for whoever runs the console, with the database's address.
+
+`link ADDRESS`              a one-time link to choose a password, when no administrator can make it
+`workspace NAME ADDRESS`    another workspace, and the link for its first administrator
+
+Both stand in the workspace's audit log.
+"""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from pydantic import Field
+
+from libs.common.errors import ProjectError
+from libs.common.mongo import Database, open_database
+from libs.common.settings import MongoSettings, RuntimeSettings, SettingsGroup, load
+from services.console.accounts import Accounts
+from services.console.accounts_store import AccountStore
+from services.console.app import utc_now
+from services.console.audit import Actor, AuditLog
+from services.console.domain.addresses import normalised
+from services.console.domain.roles import Role, UnknownMemberError
+from services.console.domain.tokens import new_id
+from services.console.hashing import Passwords
+from services.console.sessions_store import SessionStore
+from services.console.settings import SiteSettings
+
+WHO = "whoever runs the console"
+LONGEST_NAME = 80
+
+
+class OperatorSettings(SettingsGroup):
+    """The console's own, as far as they are needed."""
+
+    runtime: RuntimeSettings = Field(default_factory=RuntimeSettings)
+    mongo: MongoSettings = Field(default_factory=MongoSettings)
+    site: SiteSettings = Field(default_factory=SiteSettings)
+
+
+async def make_link(settings: OperatorSettings, email: str) -> str:
+    """The address of a link for somebody who has an account.
+
+    Raises:
+        ProjectError: nobody has this address, they are disabled, or the database is away.
+    """
+    async with _opened(settings) as database:
+        account = await AccountStore(database).by_email(email)
+        if account is None:
+            raise UnknownMemberError(f"nobody has the address {email}")
+        actor = Actor("", WHO, account.workspace_id, Role.ADMIN)
+        link = await _accounts(database).make_link(actor, account.id)
+    return f"{settings.site.console_url}/welcome/{link.secret}"
+
+
+async def make_workspace(settings: OperatorSettings, name: str, email: str) -> str:
+    """The address of the link for the first administrator of a workspace made for them.
+
+    Raises:
+        ProjectError: somebody has this address, or the database is away.
+    """
+    async with _opened(settings) as database:
+        actor = Actor("", WHO, new_id("wsp"), Role.ADMIN)
+        link = await _accounts(database).create_workspace(actor, name, email)
+    return f"{settings.site.console_url}/welcome/{link.secret}"
+
+
+@asynccontextmanager
+async def _opened(settings: OperatorSettings) -> AsyncIterator[Database]:
+    production = settings.runtime.env == "production"
+    async with open_database(
+        settings.mongo, app_name="operator", production=production
+    ) as database:
+        await AccountStore(database).ensure_indexes()  # addresses are unique from the first on
+        yield database
+
+
+def _accounts(database: Database) -> Accounts:
+    audit = AuditLog(database, utc_now)
+    return Accounts(AccountStore(database), SessionStore(database), audit, Passwords(), utc_now)
+
+
+def main() -> None:
+    match sys.argv[1:]:
+        case ["link", address]:
+            wanted = make_link(load(OperatorSettings), _address(address))
+        case ["workspace", name, address] if 0 < len(name.strip()) <= LONGEST_NAME:
+            wanted = make_workspace(load(OperatorSettings), name.strip(), _address(address))
+        case _:
+            sys.exit((__doc__ or "").partition("\n\n")[2])
+    try:
+        print(asyncio.run(wanted))
+    except ProjectError as error:
+        sys.exit(f"no link: {error}")
+
+
+def _address(text: str) -> str:
+    try:
+        return normalised(text)
+    except ValueError as error:
+        sys.exit(f"{text!r}: {error}")
+
+
+if __name__ == "__main__":
+    main()
