@@ -71,7 +71,7 @@ class Echoes:
 
     def is_ours(self, record: AnyRecord) -> bool:
         """Whether it is an echo of a part of ours."""
-        if not isinstance(record, MessageEchoed) or record.app_id != self._own_app_id:
+        if not isinstance(record, MessageEchoed) or not record.is_from(self._own_app_id):
             return False
         return record.send_id is not None
 

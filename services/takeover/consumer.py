@@ -81,7 +81,7 @@ class EventHandler:
     async def _act(self, event: AnyRecord) -> None:
         match event:
             case MessageEchoed():
-                if not self._is_ours(event):
+                if not event.is_from(self._own_app_id):
                     await self._somebody_answered(event)
             case HandoverChanged():
                 await self._control_changed(event)
@@ -92,13 +92,6 @@ class EventHandler:
                 await self._permissions.heard(event)
             case _:
                 pass
-
-    def _is_ours(self, event: MessageEchoed) -> bool:
-        """Some of Meta's echoes name no app. Metadata come back only to messages sent by an app
-        through the API, and ours always carry them."""
-        if event.app_id is None:
-            return event.send_id is not None
-        return event.app_id == self._own_app_id
 
     async def _somebody_answered(self, event: MessageEchoed) -> None:
         """In Meta's own inbox, or with another tool."""

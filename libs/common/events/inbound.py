@@ -72,8 +72,9 @@ class MessageRead(ConversationRecord):
 class MessageEchoed(ConversationRecord):
     """The Page wrote to the person: we, another app, or a human in Meta's inbox.
 
-    `app_id` equal to ours means we; anything else, or none at all, means somebody else.
-    `send_id` is the `metadata` that came back, the link between a send and its outcome.
+    `app_id` equal to ours means we, another one somebody else. Some of Meta's echoes name none,
+    mostly of what humans wrote: see `is_from`. `send_id` is the `metadata` that came back, the link
+    between a send and its outcome.
     """
 
     type: Literal["message.echoed"] = "message.echoed"
@@ -82,6 +83,11 @@ class MessageEchoed(ConversationRecord):
     attachments: tuple[Attachment, ...] = ()
     app_id: str | None = None
     send_id: str | None = None
+
+    def is_from(self, app_id: str) -> bool:
+        """Whether that app of ours sent it. Metadata come back only with what was sent by an app
+        through the API, and ours always sends some."""
+        return self.send_id is not None if self.app_id is None else self.app_id == app_id
 
 
 class MessageEdited(ConversationRecord):

@@ -120,7 +120,9 @@ def _on_standby(state: State, event: StandbyReceived, own_app_id: str, counts: C
     elif event.kind == "message" and event.mid is not None:
         if event.is_echo:
             app_id = None if body.get("app_id") is None else str(body["app_id"])
-            _echo(state, event, event.mid, app_id == own_app_id, body.get("metadata"), counts)
+            send_id = body.get("metadata")
+            ours = send_id is not None if app_id is None else app_id == own_app_id
+            _echo(state, event, event.mid, ours, send_id, counts)
         elif body.get("is_deleted") not in (True, "true"):
             _inbound(state, event, event.mid, counts)
 
@@ -139,7 +141,7 @@ def _inbound(state: State, event: ConversationRecord, name: str, counts: Counts)
 
 
 def _echoed(state: State, event: MessageEchoed, own_app_id: str, counts: Counts) -> None:
-    _echo(state, event, event.mid, event.app_id == own_app_id, event.send_id, counts)
+    _echo(state, event, event.mid, event.is_from(own_app_id), event.send_id, counts)
 
 
 def _echo(

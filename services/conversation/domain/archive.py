@@ -142,7 +142,7 @@ def entry_of(arrival: Arrival, own_app_id: str) -> Entry | None:
         case PostbackReceived():
             fields = _inbound(event) | _known(payload=event.payload)
             return _new(arrival, event, event.title or event.payload, fields, {"kind": "postback"})
-        case MessageEchoed() if event.app_id != own_app_id:
+        case MessageEchoed() if not event.is_from(own_app_id):
             written, kept = {"origin": "human_facebook"}, _kept(_attachments(event))
             fields = _outbound(event) | _known(app_id=event.app_id)
             return _new(arrival, event, event.text, fields, written, kept)

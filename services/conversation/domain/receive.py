@@ -170,7 +170,7 @@ def _apply(state: State, arrival: Arrival, rules: Rules) -> State:
             return _postback(state, event, rules)
         case ReactionReceived(action="react") | ReferralReceived():
             return _addressed(state, event)
-        case MessageEchoed() if event.app_id != rules.own_app_id:
+        case MessageEchoed() if not event.is_from(rules.own_app_id):
             return _line(state, event, "human", _shown(event))
         case MessageSent(origin="human"):
             return _line(state, event, "human", event.text)
@@ -216,7 +216,7 @@ def _overheard(state: State, event: AnyRecord, rules: Rules) -> State:
             return _line(state, event, "person", (event.title or "").strip())
         case MessageEdited():
             return _edited(state, message_ref(event), (event.text or "").strip())
-        case MessageEchoed() if event.app_id != rules.own_app_id:
+        case MessageEchoed() if not event.is_from(rules.own_app_id):
             return _line(state, event, "human", _shown(event))
     return state
 

@@ -245,11 +245,12 @@ async def test_a_reaction_to_a_part_of_ours_is_found_by_metas_id() -> None:
     assert archive.reactions_id((await Documents().take(make.held()))["100:c1:0"]) is None
 
 
+@pytest.mark.parametrize("app_id", [APP, None], ids=["our app", "no app named"])
 @pytest.mark.parametrize("echo_first", [True, False])
 async def test_our_echo_and_the_sent_part_are_one_message_in_either_order(
-    echo_first: bool,
+    echo_first: bool, app_id: str | None
 ) -> None:
-    echo = make.echo("mid-c1-0", APP, "an answer", seconds=5, send_id="c1:0")
+    echo = make.echo("mid-c1-0", app_id, "an answer", seconds=5, send_id="c1:0")
     events: list[AnyRecord] = [echo, make.sent(origin="human", seconds=6)]
     shown = await Documents().read(*(events if echo_first else events[::-1]))
     assert list(shown) == ["100:c1:0"]

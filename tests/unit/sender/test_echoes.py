@@ -27,9 +27,10 @@ def duplicates() -> float:
     return REGISTRY.get_sample_value("assistant_duplicate_sends_total") or 0.0
 
 
-def test_our_own_echo_names_the_parts_message() -> None:
+@pytest.mark.parametrize("app_id", [APP_ID, None], ids=["our app", "no app named"])
+def test_our_own_echo_names_the_parts_message(app_id: str | None) -> None:
     heard = Echoes(APP_ID)
-    heard.heard(echo())
+    heard.heard(echo(app_id=app_id))
     assert heard.mid_of("c1:0") == "m_1"
     assert heard.mid_of("c1:1") is None
 
@@ -38,11 +39,11 @@ def test_our_own_echo_names_the_parts_message() -> None:
     "other",
     [
         echo(app_id="263902037430900"),
-        echo(app_id=None),
+        echo(app_id=None, send_id=None),
         echo(send_id=None),
         MessageRead(event_id="r", page_id=PAGE, psid=PSID, occurred_at=STARTED_AT, watermark_ms=1),
     ],
-    ids=["the inbox", "no app", "no metadata", "another event"],
+    ids=["the inbox", "a human", "no metadata", "another event"],
 )
 def test_what_others_say_is_no_evidence(other: Any) -> None:  # noqa: ANN401
     heard = Echoes(APP_ID)
