@@ -272,6 +272,43 @@ async def test_a_fault_of_ours_has_a_reference_and_no_details(
     assert "secret detail" not in page.text
 
 
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        ("application/x-www-form-urlencoded", b"email=\xff\xfe"),
+        ("application/x-www-form-urlencoded; charset=bogus", b"email=a"),
+        ("multipart/form-data", b"--x"),
+        ("multipart/form-data; boundary=x", b"--x\r\nnonsense"),
+    ],
+)
+async def test_a_form_that_cannot_be_read_is_refused(
+    console: Console, kind: str, body: bytes
+) -> None:
+    answer = await console.browser().post("/sign-in", body, **{"Content-Type": kind})
+    assert answer.status in (400, 422)
+
+
+async def test_strange_paths_and_ids_are_not_found(console: Console) -> None:
+    browser = await console.admin()
+    for path in (
+        "/users/%FF",
+        "/users/$where",
+        "/users/a.b",
+        "/users/%00",
+        "/welcome/%00",
+        "/x/../y",
+    ):
+        assert (await browser.get(path)).status in (404, 410), path
+
+
+async def test_what_an_address_can_be_asked_for_is_said(console: Console) -> None:
+    browser = await console.admin()
+    for path in ("/sign-in", "/api/v1/users"):
+        answer = await browser.ask("DELETE", path)
+        assert answer.status == 405
+        assert set(answer.headers["Allow"].split(",")) == {"GET", "POST"}
+
+
 async def test_no_get_changes_anything(console: Console) -> None:
     admin = await console.first_admin()
     browser = await console.admin()

@@ -2,7 +2,8 @@
 and what to do now. An unexpected error has a reference that stands in the log, and nothing else."""
 
 import secrets
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from urllib.parse import quote
 
 import structlog
@@ -10,7 +11,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from libs.common.errors import TransientError
-from libs.common.web import OPEN_PATHS, problem
+from libs.common.web import KEPT_HEADERS, OPEN_PATHS, problem
 from services.console.accounts import LinkGoneError
 from services.console.api_tokens import UnknownTokenError
 from services.console.domain.roles import UnknownMemberError
@@ -35,6 +36,7 @@ class Told:
     title: str
     words: str
     reference: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 NOT_FOUND = Told(
@@ -126,7 +128,8 @@ def _of_http(error: web.HTTPException) -> Told:
         405: "This address can't be asked in this way.",
         413: "That is more than the console takes in one go.",
     }.get(error.status, error.text or "The console can't do anything with this request.")
-    return Told(error.status, code, error.reason or "Refused", words)
+    kept = {name: error.headers[name] for name in KEPT_HEADERS if name in error.headers}
+    return Told(error.status, code, error.reason or "Refused", words, headers=kept)
 
 
 def _route(request: web.Request) -> str:
@@ -140,6 +143,7 @@ def _shown(request: web.Request, told: Told) -> web.StreamResponse:
         response: web.Response = problem(told.status, told.code, told.words)
     else:
         response = render(request, "error.html", status=told.status, told=told)
+    response.headers.update(told.headers)
     if told.status == 503:
         response.headers["Retry-After"] = "5"
     return response

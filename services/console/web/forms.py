@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Generic, TypeVar
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 M = TypeVar("M", bound=BaseModel)
@@ -70,8 +71,11 @@ class Form(Generic[M]):
 
     @classmethod
     async def read(cls, model: type[M], request: web.Request) -> "Form[M]":
-        """What was sent; empty fields count as not filled in."""
-        data = await request.post()
+        """What was sent; empty fields count as not filled in. What can't be read is a 400."""
+        try:
+            data = await request.post()
+        except (ValueError, LookupError, HttpProcessingError):  # no UTF-8, a broken multipart body
+            raise web.HTTPBadRequest(text="This form can't be read.") from None
         lists = _list_fields(model)
         values: dict[str, Any] = {}
         for name in model.model_fields:
