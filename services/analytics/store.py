@@ -216,9 +216,7 @@ def _state_write(conversation: str, stored: Stored) -> UpdateOne:
         "offsets": {str(partition): offset for partition, offset in stored.offsets.items()},
         "state": to_fields(stored.state),
     }
-    page_id = conversation.partition(":")[0]
-    change = {"$set": {"page_id": page_id}, "$max": {"kept": kept}}
-    return UpdateOne({"_id": conversation}, change, upsert=True)
+    return UpdateOne({"_id": conversation}, {"$max": {"kept": kept}}, upsert=True)
 
 
 def _stored(kept: Document) -> Stored:
