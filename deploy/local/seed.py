@@ -87,10 +87,13 @@ class _Office:
         )
 
     async def is_connected(self, page: Mapping[str, str]) -> bool:
-        """Whether the Page is connected with this token, and has not lost its connection."""
+        """Whether the Page is connected with this token, and has not lost its connection; or
+        somebody has taken it in hand in the console, where its token came from a login."""
         known = await self.database[CHANNELS_COLLECTION].find_one({"_id": page["id"]})
         if known is None:
             return False
+        if is_the_consoles(known):
+            return True
         token = self.keys.decrypt(known["token"], context=page["id"])
         return token == page["access_token"] and known.get("status") not in LOST
 
@@ -108,6 +111,11 @@ class _Office:
         channels = self.database[CHANNELS_COLLECTION]
         await channels.update_one({"_id": page["id"]}, {"$set": renewed})
         await self.publisher.publish(_connected(page["id"]))
+
+
+def is_the_consoles(channel: Mapping[str, Any]) -> bool:
+    """Whether a Page was connected or disconnected in the console: the seed leaves it alone."""
+    return channel.get("connection") is not None or channel.get("status") == "disconnected"
 
 
 @asynccontextmanager

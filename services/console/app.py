@@ -8,6 +8,9 @@ from typing import TypeVar
 
 from aiohttp import web
 
+from libs.common.crypto import KeyRing
+from libs.common.graph import ConnectingClient, open_connecting
+from libs.common.kafka import open_publisher
 from libs.common.mongo import Database, open_database, ping
 from libs.common.service import Lifetime, Service
 from libs.common.web import Late, Readiness, base_app
@@ -17,14 +20,27 @@ from services.console.api import routes as api
 from services.console.api_tokens import ApiTokens
 from services.console.audit import AuditLog, Clock
 from services.console.channels_store import ChannelStore
+from services.console.connecting import Connecting, FacebookApp
 from services.console.domain import sessions as session_rules
 from services.console.first_run import FirstRun
 from services.console.hashing import Passwords
+from services.console.logins_store import FacebookLoginStore
 from services.console.sessions_store import AttemptStore, SessionStore
 from services.console.settings import Settings
 from services.console.signing_in import SigningIn
+from services.console.telling import OpenPublisher, Teller
 from services.console.tokens_store import TokenStore
-from services.console.web import audit, home, pages, profile, sign_in, tokens, users
+from services.console.web import (
+    audit,
+    channels,
+    connect,
+    home,
+    pages,
+    profile,
+    sign_in,
+    tokens,
+    users,
+)
 from services.console.web.access import (
     ROUTE_ACCESS,
     SETTINGS,
@@ -39,6 +55,7 @@ from services.console.web.pages import (
     API_TOKENS,
     AUDIT,
     CHANNELS,
+    CONNECTING,
     FIRST_RUN,
     SESSIONS,
     STATIC_FOLDER,
@@ -46,6 +63,7 @@ from services.console.web.pages import (
 from services.console.web.security import add_headers, only_own_requests
 
 NAME = "console"
+GRAPH_TIMEOUT_S = 15.0  # of one call to Facebook, while somebody waits
 
 T = TypeVar("T")
 
@@ -55,13 +73,18 @@ def utc_now() -> datetime:
 
 
 def create_service(
-    settings: Settings, *, passwords: Passwords | None = None, clock: Clock = utc_now
+    settings: Settings,
+    *,
+    passwords: Passwords | None = None,
+    clock: Clock = utc_now,
+    publisher: OpenPublisher | None = None,
 ) -> Service:
+    """`passwords`, `clock` and `publisher` are for tests."""
     readiness = Readiness()
     app = create_app(settings, readiness)
 
     @asynccontextmanager
-    async def resources(_lifetime: Lifetime) -> AsyncIterator[None]:
+    async def resources(lifetime: Lifetime) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
             database = await stack.enter_async_context(
                 open_database(
@@ -71,6 +94,16 @@ def create_service(
                 )
             )
             await _open(app, settings, database, passwords or Passwords(), clock, stack.callback)
+            teller = Teller(
+                ChannelStore(database),
+                publisher or partial(open_publisher, settings.kafka, client_id=NAME),
+            )
+            meta = await stack.enter_async_context(
+                open_connecting(settings.graph, timeout_s=GRAPH_TIMEOUT_S)
+            )
+            app[CONNECTING].set(_connecting(settings, database, meta, clock, teller))
+            stack.callback(app[CONNECTING].clear)
+            await stack.enter_async_context(lifetime.running(teller, "tell-channels"))
             readiness.add("mongodb", partial(ping, database))
             yield
 
@@ -83,10 +116,10 @@ def create_app(settings: Settings, readiness: Readiness) -> web.Application:
     app.on_response_prepare.append(add_headers)
     app[SETTINGS] = settings
     app[ROUTE_ACCESS] = RouteAccess()
-    for key in (ACCOUNTS, API_TOKENS, AUDIT, CHANNELS, FIRST_RUN, SESSIONS, SIGNING_IN):
+    for key in (ACCOUNTS, API_TOKENS, AUDIT, CHANNELS, CONNECTING, FIRST_RUN, SESSIONS, SIGNING_IN):
         app[key] = Late("the console")
     pages.set_up(app)
-    for part in (home, sign_in, users, tokens, audit, profile, api):
+    for part in (home, sign_in, channels, connect, users, tokens, audit, profile, api):
         part.add_routes(app)
     for route in app.router.add_static("/static", STATIC_FOLDER):
         app[ROUTE_ACCESS].note(route, Access.PUBLIC)
@@ -104,7 +137,8 @@ async def _open(
     accounts, sessions = AccountStore(database), SessionStore(database)
     attempts, token_store = AttemptStore(database), TokenStore(database)
     audit_log, channels = AuditLog(database, clock), ChannelStore(database)
-    for store in (accounts, sessions, attempts, token_store, audit_log, channels):
+    logins = FacebookLoginStore(database)
+    for store in (accounts, sessions, attempts, token_store, audit_log, channels, logins):
         await store.ensure_indexes()
     lifetime = session_rules.Lifetime(
         timedelta(seconds=settings.session_idle_s), timedelta(seconds=settings.session_absolute_s)
@@ -129,4 +163,26 @@ async def _open(
     give(
         SIGNING_IN,
         SigningIn(accounts, sessions, attempts, token_store, audit_log, passwords, lifetime, clock),
+    )
+
+
+def _connecting(
+    settings: Settings, database: Database, meta: ConnectingClient, clock: Clock, teller: Teller
+) -> Connecting:
+    app = FacebookApp(
+        settings.graph.facebook_app_id,
+        settings.facebook.facebook_dialog_url,
+        settings.graph.graph_api_version,
+        settings.site.console_url,
+        settings.facebook.facebook_login_config_id,
+    )
+    return Connecting(
+        app,
+        meta,
+        KeyRing.parse(settings.crypto.encryption_keys.get_secret_value()),
+        FacebookLoginStore(database),
+        ChannelStore(database),
+        AuditLog(database, clock),
+        clock,
+        teller.wake,
     )

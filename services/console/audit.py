@@ -34,6 +34,9 @@ ACTIONS: Mapping[str, str] = {
     "user.link_made": "Made a one-time link for a user",
     "api_token.created": "Made an API token",
     "api_token.revoked": "Revoked an API token",
+    "channel.connected": "Connected a Page",
+    "channel.reconnected": "Connected a Page again",
+    "channel.disconnected": "Disconnected a Page",
 }
 """Every action, and how the log tells it."""
 

@@ -1,21 +1,29 @@
-"""MongoDB: `channels` and `assistants`, as pages show them."""
+"""MongoDB: `channels` and `assistants`, as the console shows and changes them.
+
+Every change is one write that also holds what other services have to be told (`news`), and a
+compare-and-set: an encrypted token never comes twice, so that it serves as the version.
+"""
 
 from dataclasses import dataclass
+from typing import Any
 
-from libs.common.channels import ASSISTANTS_COLLECTION, CHANNELS_COLLECTION, Channel
-from libs.common.mongo import Database, mongo_errors
+from libs.common.channels import ASSISTANTS_COLLECTION, CHANNELS_COLLECTION, Assistant
+from libs.common.mongo import Database, DuplicateKeyError, mongo_errors
+from services.console.records import ConnectedChannel
+
+MOST_UNTOLD = 100
 
 
 @dataclass(frozen=True)
 class ShownChannel:
     """A connected Page with the name of who answers there."""
 
-    channel: Channel
+    channel: ConnectedChannel
     assistant_name: str
 
 
 class ChannelStore:
-    """The Pages of a workspace."""
+    """Pages by id. One Page has one channel, in one workspace."""
 
     def __init__(self, database: Database) -> None:
         self._channels = database[CHANNELS_COLLECTION]
@@ -24,6 +32,7 @@ class ChannelStore:
     async def ensure_indexes(self) -> None:
         with mongo_errors():
             await self._channels.create_index("workspace_id")
+            await self._channels.create_index("news.event_id", sparse=True)
             await self._assistants.create_index("workspace_id")
 
     async def of_workspace(self, workspace_id: str) -> list[ShownChannel]:
@@ -35,6 +44,72 @@ class ChannelStore:
         names = {each["_id"]: each["name"] for each in assistants}
         shown = [
             ShownChannel(channel, names.get(channel.assistant_id, ""))
-            for channel in map(Channel.model_validate, channels)
+            for channel in map(ConnectedChannel.model_validate, channels)
         ]
         return sorted(shown, key=lambda each: (each.channel.page_name.casefold(), each.channel.id))
+
+    async def channel(self, page_id: str) -> ConnectedChannel | None:
+        """In whatever workspace."""
+        with mongo_errors():
+            found = await self._channels.find_one({"_id": page_id})
+        return ConnectedChannel.model_validate(found) if found else None
+
+    async def channels(self, page_ids: list[str]) -> dict[str, ConnectedChannel]:
+        """Those that there are, in whatever workspace."""
+        with mongo_errors():
+            found = await self._channels.find({"_id": {"$in": page_ids}}).to_list(None)
+        return {each["_id"]: ConnectedChannel.model_validate(each) for each in found}
+
+    async def assistant_name(self, assistant_id: str) -> str:
+        with mongo_errors():
+            found = await self._assistants.find_one({"_id": assistant_id}, {"name": 1})
+        return str(found["name"]) if found else ""
+
+    async def first_assistant(self, workspace_id: str) -> str | None:
+        """The id of the workspace's assistant; of several the first."""
+        with mongo_errors():
+            found = await self._assistants.find({"workspace_id": workspace_id}, {"_id": 1}).to_list(
+                None
+            )
+        return min((str(each["_id"]) for each in found), default=None)
+
+    async def add_assistant(self, assistant: Assistant) -> None:
+        """Nothing happens if it is there: two may add the first one at the same moment."""
+        with mongo_errors():
+            await self._assistants.update_one(
+                {"_id": assistant.id}, {"$setOnInsert": assistant.to_document()}, upsert=True
+            )
+
+    async def add(self, channel: ConnectedChannel) -> bool:
+        """False if some workspace has the Page."""
+        try:
+            with mongo_errors():
+                await self._channels.insert_one(channel.to_document())
+        except DuplicateKeyError:
+            return False
+        return True
+
+    async def change(self, before: ConnectedChannel, changes: dict[str, Any]) -> bool:
+        """Change what is named and nothing else; False if somebody was faster."""
+        unchanged = {
+            "_id": before.id,
+            "workspace_id": before.workspace_id,
+            "token": before.token,
+        }
+        with mongo_errors():
+            done = await self._channels.update_one(unchanged, {"$set": changes})
+        return done.matched_count == 1
+
+    async def untold(self) -> list[ConnectedChannel]:
+        """Channels with news that nobody has been told yet."""
+        wanted = {"news.event_id": {"$exists": True}}
+        with mongo_errors():
+            found = await self._channels.find(wanted).to_list(MOST_UNTOLD)
+        return [ConnectedChannel.model_validate(each) for each in found]
+
+    async def told(self, page_id: str, event_id: str) -> None:
+        """Newer news stay."""
+        with mongo_errors():
+            await self._channels.update_one(
+                {"_id": page_id, "news.event_id": event_id}, {"$set": {"news": None}}
+            )

@@ -5,6 +5,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from libs.common.channels import Channel
+from services.console.domain.connection import ConnectionState, connection_state
+from services.console.domain.no_pages import Hidden
 from services.console.domain.roles import Member
 from services.console.domain.tokens import Scope
 
@@ -101,3 +104,82 @@ class AuditEntry(Record):
     details: dict[str, Any] = {}
     outcome: Outcome = "begun"
     reason: str | None = Field(None, description="why it was refused")
+
+
+class Connection(BaseModel):
+    """Who connected a Page: here, and at Facebook."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    at: datetime
+    account_id: str
+    facebook_user_id: str
+    facebook_user_name: str = ""
+
+
+class News(BaseModel):
+    """What other services have to be told. It is written with the fact, and removed when told."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    type: Literal["channel.connected", "channel.disconnected"]
+    event_id: str
+    at: datetime
+
+
+class ConnectedChannel(Channel):
+    """A channel with what the console alone reads."""
+
+    connection: Connection | None = Field(None, description="None: not connected in the console")
+    cause: str | None = Field(None, description="of a status other than active")
+    status_since: datetime | None = None
+    news: News | None = None
+
+    @property
+    def state(self) -> ConnectionState:
+        return connection_state(
+            self.status, enabled=self.enabled, cause=self.cause, since=self.status_since
+        )
+
+
+class FoundPage(BaseModel):
+    """A Page that a login brought."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    id: str
+    name: str
+    tasks: tuple[str, ...] = ()
+    token: str | None = Field(None, repr=False, description="encrypted, for this login only")
+
+
+class PageResult(BaseModel):
+    """What became of one chosen Page; `words` if it was not connected."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    page_id: str
+    page_name: str
+    outcome: Literal["connected", "reconnected", "failed"]
+    words: str = ""
+
+
+class FacebookLogin(Record):
+    """One login at Facebook, from the question to the Pages; the id is the hash of its `state`.
+
+    It ends by itself (`expires_at`), the Pages' tokens with it.
+    """
+
+    session_id: str
+    account_id: str
+    workspace_id: str
+    expires_at: datetime
+    wanted_page: str | None = Field(None, description="the one that is to be connected again")
+    used: bool = False
+    facebook_user_id: str = ""
+    facebook_user_name: str = ""
+    permissions: dict[str, str] = {}
+    pages: tuple[FoundPage, ...] | None = Field(None, description="None: not yet, or it failed")
+    ticked: tuple[str, ...] | None = None
+    hidden: dict[str, Hidden] = {}
+    results: tuple[PageResult, ...] = ()

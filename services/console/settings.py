@@ -8,7 +8,15 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
 
-from libs.common.settings import HttpSettings, MongoSettings, RuntimeSettings, SettingsGroup
+from libs.common.settings import (
+    CryptoSettings,
+    GraphSettings,
+    HttpSettings,
+    KafkaSettings,
+    MongoSettings,
+    RuntimeSettings,
+    SettingsGroup,
+)
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -64,6 +72,21 @@ class FirstAdminSettings(SettingsGroup):
     )
 
 
+class FacebookLoginSettings(SettingsGroup):
+    """Where people log in to Facebook to connect their Pages."""
+
+    facebook_dialog_url: str = Field(
+        "https://www.facebook.com",
+        pattern=r"^https?://[^\s/?#@]+/?$",
+        description="host of Facebook's login dialog, or the simulator",
+    )
+    facebook_login_config_id: str = Field(
+        "",
+        pattern=r"^\d{0,32}$",
+        description="of Facebook Login for Business, if the app uses it; it fixes the permissions",
+    )
+
+
 class Settings(SettingsGroup):
     """`CONSOLE_*` and the shared groups. Times in seconds."""
 
@@ -72,6 +95,10 @@ class Settings(SettingsGroup):
     http: HttpSettings = Field(default_factory=HttpSettings)
     runtime: RuntimeSettings = Field(default_factory=RuntimeSettings)
     mongo: MongoSettings = Field(default_factory=MongoSettings)
+    kafka: KafkaSettings = Field(default_factory=KafkaSettings)
+    graph: GraphSettings = Field(default_factory=GraphSettings)
+    crypto: CryptoSettings = Field(default_factory=CryptoSettings)
+    facebook: FacebookLoginSettings = Field(default_factory=FacebookLoginSettings)
     site: SiteSettings = Field(default_factory=SiteSettings)
     first_admin: FirstAdminSettings = Field(default_factory=FirstAdminSettings)
 

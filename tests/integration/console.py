@@ -1,5 +1,6 @@
 """A console on a database of the test's own, with browsers and programs that talk to it."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -14,20 +15,37 @@ from aiohttp.test_utils import unused_port
 from argon2 import PasswordHasher
 from pydantic import SecretStr
 
+from libs.common.crypto import generate_key
+from libs.common.events import Record
+from libs.common.kafka import PublishError
 from libs.common.mongo import Database
 from libs.common.service import Lifetime
-from libs.common.settings import HttpSettings, MongoSettings, RuntimeSettings
+from libs.common.settings import (
+    CryptoSettings,
+    GraphSettings,
+    HttpSettings,
+    MongoSettings,
+    RuntimeSettings,
+)
 from services.console.accounts_store import AccountStore
 from services.console.app import create_service
 from services.console.domain.roles import Member, Role
 from services.console.domain.tokens import new_id
 from services.console.hashing import Passwords
 from services.console.records import Account
-from services.console.settings import FirstAdminSettings, Settings, SiteSettings
+from services.console.settings import (
+    FacebookLoginSettings,
+    FirstAdminSettings,
+    Settings,
+    SiteSettings,
+)
 from services.console.web.access import ROUTE_ACCESS
 
 ADMIN, PASSWORD = "ada@example.org", "correct horse battery"
 QUICK = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+NOBODY = "http://127.0.0.1:9"  # nothing listens there
+APP_ID, APP_SECRET = "1517776481860111", "test_app_secret"
+KEYS = f"k1:{generate_key()}"
 LINK = re.compile(r"http://[^\s\"<]+/welcome/([\w-]+)")
 TOKEN = re.compile(r"mat_[0-9a-f]{16}_[\w-]{43}")
 
@@ -40,6 +58,36 @@ class Clock:
 
     def __call__(self) -> datetime:
         return datetime.now(UTC) + self.ahead
+
+
+class Log:
+    """What is published; Kafka may be away."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self.is_away = False
+        self.heard = asyncio.Event()
+
+    async def publish(self, *records: Record) -> None:
+        if self.is_away:
+            raise PublishError("away")
+        self.records += records
+        self.heard.set()
+
+    def publish_soon(self, record: Record) -> None:
+        self.records.append(record)
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator["Log"]:
+        yield self
+
+    async def wait_for(self, count: int) -> list[tuple[str, str]]:
+        """Types and Pages, once there are so many."""
+        async with asyncio.timeout(20):
+            while len(self.records) < count:
+                self.heard.clear()
+                await self.heard.wait()
+        return [(record.type, record.page_id) for record in self.records]
 
 
 @dataclass
@@ -118,6 +166,7 @@ class Console:
     def __init__(self, app: web.Application, url: str, database: Database, clock: Clock) -> None:
         self.app, self.url, self.database, self.clock = app, url, database, clock
         self.accounts = AccountStore(database)
+        self.log = Log()
         self._browsers: list[Browser] = []
 
     @property
@@ -176,6 +225,8 @@ async def running_console(
     password: str = PASSWORD,
     passwords: Passwords | None = None,
     console_url: str | None = None,
+    facebook_url: str = NOBODY,
+    log: Log | None = None,
     **values: Any,  # noqa: ANN401 - whatever the settings take
 ) -> AsyncIterator[Console]:
     port = unused_port()
@@ -184,12 +235,22 @@ async def running_console(
         http=HttpSettings(port=port),
         runtime=RuntimeSettings(env="test"),
         mongo=mongo,
+        graph=GraphSettings(
+            graph_api_url=facebook_url,
+            facebook_app_id=APP_ID,
+            facebook_app_secret=SecretStr(APP_SECRET),
+        ),
+        crypto=CryptoSettings(encryption_keys=SecretStr(KEYS)),
+        facebook=FacebookLoginSettings(facebook_dialog_url=facebook_url),
         site=SiteSettings(env="test", console_url=console_url or here),
         first_admin=FirstAdminSettings(admin_email=email, admin_password=SecretStr(password)),
         **values,
     )
     clock = Clock()
-    service = create_service(settings, passwords=passwords or Passwords(QUICK), clock=clock)
+    log = log or Log()
+    service = create_service(
+        settings, passwords=passwords or Passwords(QUICK), clock=clock, publisher=log.open
+    )
     async with AsyncExitStack() as stack:
         runner = web.AppRunner(service.app, access_log=None, shutdown_timeout=1)
         await runner.setup()
@@ -197,5 +258,6 @@ async def running_console(
         await web.TCPSite(runner, "127.0.0.1", port).start()
         await stack.enter_async_context(service.resources(Lifetime()))
         console = Console(service.app, here, database, clock)
+        console.log = log
         stack.push_async_callback(console.close)
         yield console

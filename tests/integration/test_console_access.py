@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -10,9 +10,11 @@ from libs.common.mongo import Database, Document
 from libs.common.settings import MongoSettings
 from libs.common.web import OPEN_PATHS
 from services.console.audit import AuditLog
+from services.console.connecting import CALLBACK
 from services.console.domain.roles import Role
 from services.console.domain.tokens import ApiToken, Scope, hashed
-from services.console.records import StoredToken
+from services.console.logins_store import FacebookLoginStore
+from services.console.records import Account, FacebookLogin, StoredToken
 from services.console.tokens_store import TokenStore
 from services.console.web.access import SIGNING_IN, Access
 from tests.integration.console import Console, running_console
@@ -38,6 +40,33 @@ async def api_token(console: Console, account_id: str, workspace_id: str) -> tup
     )
     await TokenStore(console.database).add(stored)
     return token.id, str(token)
+
+
+ANY = {"user": "u", "token": "t", "secret": "s", "channel": "1", "login": "l"}
+PAGE_ID, LOGIN = "1234567890", "a" * 64
+
+
+async def add_page_of(console: Console, account: Account) -> None:
+    """A Page and a login at Facebook, both of somebody's."""
+    await console.database["channels"].insert_one(
+        {
+            "_id": PAGE_ID,
+            "workspace_id": account.workspace_id,
+            "assistant_id": "a",
+            "page_name": "Victims Bakery",
+            "token": "t",
+        }
+    )
+    login = FacebookLogin(
+        id=LOGIN,
+        session_id="theirs",
+        account_id=account.id,
+        workspace_id=account.workspace_id,
+        expires_at=datetime.now(UTC) + timedelta(hours=1),
+        used=True,
+        pages=(),
+    )
+    await FacebookLoginStore(console.database).add(login)
 
 
 def routes(console: Console, *wanted: Access) -> list[tuple[str, str]]:
@@ -73,7 +102,8 @@ async def test_another_workspaces_ids_are_not_found(console: Console) -> None:
     _, strangers = await api_token(console, stranger.id, "elsewhere")
     browser = console.browser()
     await browser.sign_in("eve@example.org")
-    ids = {"user": victim.id, "token": victims_token}
+    await add_page_of(console, victim)
+    ids = {"user": victim.id, "token": victims_token, "channel": PAGE_ID, "login": LOGIN}
     await browser.get("/api/v1/me", Authorization=f"Bearer {strangers}")  # notes the token's use
 
     before = await everything(console)
@@ -95,22 +125,14 @@ async def test_another_workspaces_ids_are_not_found(console: Console) -> None:
 async def test_lists_show_ones_own_workspace_only(console: Console) -> None:
     victim = await console.first_admin()
     await api_token(console, victim.id, victim.workspace_id)
-    await console.database["channels"].insert_one(
-        {
-            "_id": "1234567890",
-            "workspace_id": victim.workspace_id,
-            "assistant_id": "a",
-            "page_name": "Victims Bakery",
-            "token": "t",
-        }
-    )
+    await add_page_of(console, victim)
     stranger = await console.add("eve@example.org", Role.ADMIN, "elsewhere")
     token_id, token = await api_token(console, stranger.id, "elsewhere")
     browser, victims = console.browser(), await console.admin()
     await browser.sign_in("eve@example.org")
     assert "Victims Bakery" in (await victims.get("/")).words
     for method, pattern in routes(console, Access.ADMIN, Access.SIGNED_IN, Access.PROGRAM):
-        if method != "GET" or "{" in pattern:
+        if method != "GET" or "{" in pattern or pattern == CALLBACK:
             continue
         shown = await browser.get(pattern, Authorization=f"Bearer {token}")
         assert shown.status == 200, pattern
@@ -125,7 +147,7 @@ async def test_a_member_is_told_which_role_everything_else_needs(console: Consol
     browser = await console.member()
     before = await everything(console)
     for method, pattern in routes(console, Access.ADMIN):
-        path = filled(pattern, user=victim.id, token=token_id)
+        path = filled(pattern, user=victim.id, token=token_id, channel="1", login="l")
         answer = await browser.ask(method, path, data={"role": "member"})
         assert answer.status == 403, (method, pattern)
         assert "This needs the role Admin" in answer.words, (method, pattern)
@@ -137,7 +159,7 @@ async def test_a_member_is_told_which_role_everything_else_needs(console: Consol
 async def test_without_signing_in_there_is_only_the_door(console: Console) -> None:
     browser = console.browser()
     for method, pattern in routes(console, Access.ADMIN, Access.SIGNED_IN):
-        answer = await browser.ask(method, filled(pattern, user="u", token="t"))
+        answer = await browser.ask(method, filled(pattern, **ANY))
         assert answer.status == 303, (method, pattern)
         assert answer.headers["Location"].startswith("/sign-in"), (method, pattern)
 
@@ -145,7 +167,7 @@ async def test_without_signing_in_there_is_only_the_door(console: Console) -> No
 async def test_programs_need_a_token_and_cookies_are_none(console: Console) -> None:
     browser = await console.admin()
     for method, pattern in routes(console, Access.PROGRAM):
-        answer = await browser.ask(method, filled(pattern, user="u", token="t"), data="{}")
+        answer = await browser.ask(method, filled(pattern, **ANY), data="{}")
         assert answer.status == 401, (method, pattern)
         assert '"code": "unauthorized"' in answer.text
 
@@ -168,7 +190,7 @@ async def test_each_operation_asks_for_its_scope(console: Console) -> None:
     for route, (access, scope) in console.needs.items():
         if access is not Access.PROGRAM or route.method == "HEAD" or route.resource is None:
             continue
-        path = filled(route.resource.canonical, user=admin.id, token=token.id)
+        path = filled(route.resource.canonical, **ANY | {"user": admin.id, "token": token.id})
         headers = {"Authorization": f"Bearer {token}"}
         answer = await browser.ask(route.method, path, data="{}", headers=headers)
         assert answer.status == (200 if scope is None else 403), path
@@ -189,7 +211,7 @@ async def test_other_sites_change_nothing(console: Console, headers: dict[str, s
     for method, pattern in routes(console, Access.ADMIN, Access.SIGNED_IN, Access.PUBLIC):
         if method == "GET":
             continue
-        path = filled(pattern, user="u", token="t", secret="s")
+        path = filled(pattern, **ANY)
         answer = await browser.ask(method, path, headers=headers)
         assert answer.status == 403, (method, pattern)
     assert await everything(console) == before
@@ -317,7 +339,7 @@ async def test_no_get_changes_anything(console: Console) -> None:
     before = await everything(console)
     for method, pattern in routes(console, *Access):
         if method == "GET":
-            path = filled(pattern, user=admin.id, token=token_id, secret="s")
+            path = filled(pattern, **ANY | {"user": admin.id, "token": token_id})
             await browser.get(path, Authorization=f"Bearer {token}")
     assert await everything(console) == before
 

@@ -14,6 +14,7 @@ from libs.common.errors import TransientError
 from libs.common.web import KEPT_HEADERS, OPEN_PATHS, problem
 from services.console.accounts import LinkGoneError
 from services.console.api_tokens import UnknownTokenError
+from services.console.connecting import CALLBACK, UnknownChannelError, UnknownLoginError
 from services.console.domain.roles import UnknownMemberError
 from services.console.web.access import (
     AdminNeededError,
@@ -59,6 +60,7 @@ FOREIGN = Told(
     "Another site asked your browser to change something here. Nothing was changed. If you did "
     "this yourself, open the page again and repeat it.",
 )
+UNKNOWN = (UnknownChannelError, UnknownLoginError, UnknownMemberError, UnknownTokenError)
 LINK_GONE = Told(
     410,
     "link_gone",
@@ -99,7 +101,7 @@ def _told(request: web.Request, error: Exception) -> Told:
         return FOREIGN
     if isinstance(error, LinkGoneError):
         return LINK_GONE
-    if isinstance(error, UnknownMemberError | UnknownTokenError):
+    if isinstance(error, UNKNOWN):
         return NOT_FOUND
     if isinstance(error, web.HTTPException) and error.status < 500:
         return _of_http(error)
@@ -152,6 +154,8 @@ def _shown(request: web.Request, told: Told) -> web.StreamResponse:
 def _to_sign_in(request: web.Request) -> web.Response:
     """And back again to where a page was asked for; a form that was sent is lost."""
     back = request.path_qs if request.method in SAFE_METHODS else ""
+    if request.path == CALLBACK:
+        back = "/channels"  # a login code has no place in an address of ours
     where = f"/sign-in?next={quote(back, safe='')}" if back not in ("", "/") else "/sign-in"
     if is_htmx(request):
         return web.Response(status=401, headers={"HX-Redirect": where})

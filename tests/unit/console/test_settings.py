@@ -1,9 +1,10 @@
 """What the console takes from its environment, and what it refuses."""
 
 import pytest
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
-from libs.common.settings import HttpSettings
+from libs.common.crypto import generate_key
+from libs.common.settings import CryptoSettings, GraphSettings, HttpSettings
 from services.console.settings import FirstAdminSettings, Settings, SiteSettings
 from services.console.web.access import cookie_name
 
@@ -11,6 +12,8 @@ from services.console.web.access import cookie_name
 def settings(site: SiteSettings, proxies: str = "") -> Settings:
     return Settings(
         http=HttpSettings(port=8080),
+        graph=GraphSettings(facebook_app_id="1", facebook_app_secret=SecretStr("test_app_secret")),
+        crypto=CryptoSettings(encryption_keys=SecretStr(f"k1:{generate_key()}")),
         site=site,
         first_admin=FirstAdminSettings(),
         trusted_proxies=proxies,

@@ -1,0 +1,183 @@
+"""Connecting Pages: off to Facebook, back again, choosing, done; and what can go wrong."""
+
+from dataclasses import dataclass
+
+from aiohttp import web
+from pydantic import Field
+
+from services.console.connecting import (
+    CALLBACK,
+    Choice,
+    LoginCancelledError,
+    LoginFailedError,
+    StateRefusedError,
+)
+from services.console.domain.facebook_login import StateProblem
+from services.console.web.access import SETTINGS, Access, add_page, visitor_of
+from services.console.web.forms import FORM, Form, FormModel
+from services.console.web.pages import CONNECTING, go_to, render, show
+
+
+class ConnectForm(FormModel):
+    """Off to Facebook. `again`: ask for what was declined, too; `page`: the one to renew."""
+
+    again: bool = False
+    page: str | None = Field(None, max_length=64)
+
+
+class ChoiceForm(FormModel):
+    pages: tuple[str, ...] = Field((), min_length=1, max_length=500, validate_default=True)
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A way back from Facebook that leads nowhere."""
+
+    title: str
+    words: str
+    status: int = 400
+    ask_again: bool = False
+
+
+CANCELLED = Refused(
+    "Nothing was connected",
+    "Facebook's dialog was cancelled. If it wasn't you: Facebook does the same while the app is in "
+    "development mode and you have no role on it.",
+    status=200,
+)
+STATES: dict[StateProblem, Refused] = {
+    "unknown": Refused(
+        "This answer isn't known here",
+        "The console never asked Facebook for it, or too long ago. Nothing was connected.",
+    ),
+    "foreign": Refused(
+        "This answer belongs to another session",
+        "The log-in was begun in another browser, or before you signed in anew. Nothing was "
+        "connected. Begin again here.",
+        status=403,
+    ),
+    "used": Refused(
+        "This answer was used already",
+        "Perhaps the page was loaded twice, or you went back. Nothing more was connected.",
+    ),
+    "expired": Refused(
+        "That took too long",
+        "A log-in at Facebook is good for ten minutes. Nothing was connected.",
+    ),
+}
+
+
+def add_routes(app: web.Application) -> None:
+    add_page(app, "GET", "/channels/connect", show_connect, Access.ADMIN)
+    add_page(app, "POST", "/channels/connect", begin, Access.ADMIN)
+    add_page(app, "GET", CALLBACK, come_back, Access.ADMIN)
+    add_page(app, "GET", "/channels/connect/{login}", show_choice, Access.ADMIN)
+    add_page(app, "POST", "/channels/connect/{login}", choose, Access.ADMIN)
+    add_page(app, "GET", "/channels/connect/{login}/done", show_done, Access.ADMIN)
+
+
+async def show_connect(request: web.Request) -> web.StreamResponse:
+    address = f"{request.app[SETTINGS].site.console_url}{CALLBACK}"
+    form = Form.empty(ConnectForm)
+    return await show(request, "connect.html", form=form, callback=address)
+
+
+async def begin(request: web.Request) -> web.StreamResponse:
+    """A page that leads on to Facebook: a form may not (`form-action 'self'`)."""
+    form = await Form.read(ConnectForm, request)
+    given = form.value or ConnectForm()
+    url = await (
+        request.app[CONNECTING]
+        .get()
+        .begin(visitor_of(request), ask_again=given.again, wanted_page=given.page)
+    )
+    return render(request, "lead_on.html", url=url)
+
+
+async def come_back(request: web.Request) -> web.StreamResponse:
+    """GET, as Facebook leads there. It changes something, and only for whoever has a `state`."""
+    query = request.query
+    try:
+        login = await (
+            request.app[CONNECTING]
+            .get()
+            .answered(
+                visitor_of(request),
+                state=query.get("state", ""),
+                code=query.get("code") or None,
+                error=query.get("error"),
+            )
+        )
+    except StateRefusedError as error:
+        return _refused(request, STATES[error.problem])
+    except LoginCancelledError:
+        return _refused(request, CANCELLED)
+    except LoginFailedError as error:
+        words = f"{error.words} Nothing was connected."
+        return _refused(request, Refused("Facebook's answer can't be used", words, status=502))
+    return go_to(request, f"/channels/connect/{login.id}")
+
+
+async def show_choice(request: web.Request) -> web.StreamResponse:
+    choice = await _choice(request)
+    possible = [each.page.id for each in choice.pages if each.standing.can_be_chosen]
+    wanted = choice.login.wanted_page
+    ticked = [wanted] if wanted in possible else possible if len(possible) == 1 else []
+    return _choice_page(request, choice, Form.empty(ChoiceForm, pages=ticked))
+
+
+async def choose(request: web.Request) -> web.StreamResponse:
+    choice = await _choice(request)
+    form = await Form.read(ChoiceForm, request)
+    if form.value is not None:
+        known = {each.page.id for each in choice.pages if each.standing.can_be_chosen}
+        if set(form.value.pages) <= known and choice.can_choose:
+            await (
+                request.app[CONNECTING]
+                .get()
+                .connect(visitor_of(request), choice.login.id, form.value.pages)
+            )
+            return go_to(request, f"/channels/connect/{choice.login.id}/done")
+        form.fail(FORM, "Not all of these can be connected any more. Look at the list again.")
+    return _choice_page(request, choice, form, status=422)
+
+
+async def show_done(request: web.Request) -> web.StreamResponse:
+    choice = await _choice(request)
+    return await show(
+        request,
+        "connected.html",
+        login=choice.login,
+        good=[each for each in choice.login.results if each.outcome != "failed"],
+        bad=[each for each in choice.login.results if each.outcome == "failed"],
+    )
+
+
+async def _choice(request: web.Request) -> Choice:
+    return await (
+        request.app[CONNECTING].get().choice(visitor_of(request), request.match_info["login"])
+    )
+
+
+def _choice_page(
+    request: web.Request, choice: Choice, form: Form[ChoiceForm], status: int = 200
+) -> web.StreamResponse:
+    return render(
+        request,
+        "choose_pages.html",
+        status=status,
+        choice=choice,
+        form=form,
+        offered=[
+            (each.page.id, each.page.name, each.standing.words)
+            for each in choice.pages
+            if each.standing.can_be_chosen
+        ],
+        others=[each for each in choice.pages if not each.standing.can_be_chosen],
+        asks_again=any(cause.ask_again for cause in choice.causes),
+        again=Form.empty(ConnectForm),
+    )
+
+
+def _refused(request: web.Request, refused: Refused) -> web.Response:
+    return render(request, "connect_failed.html", status=refused.status, refused=refused)
