@@ -1,11 +1,12 @@
 """Connecting Pages on the simulator: the way there, and everything that can go wrong on it."""
 
 import asyncio
+import json
 import logging
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ from libs.common.mongo import Database, Document
 from libs.common.settings import KafkaSettings, MongoSettings
 from services.console.domain.facebook_login import FIELDS
 from services.console.domain.roles import Role
+from services.console.domain.tokens import ApiToken, Scope, hashed
+from services.console.records import StoredToken
+from services.console.tokens_store import TokenStore
 from simulator.client import Simulator
 from tests.browser.site import Site, running_site
 from tests.integration.console import KEYS, Answer, Browser, Console, running_console
@@ -562,6 +566,45 @@ async def test_the_local_stacks_seed_leaves_it_alone(
         assert is_the_consoles(other)
         assert (one["token"], one["status"]) == (other["token"], other["status"])
     assert (await channel(console, untouched_page) or {})["status"] == "active"
+
+
+# Programs
+
+
+async def api_token(console: Console) -> dict[str, str]:
+    admin = await console.first_admin()
+    token = ApiToken.new()
+    stored = StoredToken(
+        id=token.id,
+        workspace_id=admin.workspace_id,
+        account_id=admin.id,
+        name="all",
+        scopes=tuple(Scope),
+        secret_hash=hashed(token.secret),
+        created_at=datetime.now(UTC),
+    )
+    await TokenStore(console.database).add(stored)
+    return {"Authorization": f"Bearer {token}"}
+
+
+async def test_programs_see_and_disconnect_pages(
+    console: Console, facebook: Simulator, person: Person
+) -> None:
+    page = await new_page(facebook)
+    await person.connect(page)
+    headers, browser = await api_token(console), console.browser()
+    listed = json.loads((await browser.get("/api/v1/channels", **headers)).text)
+    assert [(each["id"], each["status"]) for each in listed["channels"]] == [(page, "active")]
+    path = f"/api/v1/channels/{page}"
+    shown = await browser.get(path, **headers)
+    assert json.loads(shown.text)["page_name"] == "Corner Shop"
+    assert "EAA" not in shown.text
+    wrong = await browser.post(f"{path}/disconnect", b'{"page_name": "Corner"}', **headers)
+    assert (wrong.status, json.loads(wrong.text)["error"]["code"]) == (409, "wrong_name")
+    done = await browser.post(f"{path}/disconnect", b'{"page_name": "Corner Shop"}', **headers)
+    assert (done.status, json.loads(done.text)["status"]) == (200, "disconnected")
+    assert await subscribed(facebook, page) == set()
+    assert (await browser.get("/api/v1/channels/404", **headers)).status == 404
 
 
 # What never gets out

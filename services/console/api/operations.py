@@ -13,10 +13,12 @@ from libs.common.web import problem
 from services.console.accounts import Accounts
 from services.console.api_tokens import ApiTokens
 from services.console.audit import AuditLog
+from services.console.channels_store import ChannelStore
+from services.console.connecting import Connecting
 from services.console.domain.tokens import Scope
 from services.console.signing_in import Caller
 from services.console.web.access import ROUTE_ACCESS, SETTINGS, Access, caller_of
-from services.console.web.pages import ACCOUNTS, API_TOKENS, AUDIT
+from services.console.web.pages import ACCOUNTS, API_TOKENS, AUDIT, CHANNELS, CONNECTING
 
 PREFIX = "/api/v1"
 
@@ -70,6 +72,14 @@ class Call:
     @property
     def audit(self) -> AuditLog:
         return self.request.app[AUDIT].get()
+
+    @property
+    def channels(self) -> ChannelStore:
+        return self.request.app[CHANNELS].get()
+
+    @property
+    def connecting(self) -> Connecting:
+        return self.request.app[CONNECTING].get()
 
     @property
     def console_url(self) -> str:

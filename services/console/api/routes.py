@@ -18,6 +18,9 @@ from services.console.api.schemas import (
     AuditPage,
     AuditShown,
     AuditWanted,
+    Channels,
+    ChannelShown,
+    Disconnection,
     Invitation,
     LinkShown,
     Me,
@@ -41,6 +44,8 @@ TRY_AGAIN = Refusal(409, "try_again", "Others are changing users at this moment.
 USER_DISABLED = Refusal(409, "user_disabled", "The user has to be enabled first.")
 SCOPE_EXCEEDED = Refusal(403, "scope_exceeded", "The token can't give more than it has.")
 TOO_MANY_TOKENS = Refusal(409, "too_many_tokens", "One has to be revoked first.")
+WRONG_NAME = Refusal(409, "wrong_name", "`page_name` is not the Page's name.")
+CHANNEL_BUSY = Refusal(409, "try_again", "Somebody else is changing this Page at this moment.")
 BAD_CURSOR = Refusal(400, "bad_cursor", "The cursor is not one that was handed out.")
 
 
@@ -80,6 +85,22 @@ async def change_user(call: Call) -> UserShown:
 async def make_link(call: Call) -> LinkShown:
     link = await call.accounts.make_link(call.caller.actor, call.path["user"])
     return LinkShown.of(link, call.console_url)
+
+
+async def list_channels(call: Call) -> Channels:
+    found = await call.channels.of_workspace(call.workspace_id)
+    return Channels(channels=[ChannelShown.of(each.channel) for each in found])
+
+
+async def show_channel(call: Call) -> ChannelShown:
+    return ChannelShown.of(await call.connecting.channel(call.workspace_id, call.path["channel"]))
+
+
+async def disconnect_channel(call: Call) -> ChannelShown:
+    wanted: Disconnection = call.body
+    page_id = call.path["channel"]
+    await call.connecting.disconnect(call.caller.actor, page_id, wanted.page_name)
+    return ChannelShown.of(await call.connecting.channel(call.workspace_id, page_id))
 
 
 async def list_tokens(call: Call) -> Tokens:
@@ -168,6 +189,39 @@ OPERATIONS = (
         LinkShown,
         status=201,
         refusals=(NOT_FOUND, USER_DISABLED),
+    ),
+    Operation(
+        "GET",
+        "/channels",
+        "listChannels",
+        "List Pages and their status",
+        "Pages",
+        Scope.CHANNELS_READ,
+        list_channels,
+        Channels,
+    ),
+    Operation(
+        "GET",
+        "/channels/{channel}",
+        "getChannel",
+        "Show a Page and its status",
+        "Pages",
+        Scope.CHANNELS_READ,
+        show_channel,
+        ChannelShown,
+        refusals=(NOT_FOUND,),
+    ),
+    Operation(
+        "POST",
+        "/channels/{channel}/disconnect",
+        "disconnectChannel",
+        "Disconnect a Page; settings and history are kept",
+        "Pages",
+        Scope.CHANNELS_WRITE,
+        disconnect_channel,
+        ChannelShown,
+        body=Disconnection,
+        refusals=(NOT_FOUND, WRONG_NAME, CHANNEL_BUSY),
     ),
     Operation(
         "GET",

@@ -9,9 +9,10 @@ from services.console.accounts import OneTimeLink, User, UserState
 from services.console.api.operations import Body, Shown
 from services.console.api_tokens import NewToken
 from services.console.domain.addresses import LONGEST, normalised
+from services.console.domain.connection import Shown as ConnectionShown
 from services.console.domain.roles import Role
 from services.console.domain.tokens import Scope
-from services.console.records import AuditEntry, LinkPurpose, Outcome, StoredToken
+from services.console.records import AuditEntry, ConnectedChannel, LinkPurpose, Outcome, StoredToken
 from services.console.signing_in import Caller
 
 EmailAddress = Annotated[
@@ -194,3 +195,42 @@ class Me(Shown):
             workspace_name=caller.workspace.name,
             token=TokenShown.of(caller.token),
         )
+
+
+class ChannelShown(Shown):
+    """A Page that is or was connected."""
+
+    id: str = Field(description="the Page's id")
+    page_name: str
+    status: ConnectionShown = Field(description="paused: connected, the assistant is off")
+    words: str = Field(description="the cause, for people")
+    cause: str | None = Field(description="of expired, revoked and disconnected, if it is known")
+    since: datetime | None
+    assistant_id: str
+    connected_at: datetime | None = Field(description="the last time, in the console")
+
+    @classmethod
+    def of(cls, channel: ConnectedChannel) -> "ChannelShown":
+        state = channel.state
+        return cls(
+            id=channel.id,
+            page_name=channel.page_name,
+            status=state.shown,
+            words=state.words,
+            cause=channel.cause,
+            since=state.since,
+            assistant_id=channel.assistant_id,
+            connected_at=channel.connection.at if channel.connection else None,
+        )
+
+
+class Channels(Shown):
+    """The Pages of the workspace, by name."""
+
+    channels: list[ChannelShown]
+
+
+class Disconnection(Body):
+    """Which Page is meant."""
+
+    page_name: str = Field("", max_length=200, description="the Page's name, to confirm it")

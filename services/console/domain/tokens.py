@@ -16,6 +16,8 @@ class Scope(StrEnum):
 
     USERS_READ = "users:read"
     USERS_WRITE = "users:write"
+    CHANNELS_READ = "channels:read"
+    CHANNELS_WRITE = "channels:write"
     TOKENS_READ = "tokens:read"
     TOKENS_WRITE = "tokens:write"
     AUDIT_READ = "audit:read"
@@ -28,6 +30,8 @@ class Scope(StrEnum):
 _MEANS = {
     Scope.USERS_READ: "List users",
     Scope.USERS_WRITE: "Invite, change and disable users. As good as being an administrator",
+    Scope.CHANNELS_READ: "List connected Pages and their status",
+    Scope.CHANNELS_WRITE: "Disconnect Pages",
     Scope.TOKENS_READ: "List API tokens, without their secrets",
     Scope.TOKENS_WRITE: "Make and revoke API tokens, with no more than its own scopes",
     Scope.AUDIT_READ: "Read the audit log",
