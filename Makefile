@@ -59,7 +59,8 @@ rebuild-analytics: .venv/.local ## All figures anew, from the log and the archiv
 .PHONY: test
 test: setup ## Everything: checks, unit, property, integration and end-to-end tests
 	@$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest tests --ignore tests/browser
+	$(BIN)/python -m pytest tests/unit --numprocesses auto
+	$(BIN)/python -m pytest tests --ignore tests/browser --ignore tests/unit --durations 10
 
 .PHONY: test-browser
 test-browser: setup ## The chat page and the console in a real browser (needs Chromium, or CHROMIUM=path)
@@ -78,7 +79,7 @@ lint: setup
 
 .PHONY: check
 check: lint ## What needs no broker: format, lint, types, contracts, unit tests
-	$(BIN)/python -m pytest tests/unit
+	$(BIN)/python -m pytest tests/unit --numprocesses auto
 
 .PHONY: bench
 bench: setup ## Measure: print a table of ratios, write .local/bench.json
