@@ -39,6 +39,7 @@ class ActionShower:
         with self._desk.pages[command.page_id].turn_now() as call:
             if call is None:
                 return "busy"
+            await call.room()
             try:
                 with call:
                     async with asyncio.timeout(self._desk.settings.action_timeout_s):

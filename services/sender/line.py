@@ -11,7 +11,8 @@ Place = tuple[bool, int]
 
 
 class Call:
-    """Leave to make one call: `with` it for as long as the call takes, or give it back.
+    """Leave to make one call. Wait for `room`, then `with` it as long as the call takes; or give it
+    back.
 
     `is_probe`: made to find out whether Meta takes the Page's token again.
     """
@@ -21,6 +22,12 @@ class Call:
         self._line = line
         self._number: int | None = None
         self._is_over = False
+
+    async def room(self) -> None:
+        """To be awaited right before the call, after all that takes time."""
+        window = self._line.allowance.window
+        while not window.has_room(now()):  # noqa: ASYNC110 - nobody to tell us
+            await asyncio.sleep(window.room_in_s(now()))
 
     def __enter__(self) -> None:
         self._number = self._line.allowance.window.begin(now())

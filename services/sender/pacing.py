@@ -6,6 +6,7 @@ BURST_SHARE = 0.05  # of a second's calls may go at once, and one more: a late t
 STEADY_SHARE = 0.99  # of the allowed rate, on the long run
 SECOND_S = 1.002  # Meta's second, with what clocks that count whole milliseconds may be off
 SHORTEST_FOR_S = 10.0  # at least so long, and at most twice that, the shortest answer is remembered
+AHEAD_SHARE = 0.1  # of a second's calls may be let in before there is room for them to begin
 PATIENCE_S = 0.03  # a call may keep its place so much longer, on average: 3 % of the rate
 LONGEST_S = 1.0  # with what others have saved up, one call may keep its place so much longer
 MOST_SAVED_S = 10.0
@@ -56,10 +57,14 @@ class Window:
 
     That would cost most of the rate where Meta's answers take now long and now short for reasons of
     its own. So only so much is spent on it: `patience_s` a call, saved up while there is no need.
+
+    Between being let in and its beginning, a part is claimed in the database. So that no room is
+    empty meanwhile, a few more are let in than may begin.
     """
 
     def __init__(self, per_s: float, patience_s: float = PATIENCE_S) -> None:
         self._most = max(1, int(per_s))
+        self._ahead = int(per_s * AHEAD_SHARE)
         self._patience = patience_s
         self._saved = MOST_SAVED_S
         self._let_in = 0
@@ -69,22 +74,34 @@ class Window:
         self._shortest = Shortest()
 
     def is_full(self, now: float) -> bool:
+        """Whether nobody more may be let in."""
+        return self._let_in + self._taken(now) >= self._most + self._ahead
+
+    def has_room(self, now: float) -> bool:
+        """Whether one of those who were let in may begin."""
+        return self._taken(now) < self._most
+
+    def room_in_s(self, now: float) -> float:
+        return 0.0 if self.has_room(now) else self._next_free_s(now)
+
+    def _taken(self, now: float) -> int:
         while self._free_at and self._free_at[0] <= now:
             heappop(self._free_at)
         while self._begun and self._latest_free_at() <= now:
             del self._begun[next(iter(self._begun))]
             self._spend(self._longest())
-        return self._let_in + len(self._begun) + len(self._free_at) >= self._most
+        return len(self._begun) + len(self._free_at)
 
     def wait_s(self, now: float) -> float:
-        """Until it is not full any more; without end where a call has to begin or end first."""
-        if not self.is_full(now):
-            return 0.0
+        """Until it may be not full any more; without end where a call has to begin first."""
+        return self._next_free_s(now) if self.is_full(now) else 0.0
+
+    def _next_free_s(self, now: float) -> float:
         moments = self._free_at[:1] + ([self._latest_free_at()] if self._begun else [])
         return max(0.0, min(moments, default=float("inf")) - now)
 
     def let_in(self) -> None:
-        """A call takes up a place; it begins soon, or is given back."""
+        """It begins as soon as there is room, or is given back."""
         self._let_in += 1
 
     def give_back(self) -> None:

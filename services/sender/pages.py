@@ -160,8 +160,10 @@ class Page:
         if call is None:
             yield False
             return
-        with self._over(call), call:
-            yield True
+        with self._over(call):
+            await call.room()
+            with call:
+                yield True
 
     def limited(self, retry_after_s: float | None, *, whole_app: bool = False) -> float:
         """Meta wants less: stop for as long as it says, else longer each time. Returns how long."""

@@ -235,6 +235,7 @@ class Part:
             return Attempt(None)
         if self._needs_tag and decision.tag is None:
             decision = as_human_agent(decision)
+        await call.room()
         if not claim.leaves(self._desk.settings.http_timeout, self._desk.now()):
             return Attempt(Exactly(claim.claim_id))  # the claim itself took too long
         self._desk.memory.use(claim.claim_id)

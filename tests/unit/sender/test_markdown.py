@@ -213,7 +213,7 @@ def test_every_word_is_shown_once_and_in_order(words: list[tuple[str, str]]) -> 
 def test_a_hostile_text_takes_bounded_time_and_is_not_lost(markdown: str) -> None:
     started_at = time.process_time()
     text = to_messenger_text(markdown)
-    assert time.process_time() - started_at < 3.0
+    assert time.process_time() - started_at < 20.0  # milliseconds when quiet; never a hang
     assert text
 
 

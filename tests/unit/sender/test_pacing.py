@@ -52,6 +52,8 @@ def test_no_second_sees_more_calls_than_allowed_whatever_happens(
     allowance, now, times = Allowance(per_s), 1000.0, list[float]()
 
     def call() -> None:
+        nonlocal now
+        now += allowance.window.room_in_s(now) + 1e-6
         times.append(now)
         allowance.window.end(now, allowance.window.begin(now))
 
@@ -82,19 +84,23 @@ class Network:
     back_s: Iterator[float]
     window: Window
     now: float = 1000.0
+    waiting: int = 0
     answers: list[tuple[float, int]] = field(default_factory=list)
     counted: list[float] = field(default_factory=list)
 
     def run(self, calls: int) -> None:
         """As many calls as the window lets through at each moment."""
         while len(self.counted) < calls:
-            if not self.window.is_full(self.now):
+            while not self.window.is_full(self.now):
                 self.window.let_in()
+                self.waiting += 1
+            if self.waiting and self.window.has_room(self.now):
+                self.waiting -= 1
                 number = self.window.begin(self.now)
                 self.counted.append(self.now + next(self.there_s))
                 heappush(self.answers, (self.counted[-1] + next(self.back_s), number))
                 continue
-            free_at = self.now + self.window.wait_s(self.now) + 1e-6
+            free_at = self.now + self.window.room_in_s(self.now) + 1e-6
             answered_at = self.answers[0][0] if self.answers else float("inf")
             self.now = min(free_at, answered_at)
             if self.now == answered_at:

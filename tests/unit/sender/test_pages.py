@@ -31,6 +31,7 @@ def now() -> float:
 async def call(page: Page, times: list[float], patience_s: float = 1e6) -> None:
     async with page.turn(patience_s) as leave:
         if leave:
+            await leave.room()
             with leave:
                 times.append(now())
 
@@ -302,6 +303,7 @@ def test_who_comes_back_with_the_same_place_goes_before_all_who_came_later() -> 
         async def person(name: str, place: Place) -> None:
             async with page.turn(1e6, place) as leave:
                 assert leave
+                await leave.room()
                 with leave:
                     order.append(name)
 
@@ -326,6 +328,7 @@ def test_a_short_stop_changes_nothing_about_who_is_next() -> None:
         async def person(number: int) -> None:
             async with page.turn(1e6) as leave:
                 assert leave
+                await leave.room()
                 with leave:
                     order.append(number)
 
