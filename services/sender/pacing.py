@@ -6,10 +6,11 @@ BURST_SHARE = 0.05  # of a second's calls may go at once, and one more: a late t
 STEADY_SHARE = 0.99  # of the allowed rate, on the long run
 SECOND_S = 1.002  # Meta's second, with what clocks that count whole milliseconds may be off
 SHORTEST_FOR_S = 10.0  # at least so long, and at most twice that, the shortest answer is remembered
+SHORTEST_OF = 50  # answers; the first ones are slow, for everything has to get going
 AHEAD_SHARE = 0.1  # of a second's calls may be let in before there is room for them to begin
 PATIENCE_S = 0.03  # a call may keep its place so much longer, on average: 3 % of the rate
 LONGEST_S = 1.0  # with what others have saved up, one call may keep its place so much longer
-MOST_SAVED_S = 10.0
+MOST_SAVED_S = 30.0  # a tenth of a second, at full rate
 RECOVERY_PER_S = 0.02  # of the full rate
 GIVING_WAY = 0.75  # what is left of the pace after a limit error
 LOWEST_PACE = 0.05
@@ -34,16 +35,17 @@ class Shortest:
     def __init__(self) -> None:
         self._since = float("-inf")
         self._now, self._before = float("inf"), float("inf")
+        self._count = 0
 
     def note(self, now: float, took_s: float) -> None:
         if now - self._since > SHORTEST_FOR_S:
             self._since, self._before, self._now = now, self._now, float("inf")
         self._now = min(self._now, took_s)
+        self._count += 1
 
     def get(self) -> float:
-        """0 while nothing is known."""
-        shortest = min(self._now, self._before)
-        return shortest if shortest < float("inf") else 0.0
+        """0 while too little is known."""
+        return min(self._now, self._before) if self._count >= SHORTEST_OF else 0.0
 
 
 class Window:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from services.sender.pacing import (
     LOWEST_PACE,
     SECOND_S,
+    SHORTEST_OF,
     Allowance,
     Shortest,
     Window,
@@ -162,10 +163,12 @@ def test_however_long_meta_takes_nearly_the_whole_rate_is_used(
 @given(st.floats(0, 2))
 def test_a_call_that_always_takes_the_same_time_costs_nothing_of_the_rate(took_s: float) -> None:
     window, now = Window(1), 0.0
-    window.let_in()
-    assert window.wait_s(now) == float("inf")
-    number = window.begin(now)
-    window.end(now + took_s, number)
+    for _ in range(SHORTEST_OF):
+        now += 10.0
+        window.let_in()
+        assert window.wait_s(now) == float("inf")
+        number = window.begin(now)
+        window.end(now + took_s, number)
     assert window.wait_s(now + took_s) == pytest.approx(max(0.0, SECOND_S - took_s))
 
 
@@ -180,10 +183,12 @@ def test_a_call_that_never_began_takes_up_no_place_and_costs_nothing() -> None:
 @given(st.lists(st.floats(0.001, 5), min_size=1, max_size=40), st.floats(0, 15))
 def test_the_shortest_time_is_that_of_the_last_seconds(took: list[float], apart_s: float) -> None:
     shortest = Shortest()
-    assert shortest.get() == 0.0
+    for _ in range(SHORTEST_OF - 1):
+        shortest.note(-100.0, 9.0)
+        assert shortest.get() == 0.0
     for number, took_s in enumerate(took):
         shortest.note(number * apart_s, took_s)
-        assert shortest.get() in took[: number + 1]
+        assert shortest.get() in [9.0, *took[: number + 1]]
         recent = [t for n, t in enumerate(took[: number + 1]) if (number - n) * apart_s <= 10]
         assert shortest.get() <= min(recent)
 
