@@ -21,7 +21,7 @@ SERVICES = (
     ServiceSpec("sender", "services.sender"),
     ServiceSpec("takeover", "services.takeover"),
     ServiceSpec("analytics", "services.analytics"),
-    ServiceSpec("console", "services.console", path="/", what_for="manage users and API tokens"),
+    ServiceSpec("console", "services.console", path="/", what_for="connect Pages, manage users"),
 )
 INFRASTRUCTURE = ("kafka", "mongo")
 NAMES = (*INFRASTRUCTURE, *(service.name for service in SERVICES))

@@ -10,9 +10,10 @@ from aiohttp import web
 
 from libs.common.crypto import KeyRing
 from libs.common.graph import ConnectingClient, open_connecting
-from libs.common.kafka import open_publisher
+from libs.common.kafka import BroadcastReader, open_publisher
 from libs.common.mongo import Database, open_database, ping
 from libs.common.service import Lifetime, Service
+from libs.common.topics import CHANNELS as CHANNELS_TOPIC
 from libs.common.web import Late, Readiness, base_app
 from services.console.accounts import Accounts
 from services.console.accounts_store import AccountStore
@@ -20,6 +21,7 @@ from services.console.api import routes as api
 from services.console.api_tokens import ApiTokens
 from services.console.audit import AuditLog, Clock
 from services.console.channels_store import ChannelStore
+from services.console.checking import ChannelChecks, Hearing, OpenReader
 from services.console.connecting import Connecting, FacebookApp
 from services.console.domain import sessions as session_rules
 from services.console.first_run import FirstRun
@@ -55,6 +57,7 @@ from services.console.web.pages import (
     API_TOKENS,
     AUDIT,
     CHANNELS,
+    CHECKS,
     CONNECTING,
     FIRST_RUN,
     SESSIONS,
@@ -78,8 +81,9 @@ def create_service(
     passwords: Passwords | None = None,
     clock: Clock = utc_now,
     publisher: OpenPublisher | None = None,
+    reader: OpenReader | None = None,
 ) -> Service:
-    """`passwords`, `clock` and `publisher` are for tests."""
+    """All but the settings is for tests."""
     readiness = Readiness()
     app = create_app(settings, readiness)
 
@@ -103,7 +107,15 @@ def create_service(
             )
             app[CONNECTING].set(_connecting(settings, database, meta, clock, teller))
             stack.callback(app[CONNECTING].clear)
+            checks = _checks(settings, database, meta, clock, teller)
+            app[CHECKS].set(checks)
+            stack.callback(app[CHECKS].clear)
+            hearing = Hearing(
+                checks, reader or partial(BroadcastReader, settings.kafka, CHANNELS_TOPIC)
+            )
             await stack.enter_async_context(lifetime.running(teller, "tell-channels"))
+            await stack.enter_async_context(lifetime.running(checks, "check-channels"))
+            await stack.enter_async_context(lifetime.running(hearing, "hear-channels"))
             readiness.add("mongodb", partial(ping, database))
             yield
 
@@ -116,7 +128,17 @@ def create_app(settings: Settings, readiness: Readiness) -> web.Application:
     app.on_response_prepare.append(add_headers)
     app[SETTINGS] = settings
     app[ROUTE_ACCESS] = RouteAccess()
-    for key in (ACCOUNTS, API_TOKENS, AUDIT, CHANNELS, CONNECTING, FIRST_RUN, SESSIONS, SIGNING_IN):
+    for key in (
+        ACCOUNTS,
+        API_TOKENS,
+        AUDIT,
+        CHANNELS,
+        CHECKS,
+        CONNECTING,
+        FIRST_RUN,
+        SESSIONS,
+        SIGNING_IN,
+    ):
         app[key] = Late("the console")
     pages.set_up(app)
     for part in (home, sign_in, channels, connect, users, tokens, audit, profile, api):
@@ -183,6 +205,19 @@ def _connecting(
         FacebookLoginStore(database),
         ChannelStore(database),
         AuditLog(database, clock),
+        clock,
+        teller.wake,
+    )
+
+
+def _checks(
+    settings: Settings, database: Database, meta: ConnectingClient, clock: Clock, teller: Teller
+) -> ChannelChecks:
+    return ChannelChecks(
+        ChannelStore(database),
+        meta,
+        KeyRing.parse(settings.crypto.encryption_keys.get_secret_value()),
+        settings.graph.facebook_app_id,
         clock,
         teller.wake,
     )

@@ -5,6 +5,7 @@ compare-and-set: an encrypted token never comes twice, so that it serves as the 
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from libs.common.channels import ASSISTANTS_COLLECTION, CHANNELS_COLLECTION, Assistant
@@ -99,6 +100,24 @@ class ChannelStore:
         with mongo_errors():
             done = await self._channels.update_one(unchanged, {"$set": changes})
         return done.matched_count == 1
+
+    async def looked_after(self) -> list[ConnectedChannel]:
+        """All that were connected in the console and are not disconnected, in all workspaces."""
+        wanted = {
+            "connection.at": {"$exists": True},
+            "status": {"$in": ["active", "expired", "revoked"]},
+        }
+        with mongo_errors():
+            found = await self._channels.find(wanted).to_list(None)
+        return [ConnectedChannel.model_validate(each) for each in found]
+
+    async def note_check(self, before: ConnectedChannel, now: datetime) -> bool:
+        """False if another replica has taken this look."""
+        with mongo_errors():
+            done = await self._channels.update_one(
+                {"_id": before.id, "checked_at": before.checked_at}, {"$set": {"checked_at": now}}
+            )
+        return done.modified_count == 1
 
     async def untold(self) -> list[ConnectedChannel]:
         """Channels with news that nobody has been told yet."""

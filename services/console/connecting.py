@@ -50,6 +50,7 @@ from services.console.records import (
     FacebookLogin,
     FoundPage,
     News,
+    NewsKind,
     PageResult,
 )
 from services.console.signing_in import Visitor
@@ -314,7 +315,7 @@ class Connecting:
                 "cause": "by_us",
                 "status_since": now,
                 "token": "",
-                "news": _news("channel.disconnected", page_id, now).model_dump(),
+                "news": news_of("channel.disconnected", page_id, now).model_dump(),
             }
             if not await self._channels.change(channel, changes):
                 raise ChannelBusyError("somebody else is changing this Page: try again")
@@ -458,7 +459,8 @@ class Connecting:
 
     async def _take_back(self, page_id: str, token: str) -> None:
         """The subscription of a Page that nobody has, as well as it goes."""
-        if await self._channels.channel(page_id) is None:
+        channel = await self._channels.channel(page_id)
+        if channel is None or channel.status == "disconnected":
             with suppress(*FACEBOOK_ERRORS):
                 await self._meta.unsubscribe_page(page_id, token)
 
@@ -476,7 +478,7 @@ class Connecting:
                 facebook_user_name=login.facebook_user_name,
             )
             sealed = self._keys.encrypt(token, context=page.id)
-            news = _news("channel.connected", page.id, now)
+            news = news_of("channel.connected", page.id, now)
             before = await self._channels.channel(page.id)
             if before is None:
                 channel = ConnectedChannel(
@@ -554,7 +556,6 @@ def _login_context(login_id: str, page_id: str) -> str:
     return f"facebook-login:{login_id}:{page_id}"
 
 
-def _news(
-    kind: Literal["channel.connected", "channel.disconnected"], page_id: str, now: datetime
-) -> News:
+def news_of(kind: NewsKind, page_id: str, now: datetime) -> News:
+    """What others have to be told; the same fact always has the same id."""
     return News(type=kind, event_id=derived_id(kind, page_id, now.isoformat()), at=now)

@@ -13,6 +13,7 @@ from services.console.domain.tokens import Scope
 
 LinkPurpose = Literal["invite", "reset"]
 Outcome = Literal["begun", "done", "refused"]
+NewsKind = Literal["channel.connected", "channel.updated", "channel.disconnected"]
 
 
 class Record(BaseModel):
@@ -122,7 +123,7 @@ class News(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    type: Literal["channel.connected", "channel.disconnected"]
+    type: NewsKind
     event_id: str
     at: datetime
 
@@ -133,6 +134,7 @@ class ConnectedChannel(Channel):
     connection: Connection | None = Field(None, description="None: not connected in the console")
     cause: str | None = Field(None, description="of a status other than active")
     status_since: datetime | None = None
+    checked_at: datetime | None = Field(None, description="by the regular look")
     news: News | None = None
 
     @property

@@ -1,16 +1,16 @@
 """Tells other services what became of channels: after the write, and again after a crash."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, suppress
 
 import structlog
 
 from libs.common.errors import ProjectError
-from libs.common.events import ChannelConnected, ChannelDisconnected
+from libs.common.events import ChannelConnected, ChannelDisconnected, ChannelUpdated, Record
 from libs.common.kafka import Publisher
 from services.console.channels_store import ChannelStore
-from services.console.records import ConnectedChannel, News
+from services.console.records import ConnectedChannel, News, NewsKind
 
 LOOK_EVERY_S = 10.0
 PAUSE_S = 2.0  # after Kafka or the database failed
@@ -66,6 +66,12 @@ class Teller:
             await asyncio.wait_for(self._woken.wait(), at_most_s)
 
 
-def _event(channel: ConnectedChannel, news: News) -> ChannelConnected | ChannelDisconnected:
-    kind = ChannelConnected if news.type == "channel.connected" else ChannelDisconnected
-    return kind(event_id=news.event_id, page_id=channel.id, occurred_at=news.at)
+def _event(channel: ConnectedChannel, news: News) -> Record:
+    return _KINDS[news.type](event_id=news.event_id, page_id=channel.id, occurred_at=news.at)
+
+
+_KINDS: Mapping[NewsKind, type[ChannelConnected | ChannelUpdated | ChannelDisconnected]] = {
+    "channel.connected": ChannelConnected,
+    "channel.updated": ChannelUpdated,
+    "channel.disconnected": ChannelDisconnected,
+}

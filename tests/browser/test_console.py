@@ -289,6 +289,8 @@ async def test_no_page_bars_anybody(
     await expect(page.get_by_role("heading", name="Hello")).to_be_visible()
     for path in ("/", "/users", "/users/invite", "/audit", "/profile", "/api-tokens", "/nothing"):
         await look_at(path)
+    for path in ("", "/connect", "/connect/callback", "/1234567890", "/1234567890/disconnect"):
+        await look_at(f"/channels{path}")
     for path in (f"/users/{mo.id}", f"/users/{admin.id}", f"/users/{mo.id}/disable"):
         await look_at(path)
     await page.locator("details.menu:visible summary").click()
@@ -322,6 +324,7 @@ async def test_no_page_bars_anybody(
     await expect(page.get_by_text("Your role is Member.")).to_be_visible()
     await look("member's home")
     await look_at("/users")
+    await look_at("/channels/1234567890")
     assert {name: each for name, each in found.items() if each} == {}
     assert complaints == []
     await context.close()

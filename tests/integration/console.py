@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,7 +16,7 @@ from argon2 import PasswordHasher
 from pydantic import SecretStr
 
 from libs.common.crypto import generate_key
-from libs.common.events import Record
+from libs.common.events import AnyRecord, Record
 from libs.common.kafka import PublishError
 from libs.common.mongo import Database
 from libs.common.service import Lifetime
@@ -67,6 +67,7 @@ class Log:
         self.records: list[Record] = []
         self.is_away = False
         self.heard = asyncio.Event()
+        self._listeners: list[Callable[[AnyRecord], None]] = []
 
     async def publish(self, *records: Record) -> None:
         if self.is_away:
@@ -80,6 +81,17 @@ class Log:
     @asynccontextmanager
     async def open(self) -> AsyncIterator["Log"]:
         yield self
+
+    @asynccontextmanager
+    async def reading(self, heard: Callable[[AnyRecord], None]) -> AsyncIterator[None]:
+        self._listeners.append(heard)
+        yield
+        self._listeners.remove(heard)
+
+    def say(self, record: AnyRecord) -> None:
+        """As another service does."""
+        for heard in self._listeners:
+            heard(record)
 
     async def wait_for(self, count: int) -> list[tuple[str, str]]:
         """Types and Pages, once there are so many."""
@@ -249,7 +261,11 @@ async def running_console(
     clock = Clock()
     log = log or Log()
     service = create_service(
-        settings, passwords=passwords or Passwords(QUICK), clock=clock, publisher=log.open
+        settings,
+        passwords=passwords or Passwords(QUICK),
+        clock=clock,
+        publisher=log.open,
+        reader=log.reading,
     )
     async with AsyncExitStack() as stack:
         runner = web.AppRunner(service.app, access_log=None, shutdown_timeout=1)

@@ -17,6 +17,7 @@ import pytest
 
 from deploy.local.seed import is_the_consoles, seed
 from libs.common.crypto import KeyRing
+from libs.common.events import ChannelTokenRejected, PageDeauthorized
 from libs.common.mongo import Database, Document
 from libs.common.settings import KafkaSettings, MongoSettings
 from services.console.domain.facebook_login import FIELDS
@@ -24,6 +25,7 @@ from services.console.domain.roles import Role
 from services.console.domain.tokens import ApiToken, Scope, hashed
 from services.console.records import StoredToken
 from services.console.tokens_store import TokenStore
+from services.console.web.pages import CHECKS
 from simulator.client import Simulator
 from tests.browser.site import Site, running_site
 from tests.integration.console import KEYS, Answer, Browser, Console, running_console
@@ -477,6 +479,30 @@ async def test_reconnecting_keeps_settings(
     assert ("channel.reconnected", "done") in await audit(console)
 
 
+async def test_reconnecting_without_ticking_the_page(facebook: Simulator, person: Person) -> None:
+    page, other = await new_page(facebook), await new_page(facebook, "Other Shop")
+    await person.connect(page)
+    redirect = await facebook.answer_dialog(await person.dialog(page=page), pages=[other])
+    path = (await person.follow(redirect)).headers["Location"]
+    assert "wanted to reconnect is not among" in (await person.browser.get(path)).words
+
+
+async def test_a_disconnected_page_that_fails_to_come_back_stays_unsubscribed(
+    console: Console, facebook: Simulator, person: Person
+) -> None:
+    page = await new_page(facebook)
+    await person.connect(page)
+    await person.browser.post(f"/channels/{page}/disconnect", {"page_name": "Corner Shop"})
+    path = await person.choice()
+    await facebook.add_fault(endpoint="subscribed_apps", page=page, drop="after_accept")
+    await facebook.add_fault(
+        endpoint="subscribed_apps", page=page, error={"code": 190, "message": "m"}
+    )
+    assert "Nothing was connected" in (await person.choose(path, page)).words
+    assert await subscribed(facebook, page) == set()
+    assert (await channel(console, page) or {})["status"] == "disconnected"
+
+
 async def test_disconnecting_asks_for_the_name(
     console: Console, facebook: Simulator, person: Person
 ) -> None:
@@ -566,6 +592,132 @@ async def test_the_local_stacks_seed_leaves_it_alone(
         assert is_the_consoles(other)
         assert (one["token"], one["status"]) == (other["token"], other["status"])
     assert (await channel(console, untouched_page) or {})["status"] == "active"
+
+
+# Whether it still is
+
+
+async def look(console: Console) -> None:
+    """The regular look, a quarter of an hour later."""
+    console.clock.ahead += timedelta(minutes=15, seconds=1)
+    await console.app[CHECKS].get().check_due()
+
+
+async def state(console: Console, page: str) -> tuple[str, str | None]:
+    found = await channel(console, page) or {}
+    return found["status"], found["cause"]
+
+
+async def until(console: Console, page: str, wanted: tuple[str, str | None]) -> None:
+    async with asyncio.timeout(20):
+        while await state(console, page) != wanted:
+            await asyncio.sleep(0.02)
+
+
+async def test_a_look_finds_nothing_to_change(
+    console: Console, facebook: Simulator, person: Person
+) -> None:
+    page = await new_page(facebook)
+    await person.connect(page)
+    await console.log.wait_for(1)
+    before = await channel(console, page)
+    await look(console)
+    after = await channel(console, page)
+    assert before is not None
+    assert after is not None
+    assert after["checked_at"] > before["status_since"]
+    assert {**after, "checked_at": None, "news": None} == {**before, "news": None}
+    assert len(console.log.records) == 1
+
+
+async def test_a_changed_password_revokes_and_reconnecting_mends(
+    console: Console, facebook: Simulator, person: Person
+) -> None:
+    page = await new_page(facebook)
+    await person.connect(page)
+    await console.log.wait_for(1)
+    alex = (await facebook.users())[0]["id"]
+    await facebook.change_password(alex)
+    await look(console)
+    assert await state(console, page) == ("revoked", "password_changed")
+    assert (await console.log.wait_for(2))[1] == ("channel.updated", page)
+    assert "changed their password" in (await person.browser.get("/channels")).words
+    await look(console)  # nothing new: nobody is told again
+    assert len(console.log.records) == 2
+    assert "is connected again" in (await person.connect(page)).words
+    assert await state(console, page) == ("active", None)
+
+
+async def test_a_token_that_has_run_out(
+    console: Console, facebook: Simulator, person: Person
+) -> None:
+    page = await new_page(facebook)
+    await person.connect(page)
+    await facebook.set_token(page, "expired")
+    await look(console)
+    assert await state(console, page) == ("expired", "expired")
+    await facebook.set_token(page, "valid")
+    await look(console)
+    assert await state(console, page) == ("active", None)
+
+
+async def test_a_subscription_that_was_dropped_is_restored(
+    console: Console, facebook: Simulator, person: Person, site: Site
+) -> None:
+    page = await new_page(facebook)
+    await person.connect(page)
+    world = site.simulator.world
+    world.subscribe(world.page(page), ())
+    await look(console)
+    assert await subscribed(facebook, page) == set(FIELDS)
+    assert await state(console, page) == ("active", None)
+
+
+async def test_a_facebook_that_does_not_answer_changes_nothing(
+    console: Console, facebook: Simulator, person: Person
+) -> None:
+    page = await new_page(facebook)
+    await person.connect(page)
+    await facebook.add_fault(endpoint="*", status=500, body="no", times=20)
+    await look(console)
+    assert await state(console, page) == ("active", None)
+
+
+async def test_what_the_sender_meets_is_looked_at_at_once(
+    console: Console, facebook: Simulator, person: Person
+) -> None:
+    page, other = await new_page(facebook), await new_page(facebook, "Other Shop")
+    await person.connect(page, other)
+    await facebook.set_token(page, "revoked")
+    for number, each in enumerate((other, page)):
+        console.log.say(
+            ChannelTokenRejected(
+                event_id=str(number),
+                page_id=each,
+                occurred_at=datetime.now(UTC),
+                cause="password_changed",
+            )
+        )
+    async with asyncio.timeout(20):
+        while (await state(console, page))[0] == "active":
+            await asyncio.sleep(0.02)
+    # what is told of a token that is good was about an earlier one
+    assert await state(console, other) == ("active", None)
+
+
+async def test_whoever_removes_the_app_revokes_their_pages(
+    console: Console, facebook: Simulator, person: Person
+) -> None:
+    page = await new_page(facebook)
+    await person.connect(page)
+    alex = (await facebook.users())[0]["id"]
+    await facebook.remove_app(alex)
+    console.log.say(
+        PageDeauthorized(
+            event_id="1", page_id="*", occurred_at=datetime.now(UTC), user_id=str(alex)
+        )
+    )
+    await until(console, page, ("revoked", "app_removed"))
 
 
 # Programs

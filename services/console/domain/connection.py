@@ -19,9 +19,11 @@ REVOKED = frozenset(
         "invalid",
         "role_lost",
         "deauthorized",
+        "permission_missing",
     }
 )
-"""Causes of `channel.token_rejected`, and `deauthorized` for who removed the app at Facebook."""
+"""Causes of `channel.token_rejected`; `deauthorized`: Facebook says that somebody removed the app;
+`permission_missing`: the token is good, and may not do what is needed."""
 
 CAUSES = {
     "expired": "The token has run out.",
@@ -34,6 +36,7 @@ CAUSES = {
     "password_changed": "Who connected the Page changed their password at Facebook.",
     "invalid": "Facebook has withdrawn the token.",
     "role_lost": "Who connected the Page has no role on it any more.",
+    "permission_missing": "A permission that the assistant needs was taken back at Facebook.",
     "by_us": "Disconnected here. Settings and history are kept.",
 }
 

@@ -26,7 +26,7 @@ class ConnectForm(FormModel):
 
 
 class ChoiceForm(FormModel):
-    pages: tuple[str, ...] = Field((), min_length=1, max_length=500, validate_default=True)
+    pages: tuple[str, ...] = Field((), min_length=1, max_length=100, validate_default=True)
 
 
 @dataclass(frozen=True)
@@ -162,10 +162,12 @@ async def _choice(request: web.Request) -> Choice:
 def _choice_page(
     request: web.Request, choice: Choice, form: Form[ChoiceForm], status: int = 200
 ) -> web.StreamResponse:
+    wanted = choice.login.wanted_page
     return render(
         request,
         "choose_pages.html",
         status=status,
+        lacks_wanted=wanted is not None and wanted not in {each.page.id for each in choice.pages},
         choice=choice,
         form=form,
         offered=[

@@ -16,6 +16,7 @@ from services.console.accounts import Accounts
 from services.console.api_tokens import ApiTokens
 from services.console.audit import AuditLog
 from services.console.channels_store import ChannelStore
+from services.console.checking import ChannelChecks
 from services.console.connecting import Connecting
 from services.console.domain.tokens import hashed
 from services.console.first_run import FirstRun
@@ -29,6 +30,7 @@ ACCOUNTS: web.AppKey[Late[Accounts]] = web.AppKey("accounts", Late)
 API_TOKENS: web.AppKey[Late[ApiTokens]] = web.AppKey("api_tokens", Late)
 AUDIT: web.AppKey[Late[AuditLog]] = web.AppKey("audit", Late)
 CHANNELS: web.AppKey[Late[ChannelStore]] = web.AppKey("channels", Late)
+CHECKS: web.AppKey[Late[ChannelChecks]] = web.AppKey("checks", Late)
 CONNECTING: web.AppKey[Late[Connecting]] = web.AppKey("connecting", Late)
 FIRST_RUN: web.AppKey[Late[FirstRun]] = web.AppKey("first_run", Late)
 SESSIONS: web.AppKey[Late[SessionStore]] = web.AppKey("sessions", Late)

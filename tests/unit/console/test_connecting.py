@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.console.domain.connection import CAUSES, connection_state, lost_status
-from services.console.domain.facebook_login import REQUIRED, AskedLogin, state_problem
+from services.console.domain.facebook_login import FIELDS, REQUIRED, AskedLogin, state_problem
 from services.console.domain.no_pages import Answers, causes, missing_permissions
 from services.console.domain.page_choice import KnownChannel, Standing, standing
+from services.console.domain.token_check import TokenState, is_due, missing_fields, token_cause
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=10)
@@ -151,9 +152,45 @@ def test_a_lost_connection_speaks_before_a_pause() -> None:
         ("unreadable", "expired"),
         ("password_changed", "revoked"),
         ("role_lost", "revoked"),
+        ("permission_missing", "revoked"),
         ("page_restricted", None),
         ("app_secret", None),
     ],
 )
 def test_what_a_refused_token_makes_of_a_channel(cause: str, status: str | None) -> None:
     assert lost_status(cause) == status
+
+
+@pytest.mark.parametrize(
+    ("token", "cause"),
+    [
+        (TokenState(is_valid=True, scopes=REQUIRED), None),
+        (TokenState(is_valid=True), None),
+        (TokenState(is_valid=True, scopes=("pages_messaging", "pages_manage_metadata")), None),
+        (TokenState(is_valid=True, scopes=("pages_messaging",)), "permission_missing"),
+        (TokenState(is_valid=False, subcode=460), "password_changed"),
+        (TokenState(is_valid=False, subcode=463), "expired"),
+        (TokenState(is_valid=False, subcode=492), "role_lost"),
+        (TokenState(is_valid=False, expires_at=NOW), "expired"),
+        (TokenState(is_valid=False, expires_at=LATER), "unknown"),
+        (TokenState(is_valid=False, subcode=1), "unknown"),
+    ],
+)
+def test_what_facebook_says_of_a_token(token: TokenState, cause: str | None) -> None:
+    assert token_cause(token, NOW) == cause
+    if cause is not None:
+        assert lost_status(cause) in ("expired", "revoked")
+        assert cause in CAUSES
+
+
+def test_a_page_is_looked_at_every_quarter_of_an_hour() -> None:
+    long_ago = NOW - timedelta(minutes=15)
+    assert is_due(None, long_ago, NOW)
+    assert not is_due(NOW - timedelta(minutes=14), long_ago, NOW)
+    assert not is_due(long_ago, NOW - timedelta(minutes=1), NOW)  # just connected again
+
+
+@given(st.sets(st.sampled_from(FIELDS)))
+def test_what_is_not_subscribed_is_missing(subscribed: set[str]) -> None:
+    assert set(missing_fields(subscribed)) | subscribed == set(FIELDS)
+    assert not set(missing_fields(subscribed)) & subscribed
