@@ -140,8 +140,8 @@ class Window:
 
 
 class Allowance:
-    """A bucket of calls whose rate gives way at once and comes back slowly. In no second does Meta
-    see more than `per_s` calls: see `Window`.
+    """A bucket of calls whose rate gives way at once and comes back slowly. How many of them Meta
+    sees in a second is the matter of its `window`.
     """
 
     def __init__(self, per_s: float) -> None:
