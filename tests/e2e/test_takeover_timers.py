@@ -154,7 +154,7 @@ async def test_what_was_due_while_nobody_ran_is_done_at_once_by_who_comes_next(
 async def test_takeovers_and_resumes_survive_the_death_of_the_service_at_any_step(
     stack: LocalStack, shop: Shop
 ) -> None:
-    names = [f"{shop.page}:{number}" for number in range(1, 161)]
+    names = [f"{shop.page}:{number}" for number in range(1, 81)]
     async with database_of(stack) as database:
         new = [{"_id": name, "page_id": shop.page, "psid": name.split(":")[1]} for name in names]
         await database["conversations"].insert_many(new)
