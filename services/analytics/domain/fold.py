@@ -45,6 +45,7 @@ from libs.common.events import (
     TakeoverRequested,
     TakeoverStarted,
 )
+from libs.common.events.standby import as_if_ours
 from services.analytics.domain.histogram import bucket_of
 from services.analytics.domain.slots import moment_ms, slot_of
 from services.analytics.domain.state import (
@@ -113,18 +114,9 @@ def _on_standby(state: State, event: StandbyReceived, own_app_id: str, counts: C
 
     Receipts on standby are of another app's messages.
     """
-    found = event.raw.get(event.kind)
-    body = found if isinstance(found, dict) else {}
-    if event.kind == "postback":
-        _inbound(state, event, event.mid or event.event_id, counts)
-    elif event.kind == "message" and event.mid is not None:
-        if event.is_echo:
-            app_id = None if body.get("app_id") is None else str(body["app_id"])
-            send_id = body.get("metadata")
-            ours = send_id is not None if app_id is None else app_id == own_app_id
-            _echo(state, event, event.mid, ours, send_id, counts)
-        elif body.get("is_deleted") not in (True, "true"):
-            _inbound(state, event, event.mid, counts)
+    told = as_if_ours(event)
+    if not isinstance(told, StandbyReceived):
+        apply(state, told, own_app_id, counts)
 
 
 def _inbound(state: State, event: ConversationRecord, name: str, counts: Counts) -> None:
@@ -141,25 +133,14 @@ def _inbound(state: State, event: ConversationRecord, name: str, counts: Counts)
 
 
 def _echoed(state: State, event: MessageEchoed, own_app_id: str, counts: Counts) -> None:
-    _echo(state, event, event.mid, event.is_from(own_app_id), event.send_id, counts)
-
-
-def _echo(
-    state: State,
-    event: ConversationRecord,
-    mid: str,
-    is_ours: bool,
-    send_id: object,
-    counts: Counts,
-) -> None:
     """Of a part of ours it is Meta's time; anything else was written elsewhere."""
     at_ms = moment_ms(event.occurred_at)
-    if not is_ours:
-        key = hashed(mid)
+    if not event.is_from(own_app_id):
+        key = hashed(event.mid)
         written = Open(key, key, slot_of(at_ms), at_ms, has_echo=True)
         _outbound(state, written, at_ms, "human_facebook", counts)
-    elif isinstance(send_id, str) and send_id:
-        _own_echo(state, hashed(send_id), at_ms, counts)
+    elif event.send_id:
+        _own_echo(state, hashed(event.send_id), at_ms, counts)
 
 
 def _own_echo(state: State, key: int, at_ms: int, counts: Counts) -> None:

@@ -38,7 +38,7 @@ from libs.common.events import (
     TakeoverStarted,
     derived_id,
 )
-from services.conversation.domain import overheard
+from libs.common.events.standby import as_if_ours
 from services.conversation.domain.opening import opens_window
 from services.conversation.domain.receive import Arrival
 from services.conversation.domain.state import Position
@@ -116,7 +116,7 @@ def copied_id(event: AnyRecord) -> str | None:
     Edits and ends of a message have none of their own: applying them again does no harm.
     """
     if isinstance(event, StandbyReceived):
-        event = overheard.as_if_ours(event)
+        event = as_if_ours(event)
     match event:
         case MessageEdited() | MessageReceived(is_deleted=True):
             return None
@@ -132,7 +132,7 @@ def entry_of(arrival: Arrival, own_app_id: str) -> Entry | None:
     """The archive's entry for an event, or None where it is not about a message."""
     event = arrival.event
     if isinstance(event, StandbyReceived):
-        event = overheard.as_if_ours(event)
+        event = as_if_ours(event)
     match event:
         case MessageReceived(is_deleted=True):
             return _taken_back(event)
@@ -172,7 +172,7 @@ def activity_of(events: Iterable[AnyRecord]) -> Activity | None:
 
 def _news(event: ConversationRecord) -> Activity | None:
     page_id, psid, at = event.page_id, event.psid, event.occurred_at
-    told = overheard.as_if_ours(event) if isinstance(event, StandbyReceived) else event
+    told = as_if_ours(event) if isinstance(event, StandbyReceived) else event
     if opens_window(told):
         return Activity(page_id, psid, at, at)
     match event:

@@ -17,7 +17,7 @@ from libs.common.events import (
     StandbyReceived,
     derived_id,
 )
-from services.conversation.domain import overheard
+from libs.common.events.standby import as_if_ours
 from services.conversation.domain.opening import opens_window
 from services.conversation.domain.state import Line, Pending, PendingKind, Position, Role, State
 
@@ -158,7 +158,7 @@ def _remember(state: State, arrival: Arrival) -> State:
 def _apply(state: State, arrival: Arrival, rules: Rules) -> State:
     event = arrival.event
     if isinstance(event, StandbyReceived):
-        return _overheard(state, overheard.as_if_ours(event), rules)
+        return _overheard(state, as_if_ours(event), rules)
     match event:
         case MessageReceived(is_deleted=True):
             return _unsent(state, message_ref(event))

@@ -4,8 +4,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from libs.common.events import (
-    AnyRecord,
+from libs.common.events.codec import AnyRecord
+from libs.common.events.inbound import (
     Attachment,
     MessageEchoed,
     MessageEdited,
