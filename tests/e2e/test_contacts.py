@@ -50,14 +50,14 @@ class Internal:
 
     async def messages(self, page: str, psid: str, wanted: Callable[[list[JSON]], bool]) -> Any:  # noqa: ANN401
         """The thread as the archive has it, the newest first."""
-        async with asyncio.timeout(WITHIN_S):
-            while True:
-                path = f"{self.url}/conversations/{page}:{psid}/messages"
-                async with self.session.get(path) as response:
-                    found = (await response.json()).get("messages", [])
-                if found and wanted(found):
-                    return found
-                await asyncio.sleep(0.1)
+        path, found = f"{self.url}/conversations/{page}:{psid}/messages", []
+        deadline = time.monotonic() + WITHIN_S
+        while not (found and wanted(found)):
+            assert time.monotonic() < deadline, f"after {WITHIN_S:.0f} s the archive has {found}"
+            await asyncio.sleep(0.1)
+            async with self.session.get(path) as response:
+                found = (await response.json()).get("messages", [])
+        return found
 
 
 @pytest.fixture
@@ -197,10 +197,12 @@ async def test_what_is_written_in_metas_inbox_edited_and_liked_is_in_the_history
     ):
         await simulator.webhook(page, event(page, psid, change))
 
-    found = await internal.messages(
-        page, psid, lambda items: len(items) == 3 and any("reactions" in each for each in items)
+    found = await internal.messages(  # the fourth: that a human has it since then
+        page, psid, lambda items: len(items) == 4 and any("reactions" in each for each in items)
     )
-    by_origin = {each["origin"]: each for each in found}
+    (took_over,) = (each for each in found if each.get("kind") == "system")
+    assert (took_over["event"], took_over["reason"]) == ("takeover.started", "facebook_reply")
+    by_origin = {each["origin"]: each for each in found if each is not took_over}
     person, human, ours = (by_origin[key] for key in ("person", "human_facebook", "assistant"))
     assert (person["text"], person["edits"]) == ("Do you deliver today?", 2)
     assert (human["text"], human["direction"]) == ("Yes, we do!", "out")
