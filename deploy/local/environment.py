@@ -10,6 +10,7 @@ from deploy.local.secrets_file import MADE
 DATABASE = "messenger"
 KAFKA = "KAFKA_BOOTSTRAP_SERVERS"
 MONGO = "MONGODB_URI"
+_ASKED = ("gateway", "conversation", "sender", "takeover", "analytics")  # by the console
 _ENDPOINTS_OF_THEIR_OWN = {"openai", "anthropic"}  # LLM providers that need no address from us
 
 
@@ -60,6 +61,7 @@ def _addresses(ports: Mapping[str, int], llm_provider: str) -> dict[str, str]:
         "WEBHOOK_TARGET_URL": f"http://{HOST}:{ports['gateway']}/webhooks/messenger",
         "LLM_PROVIDER": llm_provider,
     }
+    addresses |= {f"{name.upper()}_URL": f"http://{HOST}:{ports[name]}" for name in _ASKED}
     if llm_provider not in _ENDPOINTS_OF_THEIR_OWN:
         addresses["LLM_BASE_URL"] = f"{simulator}/v1"
     return addresses

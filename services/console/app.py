@@ -26,6 +26,7 @@ from services.console.connecting import Connecting, FacebookApp
 from services.console.domain import sessions as session_rules
 from services.console.first_run import FirstRun
 from services.console.hashing import Passwords
+from services.console.internal import open_internal
 from services.console.logins_store import FacebookLoginStore
 from services.console.sessions_store import AttemptStore, SessionStore
 from services.console.settings import Settings
@@ -60,6 +61,7 @@ from services.console.web.pages import (
     CHECKS,
     CONNECTING,
     FIRST_RUN,
+    INTERNAL,
     SESSIONS,
     STATIC_FOLDER,
 )
@@ -98,6 +100,11 @@ def create_service(
                 )
             )
             await _open(app, settings, database, passwords or Passwords(), clock, stack.callback)
+            internal = await stack.enter_async_context(
+                open_internal(settings.services, settings.internal.service_token)
+            )
+            app[INTERNAL].set(internal)
+            stack.callback(app[INTERNAL].clear)
             teller = Teller(
                 ChannelStore(database),
                 publisher or partial(open_publisher, settings.kafka, client_id=NAME),
@@ -136,6 +143,7 @@ def create_app(settings: Settings, readiness: Readiness) -> web.Application:
         CHECKS,
         CONNECTING,
         FIRST_RUN,
+        INTERNAL,
         SESSIONS,
         SIGNING_IN,
     ):

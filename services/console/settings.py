@@ -12,6 +12,7 @@ from libs.common.settings import (
     CryptoSettings,
     GraphSettings,
     HttpSettings,
+    InternalSettings,
     KafkaSettings,
     MongoSettings,
     RuntimeSettings,
@@ -20,6 +21,7 @@ from libs.common.settings import (
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
+_ADDRESS = r"^https?://[^\s/?#@]+/?$"
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -87,6 +89,41 @@ class FacebookLoginSettings(SettingsGroup):
     )
 
 
+class ServicesSettings(SettingsGroup):
+    """Where the console finds the other services' internal APIs."""
+
+    gateway_url: str = Field(
+        "http://gateway:8081",
+        pattern=_ADDRESS,
+        description="the gateway service, as the console reaches it",
+    )
+    conversation_url: str = Field(
+        "http://conversation:8082",
+        pattern=_ADDRESS,
+        description="the conversation service, as the console reaches it",
+    )
+    sender_url: str = Field(
+        "http://sender:8083",
+        pattern=_ADDRESS,
+        description="the sender service, as the console reaches it",
+    )
+    takeover_url: str = Field(
+        "http://takeover:8084",
+        pattern=_ADDRESS,
+        description="the takeover service, as the console reaches it",
+    )
+    analytics_url: str = Field(
+        "http://analytics:8085",
+        pattern=_ADDRESS,
+        description="the analytics service, as the console reaches it",
+    )
+
+    def of(self, service: str) -> str:
+        """The address of a service, without a slash at the end."""
+        address: str = getattr(self, f"{service}_url")
+        return address.rstrip("/")
+
+
 class Settings(SettingsGroup):
     """`CONSOLE_*` and the shared groups. Times in seconds."""
 
@@ -98,6 +135,8 @@ class Settings(SettingsGroup):
     kafka: KafkaSettings = Field(default_factory=KafkaSettings)
     graph: GraphSettings = Field(default_factory=GraphSettings)
     crypto: CryptoSettings = Field(default_factory=CryptoSettings)
+    internal: InternalSettings = Field(default_factory=InternalSettings)
+    services: ServicesSettings = Field(default_factory=ServicesSettings)
     facebook: FacebookLoginSettings = Field(default_factory=FacebookLoginSettings)
     site: SiteSettings = Field(default_factory=SiteSettings)
     first_admin: FirstAdminSettings = Field(default_factory=FirstAdminSettings)

@@ -50,7 +50,8 @@ class Internal:
 
     async def messages(self, page: str, psid: str, wanted: Callable[[list[JSON]], bool]) -> Any:  # noqa: ANN401
         """The thread as the archive has it, the newest first."""
-        path, found = f"{self.url}/conversations/{page}:{psid}/messages", []
+        path = f"{self.url}/conversations/{page}:{psid}/messages"
+        found: list[JSON] = []
         deadline = time.monotonic() + WITHIN_S
         while not (found and wanted(found)):
             assert time.monotonic() < deadline, f"after {WITHIN_S:.0f} s the archive has {found}"

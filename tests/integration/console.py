@@ -24,6 +24,7 @@ from libs.common.settings import (
     CryptoSettings,
     GraphSettings,
     HttpSettings,
+    InternalSettings,
     MongoSettings,
     RuntimeSettings,
 )
@@ -36,6 +37,7 @@ from services.console.records import Account
 from services.console.settings import (
     FacebookLoginSettings,
     FirstAdminSettings,
+    ServicesSettings,
     Settings,
     SiteSettings,
 )
@@ -44,6 +46,7 @@ from services.console.web.access import ROUTE_ACCESS
 ADMIN, PASSWORD = "ada@example.org", "correct horse battery"
 QUICK = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 NOBODY = "http://127.0.0.1:9"  # nothing listens there
+SERVICE_TOKEN = "a-service-token-of-tests"
 APP_ID, APP_SECRET = "1517776481860111", "test_app_secret"
 KEYS = f"k1:{generate_key()}"
 LINK = re.compile(r"http://[^\s\"<]+/welcome/([\w-]+)")
@@ -239,6 +242,7 @@ async def running_console(
     console_url: str | None = None,
     facebook_url: str = NOBODY,
     log: Log | None = None,
+    services: str = NOBODY,
     **values: Any,  # noqa: ANN401 - whatever the settings take
 ) -> AsyncIterator[Console]:
     port = unused_port()
@@ -253,6 +257,14 @@ async def running_console(
             facebook_app_secret=SecretStr(APP_SECRET),
         ),
         crypto=CryptoSettings(encryption_keys=SecretStr(KEYS)),
+        internal=InternalSettings(service_token=SecretStr(SERVICE_TOKEN)),
+        services=ServicesSettings(
+            gateway_url=services,
+            conversation_url=services,
+            sender_url=services,
+            takeover_url=services,
+            analytics_url=services,
+        ),
         facebook=FacebookLoginSettings(facebook_dialog_url=facebook_url),
         site=SiteSettings(env="test", console_url=console_url or here),
         first_admin=FirstAdminSettings(admin_email=email, admin_password=SecretStr(password)),

@@ -16,9 +16,10 @@ from services.console.audit import AuditLog
 from services.console.channels_store import ChannelStore
 from services.console.connecting import Connecting
 from services.console.domain.tokens import Scope
+from services.console.internal import Internal
 from services.console.signing_in import Caller
 from services.console.web.access import ROUTE_ACCESS, SETTINGS, Access, caller_of
-from services.console.web.pages import ACCOUNTS, API_TOKENS, AUDIT, CHANNELS, CONNECTING
+from services.console.web.pages import ACCOUNTS, API_TOKENS, AUDIT, CHANNELS, CONNECTING, INTERNAL
 
 PREFIX = "/api/v1"
 
@@ -80,6 +81,10 @@ class Call:
     @property
     def connecting(self) -> Connecting:
         return self.request.app[CONNECTING].get()
+
+    @property
+    def internal(self) -> Internal:
+        return self.request.app[INTERNAL].get()
 
     @property
     def console_url(self) -> str:

@@ -20,6 +20,7 @@ from services.console.checking import ChannelChecks
 from services.console.connecting import Connecting
 from services.console.domain.tokens import hashed
 from services.console.first_run import FirstRun
+from services.console.internal import Internal
 from services.console.sessions_store import SessionStore
 from services.console.web.access import SETTINGS, Access, visitor_or_none
 
@@ -33,6 +34,7 @@ CHANNELS: web.AppKey[Late[ChannelStore]] = web.AppKey("channels", Late)
 CHECKS: web.AppKey[Late[ChannelChecks]] = web.AppKey("checks", Late)
 CONNECTING: web.AppKey[Late[Connecting]] = web.AppKey("connecting", Late)
 FIRST_RUN: web.AppKey[Late[FirstRun]] = web.AppKey("first_run", Late)
+INTERNAL: web.AppKey[Late[Internal]] = web.AppKey("internal", Late)
 SESSIONS: web.AppKey[Late[SessionStore]] = web.AppKey("sessions", Late)
 
 

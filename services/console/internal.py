@@ -1,0 +1,121 @@
+"""The other services' internal APIs, as the console asks them."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Literal
+
+import aiohttp
+from pydantic import SecretStr, TypeAdapter
+from yarl import URL
+
+from libs.common.errors import PermanentError, TransientError
+from services.console.settings import ServicesSettings
+
+ServiceName = Literal["gateway", "conversation", "sender", "takeover", "analytics"]
+JSON = dict[str, Any]
+
+TIMEOUT_S = 10.0
+
+_OBJECT: TypeAdapter[JSON] = TypeAdapter(JSON)
+
+
+class ServiceAwayError(TransientError):
+    """No answer that could be used: the service is away, or has trouble of its own."""
+
+    code = "service_away"
+
+    def __init__(self, service: ServiceName, why: str) -> None:
+        super().__init__(f"the {service} service gave no answer: {why}")
+        self.service = service
+
+
+class ServiceRefusedError(PermanentError):
+    """The service refuses, and says why.
+
+    `facts` is the whole of its error: `code`, `message`, often `field`, and what belongs to it.
+    """
+
+    code = "service_refused"
+
+    def __init__(self, service: ServiceName, status: int, facts: JSON) -> None:
+        super().__init__(str(facts.get("message", status)))
+        self.service = service
+        self.status = status
+        self.facts = facts
+
+    @property
+    def reason(self) -> str:
+        """The service's own code of the error."""
+        return str(self.facts.get("code", "error"))
+
+    @property
+    def field(self) -> str | None:
+        field = self.facts.get("field")
+        return str(field) if field else None
+
+
+class Internal:
+    """Calls with the service token."""
+
+    def __init__(
+        self, session: aiohttp.ClientSession, addresses: ServicesSettings, token: SecretStr
+    ) -> None:
+        self._session = session
+        self._addresses = addresses
+        self._token = token
+
+    async def call(
+        self,
+        service: ServiceName,
+        method: str,
+        path: str,
+        *,
+        body: JSON | None = None,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float = TIMEOUT_S,
+    ) -> JSON:
+        """One call; what it answers, `{}` without a body.
+
+        Args:
+            path: below the service's address, each part quoted by whoever made it.
+
+        Raises:
+            ServiceAwayError: no answer, or 5xx.
+            ServiceRefusedError: 4xx.
+        """
+        url = URL(self._addresses.of(service) + path, encoded=True)
+        token = {"Authorization": f"Bearer {self._token.get_secret_value()}"}
+        try:
+            async with self._session.request(
+                method,
+                url.update_query(query) if query else url,
+                json=body,
+                headers={**(headers or {}), **token},
+                timeout=aiohttp.ClientTimeout(total=timeout_s),
+                allow_redirects=False,
+            ) as response:
+                answer = await _json(response)
+                status = response.status
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            raise ServiceAwayError(service, type(error).__name__) from None
+        if status >= 500:
+            raise ServiceAwayError(service, f"HTTP {status}")
+        if status >= 300:
+            facts = answer.get("error")
+            raise ServiceRefusedError(service, status, facts if isinstance(facts, dict) else {})
+        return answer
+
+
+@asynccontextmanager
+async def open_internal(addresses: ServicesSettings, token: SecretStr) -> AsyncIterator[Internal]:
+    async with aiohttp.ClientSession() as session:
+        yield Internal(session, addresses, token)
+
+
+async def _json(response: aiohttp.ClientResponse) -> JSON:
+    """Raises: ValueError: it is no JSON object (pydantic's error is one)."""
+    text = await response.text()
+    if not text or response.content_type != "application/json":
+        return {}
+    return _OBJECT.validate_json(text)
