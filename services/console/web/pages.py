@@ -58,6 +58,17 @@ NAVIGATION = (
 )
 
 
+@dataclass(frozen=True)
+class Tab:
+    """One of the pages about one connected Page."""
+
+    path: str  # below /channels/{id}
+    label: str
+
+
+CHANNEL_TABS = (Tab("", "Overview"),)
+
+
 def set_up(app: web.Application) -> None:
     env = aiohttp_jinja2.setup(
         app,
@@ -68,6 +79,7 @@ def set_up(app: web.Application) -> None:
         lstrip_blocks=True,
     )
     env.globals["asset"] = asset
+    env.globals["channel_tabs"] = CHANNEL_TABS
     env.filters["moment"] = moment
     env.filters["machine"] = machine
 
