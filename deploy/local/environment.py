@@ -58,6 +58,7 @@ def _addresses(ports: Mapping[str, int], llm_provider: str) -> dict[str, str]:
         "GRAPH_API_URL": simulator,
         "FACEBOOK_DIALOG_URL": simulator,
         "CONSOLE_URL": f"http://{HOST}:{ports['console']}",
+        "PUBLIC_URL": f"http://{HOST}:{ports['gateway']}",
         "WEBHOOK_TARGET_URL": f"http://{HOST}:{ports['gateway']}/webhooks/messenger",
         "LLM_PROVIDER": llm_provider,
     }

@@ -3,8 +3,9 @@
 import re
 import sys
 from typing import Any, Literal, TypeVar
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from libs.common.crypto import KeyRing
@@ -90,6 +91,30 @@ class GraphSettings(SettingsGroup):
     graph_api_version: str = Field("v26.0", pattern=r"^v\d{1,3}\.\d$")
     facebook_app_id: str = Field(pattern=r"^\d{1,32}$")
     facebook_app_secret: SecretStr = Field(min_length=8)
+
+
+class WebhookSettings(SettingsGroup):
+    """Where Meta finds the gateway, and how it recognises it."""
+
+    env: Literal["development", "test", "production"] = "production"
+    webhook_verify_token: SecretStr = Field(
+        min_length=8, description="the same as in the app's dashboard"
+    )
+    public_url: str = Field(
+        "http://127.0.0.1:8081",
+        description="where people reach the gateway, e.g. https://hooks.example.org",
+        validate_default=True,
+    )
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_reachable(cls, value: str, info: ValidationInfo) -> str:
+        url = urlsplit(value)
+        if url.scheme not in ("http", "https") or not url.hostname or url.query or url.fragment:
+            raise ValueError("not an http(s) URL without query and fragment")
+        if info.data.get("env") == "production" and url.scheme != "https":
+            raise ValueError("must be https in production")
+        return value.rstrip("/")
 
 
 class CryptoSettings(SettingsGroup):

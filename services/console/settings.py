@@ -17,6 +17,7 @@ from libs.common.settings import (
     MongoSettings,
     RuntimeSettings,
     SettingsGroup,
+    WebhookSettings,
 )
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -137,6 +138,7 @@ class Settings(SettingsGroup):
     crypto: CryptoSettings = Field(default_factory=CryptoSettings)
     internal: InternalSettings = Field(default_factory=InternalSettings)
     services: ServicesSettings = Field(default_factory=ServicesSettings)
+    webhook: WebhookSettings = Field(default_factory=WebhookSettings)
     facebook: FacebookLoginSettings = Field(default_factory=FacebookLoginSettings)
     site: SiteSettings = Field(default_factory=SiteSettings)
     first_admin: FirstAdminSettings = Field(default_factory=FirstAdminSettings)

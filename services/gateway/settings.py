@@ -1,41 +1,26 @@
 """What the gateway reads from the environment."""
 
 from functools import cached_property
-from typing import Literal
-from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from libs.common.settings import HttpSettings, KafkaSettings, RuntimeSettings, SettingsGroup
+from libs.common.settings import (
+    HttpSettings,
+    KafkaSettings,
+    RuntimeSettings,
+    SettingsGroup,
+    WebhookSettings,
+)
 
 
-class MetaSettings(SettingsGroup):
+class MetaSettings(WebhookSettings):
     """What Meta and we know of each other, and where Meta's people find us."""
 
-    env: Literal["development", "test", "production"] = "production"
     facebook_app_secret: SecretStr = Field(min_length=8, description="signs every webhook")
     facebook_app_secret_previous: SecretStr | None = Field(
         None, min_length=8, description="accepted as well, while a new secret is rolled out"
     )
-    webhook_verify_token: SecretStr = Field(
-        min_length=8, description="the same as in the app's dashboard"
-    )
-    public_url: str = Field(
-        "http://127.0.0.1:8081",
-        description="where people reach the gateway, e.g. https://hooks.example.org",
-        validate_default=True,
-    )
-
-    @field_validator("public_url")
-    @classmethod
-    def _is_reachable(cls, value: str, info: ValidationInfo) -> str:
-        url = urlsplit(value)
-        if url.scheme not in ("http", "https") or not url.hostname or url.query or url.fragment:
-            raise ValueError("not an http(s) URL without query and fragment")
-        if info.data.get("env") == "production" and url.scheme != "https":
-            raise ValueError("must be https in production")
-        return value.rstrip("/")
 
     @cached_property
     def secrets(self) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ from libs.common.settings import (
     InternalSettings,
     MongoSettings,
     RuntimeSettings,
+    WebhookSettings,
 )
 from services.console.accounts_store import AccountStore
 from services.console.app import create_service
@@ -48,6 +49,7 @@ QUICK = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 NOBODY = "http://127.0.0.1:9"  # nothing listens there
 SERVICE_TOKEN = "a-service-token-of-tests"
 APP_ID, APP_SECRET = "1517776481860111", "test_app_secret"
+VERIFY_TOKEN = "a-verify-token-of-tests"
 KEYS = f"k1:{generate_key()}"
 LINK = re.compile(r"http://[^\s\"<]+/welcome/([\w-]+)")
 TOKEN = re.compile(r"mat_[0-9a-f]{16}_[\w-]{43}")
@@ -243,6 +245,7 @@ async def running_console(
     facebook_url: str = NOBODY,
     log: Log | None = None,
     services: str = NOBODY,
+    gateway_url: str = NOBODY,
     **values: Any,  # noqa: ANN401 - whatever the settings take
 ) -> AsyncIterator[Console]:
     port = unused_port()
@@ -264,6 +267,9 @@ async def running_console(
             sender_url=services,
             takeover_url=services,
             analytics_url=services,
+        ),
+        webhook=WebhookSettings(
+            env="test", webhook_verify_token=SecretStr(VERIFY_TOKEN), public_url=gateway_url
         ),
         facebook=FacebookLoginSettings(facebook_dialog_url=facebook_url),
         site=SiteSettings(env="test", console_url=console_url or here),

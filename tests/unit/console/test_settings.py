@@ -4,7 +4,13 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from libs.common.crypto import generate_key
-from libs.common.settings import CryptoSettings, GraphSettings, HttpSettings, InternalSettings
+from libs.common.settings import (
+    CryptoSettings,
+    GraphSettings,
+    HttpSettings,
+    InternalSettings,
+    WebhookSettings,
+)
 from services.console.settings import FirstAdminSettings, Settings, SiteSettings
 from services.console.web.access import cookie_name
 
@@ -15,6 +21,7 @@ def settings(site: SiteSettings, proxies: str = "") -> Settings:
         graph=GraphSettings(facebook_app_id="1", facebook_app_secret=SecretStr("test_app_secret")),
         crypto=CryptoSettings(encryption_keys=SecretStr(f"k1:{generate_key()}")),
         internal=InternalSettings(service_token=SecretStr("a-service-token-of-tests")),
+        webhook=WebhookSettings(env="test", webhook_verify_token=SecretStr("a-verify-token")),
         site=site,
         first_admin=FirstAdminSettings(),
         trusted_proxies=proxies,

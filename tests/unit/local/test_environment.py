@@ -25,6 +25,7 @@ def test_services_get_the_secrets_and_the_addresses_of_this_stack() -> None:
         "MONGODB_DATABASE": "messenger",
         "GRAPH_API_URL": "http://127.0.0.1:8190",
         "FACEBOOK_DIALOG_URL": "http://127.0.0.1:8190",
+        "PUBLIC_URL": "http://127.0.0.1:8181",
         "WEBHOOK_TARGET_URL": "http://127.0.0.1:8181/webhooks/messenger",
         "LLM_PROVIDER": "offline",
         "LLM_BASE_URL": "http://127.0.0.1:8190/v1",
