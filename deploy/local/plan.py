@@ -48,6 +48,11 @@ class Options:
     def needs_seed(self) -> bool:
         return "simulator" in self.names
 
+    @property
+    def has_console(self) -> bool:
+        """Then the first Page is connected there, as an administrator would."""
+        return "console" in self.names
+
 
 @dataclass(frozen=True)
 class Plan:

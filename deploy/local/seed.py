@@ -1,12 +1,13 @@
 """A workspace, an assistant that knows something, and a connected Page on the simulator.
 
-What the console will do for real Pages: the same documents, the token encrypted, the change told
-on `messenger.channels`. Running it again changes nothing that somebody may have set meanwhile.
+`connect_in_console` does it as an administrator would. `seed` writes the same documents itself, for
+stacks without a console, and for tests that are about something else. Running either again changes
+nothing that somebody may have set meanwhile.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 import aiohttp
 from pydantic import SecretStr
 
+from deploy.local.admin import ConsoleError, SignInRefusedError, open_admin
 from libs.common.channels import (
     ASSISTANTS_COLLECTION,
     CHANNELS_COLLECTION,
@@ -29,6 +31,7 @@ from libs.common.settings import KafkaSettings, MongoSettings
 
 WORKSPACE = {"_id": "demo", "name": "Demo workspace", "time_zone": "Europe/Berlin"}
 ASSISTANT_ID = "demo-assistant"
+MOST_AT_ONCE = 100  # Pages that one choice in the console takes
 LOST = ("expired", "revoked")
 """What a channel becomes when its token is refused; who disconnected it on purpose keeps that."""
 SYSTEM_PROMPT = (
@@ -45,31 +48,40 @@ async def seed(env: Mapping[str, str]) -> str:
     """
     pages = await _simulated_pages(env["GRAPH_API_URL"])
     async with _opened(env) as office:
-        await office.insert_once(
-            ASSISTANTS_COLLECTION, _assistant(office.workspace_id).to_document()
-        )
+        assistant = _assistant(office.workspace_id).to_document()
+        await insert_once(office.database, ASSISTANTS_COLLECTION, assistant)
         for page in pages:
             if not await office.is_connected(page):
                 await office.connect(page)
-    names = ", ".join(f"{page['name']} ({page['id']})" for page in pages)
-    return f"connected: {names}"
+    return f"connected: {_names(pages)}"
 
 
-async def reconnect(env: Mapping[str, str], page_id: str) -> None:
-    """As an administrator does with a Page whose token was refused: its token as it is now,
-    encrypted anew, the channel active, and everybody told. The settings stay.
+async def connect_in_console(env: Mapping[str, str]) -> str:
+    """Connect every new Page of the simulator through the console, log-in and all; say what there
+    is now.
+
+    A stack that has a Page already is not stopped by what goes wrong with another one.
+
+    Args:
+        env: as for `seed`, and what `open_admin` needs.
 
     Raises:
-        LookupError: the simulator has no such Page.
-        DecryptionError: the stack's keys are others; nothing was changed.
+        ConsoleError: no Page could be connected.
     """
-    pages = {page["id"]: page for page in await _simulated_pages(env["GRAPH_API_URL"])}
-    page = pages[page_id]
-    async with _opened(env) as office:
-        await office.is_connected(
-            page
-        )  # reads the token that is there: the keys are the right ones
-        await office.connect(page)
+    pages = await _simulated_pages(env["GRAPH_API_URL"])
+    async with _opened_database(env) as database:
+        workspace_id = await _workspace(database)
+        await insert_once(database, ASSISTANTS_COLLECTION, _assistant(workspace_id).to_document())
+        new = [page for page in pages if await _is_new(database, page["id"], workspace_id)]
+    if new:
+        try:
+            async with open_admin(env) as admin:
+                await admin.connect([page["id"] for page in new][:MOST_AT_ONCE])
+        except ConsoleError as error:
+            if len(new) == len(pages) and not isinstance(error, SignInRefusedError):
+                raise
+            return f"not connected: {_names(new)}; {error}. Connect what you need in the console"
+    return f"connected in the console: {_names(pages)}"
 
 
 @dataclass(frozen=True)
@@ -80,11 +92,6 @@ class _Office:
     publisher: KafkaPublisher
     keys: KeyRing
     workspace_id: str
-
-    async def insert_once(self, collection: str, document: Mapping[str, Any]) -> None:
-        await self.database[collection].update_one(
-            {"_id": document["_id"]}, {"$setOnInsert": dict(document)}, upsert=True
-        )
 
     async def is_connected(self, page: Mapping[str, str]) -> bool:
         """Whether the Page is connected with this token, and has not lost its connection; or
@@ -106,7 +113,7 @@ class _Office:
             page_name=page["name"],
             token=self.keys.encrypt(page["access_token"], context=page["id"]),
         )
-        await self.insert_once(CHANNELS_COLLECTION, channel.to_document())
+        await insert_once(self.database, CHANNELS_COLLECTION, channel.to_document())
         renewed = {"token": channel.token, "status": "active"}
         channels = self.database[CHANNELS_COLLECTION]
         await channels.update_one({"_id": page["id"]}, {"$set": renewed})
@@ -118,13 +125,32 @@ def is_the_consoles(channel: Mapping[str, Any]) -> bool:
     return channel.get("connection") is not None or channel.get("status") == "disconnected"
 
 
+async def insert_once(database: Database, collection: str, document: Mapping[str, Any]) -> None:
+    """Nothing happens if it is there."""
+    await database[collection].update_one(
+        {"_id": document["_id"]}, {"$setOnInsert": dict(document)}, upsert=True
+    )
+
+
+async def _is_new(database: Database, page_id: str, workspace_id: str) -> bool:
+    """Whether nobody has the Page yet, in whatever workspace; or only a seed has had it."""
+    known = await database[CHANNELS_COLLECTION].find_one({"_id": page_id})
+    if known is None:
+        return True
+    return known.get("workspace_id") == workspace_id and not is_the_consoles(known)
+
+
+def _opened_database(env: Mapping[str, str]) -> AbstractAsyncContextManager[Database]:
+    mongo = MongoSettings(uri=SecretStr(env["MONGODB_URI"]), database=env["MONGODB_DATABASE"])
+    return open_database(mongo, app_name="seed")
+
+
 @asynccontextmanager
 async def _opened(env: Mapping[str, str]) -> AsyncIterator[_Office]:
-    mongo = MongoSettings(uri=SecretStr(env["MONGODB_URI"]), database=env["MONGODB_DATABASE"])
     kafka = KafkaSettings(bootstrap_servers=env["KAFKA_BOOTSTRAP_SERVERS"], publish_timeout_s=10)
     keys = KeyRing.parse(env["ENCRYPTION_KEYS"])
     async with (
-        open_database(mongo, app_name="seed") as database,
+        _opened_database(env) as database,
         open_publisher(kafka, client_id="seed") as publisher,
     ):
         yield _Office(database, publisher, keys, await _workspace(database))
@@ -151,6 +177,10 @@ async def _simulated_pages(simulator_url: str) -> list[dict[str, str]]:
         session.get(f"{simulator_url}/simulator/api/pages") as response,
     ):
         return list((await response.json())["pages"])
+
+
+def _names(pages: Sequence[Mapping[str, str]]) -> str:
+    return ", ".join(f"{page['name']} ({page['id']})" for page in pages)
 
 
 def _assistant(workspace_id: str) -> Assistant:

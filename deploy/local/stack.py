@@ -150,11 +150,12 @@ class Stack:
         self._say(await ensure_topics(self._plan.environment[KAFKA]))
 
     async def _seed(self) -> None:
-        from deploy.local.seed import seed
+        from deploy.local.seed import connect_in_console, seed
 
+        connect = connect_in_console if self._plan.options.has_console else seed
         try:
             async with asyncio.timeout(SEED_WITHIN_S):
-                self._say(await seed(self._plan.environment))
+                self._say(await connect(self._plan.environment))
         except TimeoutError:
             raise StackError(f"connecting the first Page took over {SEED_WITHIN_S:.0f} s") from None
         except Exception as error:  # whatever its HTTP, Kafka or database calls raise

@@ -25,6 +25,10 @@ SCENE_WITHIN_S = 60.0
 REFUSED = {"message": "(#100) Refused by a test", "type": "OAuthException", "code": 100}
 
 CHECKS = """\
+the console shows the Page as active, connected just now
+at Facebook, the app is subscribed to what people write and what becomes of it
+its assistant and its settings are as they were
+its conversations are there, all N
 the answer is what knowledge.md says about opening hours
 the line was marked as seen and typing was shown first
 sent as an answer inside the 24-hour window
@@ -82,8 +86,10 @@ the echo settled it: after N.N s the sender knew that it was sent
 it was not sent again, and the conversation goes on
 N answers are written and wait, none has gone out
 one call was refused; in the N s since then nothing was tried
+the console shows the Page as expired, and says why
 all N went out within N.N s, in the order of each person's questions
 each of them once
+the console shows the Page as active
 N messages from people, as Facebook's record has them
 to people, as the record has them: N by the assistant, N by humans, N at Facebook
 N of them are delivered

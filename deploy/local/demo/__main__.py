@@ -10,12 +10,13 @@ import sys
 import time
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Annotated
 
 import aiohttp
 import typer
 
+from deploy.local.admin import ConsoleError
+from deploy.local.demo.connecting import open_console
 from deploy.local.demo.counters import Meter
 from deploy.local.demo.log import keep_quiet, open_log
 from deploy.local.demo.printing import Printer, wants_colour
@@ -25,7 +26,6 @@ from deploy.local.demo.story import SCENES, play
 from deploy.local.demo.transcript import Transcript
 from deploy.local.environment import KAFKA
 from deploy.local.errors import StackError
-from deploy.local.seed import reconnect
 from deploy.local.state import StateFolder
 from libs.common.errors import ProjectError
 from libs.common.settings import KafkaSettings
@@ -89,7 +89,13 @@ async def _played(
         ):
             transcript.begin(stage.page_name)
             await play(stage, chosen)
-    except (SimulatorError, aiohttp.ClientError, ProjectError, TimeoutError) as error:
+    except (
+        SimulatorError,
+        ConsoleError,
+        aiohttp.ClientError,
+        ProjectError,
+        TimeoutError,
+    ) as error:
         transcript.check(
             "the stack answers, to the end of the story",
             held=False,
@@ -115,20 +121,21 @@ async def _open_stage(
         if not pages:
             raise StackError("the simulator has no Page: `make down` and `make up` connect one")
         page = pages[0]["id"]
-        yield Stage(
-            session=session,
-            simulator=simulator,
-            meter=Meter(session, running.urls, simulator),
-            transcript=transcript,
-            page=page,
-            page_name=pages[0]["name"],
-            urls=running.urls,
-            service_token=environment["SERVICE_TOKEN"],
-            reconnect=partial(reconnect, environment, page),
-            log=log,
-            patience_s=patience_s,
-            people=[],
-        )
+        async with open_console(environment, page) as console:
+            yield Stage(
+                session=session,
+                simulator=simulator,
+                meter=Meter(session, running.urls, simulator),
+                transcript=transcript,
+                page=page,
+                page_name=pages[0]["name"],
+                urls=running.urls,
+                service_token=environment["SERVICE_TOKEN"],
+                console=console,
+                log=log,
+                patience_s=patience_s,
+                people=[],
+            )
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Iterable, Mapping, Sequence
 
-from deploy.local.demo import knowledge
+from deploy.local.demo import connecting, knowledge
 from deploy.local.demo.stage import Message, Person, Stage, StoryEndsError
 from deploy.local.demo.trouble import behaving, meeting, token_expired
 from libs.common.events import MessageSent, TurnCompleted
@@ -143,11 +143,18 @@ async def token(stage: Stage) -> None:
             expected=f"none, but for one every {PROBE_EVERY_S} s",
             seen=f"{len(calls)} calls: {', '.join(call['endpoint'] for call in calls)}",
         )
+        lost = await connecting.shown_when(stage, "expired")
+        expect(
+            "the console shows the Page as expired, and says why",
+            ("expired", "The token has run out."),
+            (lost["status"], lost["words"]),
+        )
         await repair()
         repaired_at = time.time()
         stage.transcript.aside(
-            "The token is good again, and an administrator reconnects the Page: the token is "
-            "stored anew, the channel active, and the services are told (channel.connected)."
+            "An administrator chooses “Reconnect” in the console and logs in at Facebook again: "
+            "there is another token, the channel is active, and the services are told "
+            "(channel.connected)."
         )
         heard = {person: await person.receives(lines) for person, lines in people.items()}
     _show(heard, repaired_at)
@@ -163,6 +170,8 @@ async def token(stage: Stage) -> None:
     )
     taken = [count for person in people for count in (await person.sends()).values()]
     expect("each of them once", [1] * waiting, taken)
+    now = await stage.console.shown()
+    expect("the console shows the Page as active", "active", now["status"])
 
 
 def _show(heard: Mapping[Person, Sequence[Message]], since: float) -> None:

@@ -2,9 +2,9 @@
 
 import re
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import aiohttp
 
@@ -46,6 +46,23 @@ class Answer:
         return str(self.error.get("message", ""))
 
 
+class Console(Protocol):
+    """The team's console, where an administrator is signed in, and the story's Page in it."""
+
+    async def connect(self, *, again: bool = True) -> None:
+        """Connect the Page, or connect it again, through a login at Facebook.
+
+        Raises:
+            ConsoleError: with what the console showed instead.
+        """
+
+    async def shown(self) -> dict[str, Any]:
+        """The Page's `status`, `words`, `connected_at`, as the management API has them."""
+
+    async def stored(self) -> dict[str, Any] | None:
+        """The Page's channel as it is stored; None: nobody has connected it yet."""
+
+
 @dataclass(frozen=True)
 class Stage:
     """Where the story is played."""
@@ -58,7 +75,7 @@ class Stage:
     page_name: str
     urls: Mapping[str, str]  # of the services
     service_token: str
-    reconnect: Callable[[], Awaitable[None]]  # the Page, as an administrator does it
+    console: Console
     log: Log
     patience_s: float
     people: "list[Person]"

@@ -2,13 +2,14 @@
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
 
-from deploy.local.demo import figures, handover, hardships, scenes, takeover
+from deploy.local.demo import connecting, figures, handover, hardships, scenes, takeover
 from deploy.local.demo.numbers import numbers
 from deploy.local.demo.stage import Stage, StoryEndsError
 
 Scene = Callable[[Stage], Awaitable[None]]
 
 SCENES: Mapping[str, Scene] = {
+    "connect": connecting.connect,
     "question": scenes.question,
     "burst": scenes.burst,
     "long-answer": scenes.long_answer,

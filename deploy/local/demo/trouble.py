@@ -44,17 +44,20 @@ async def meeting(stage: Stage, *faults: Fault) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def token_expired(stage: Stage) -> AsyncIterator[Repair]:
-    """Facebook refuses the Page's token inside the block.
+    """Facebook refuses the Page's tokens inside the block, all that there are by now.
 
-    Yields what makes it good again, token and channel; it happens in any case.
+    Yields what makes it good again: another login, which brings another token. It happens in any
+    case.
     """
     is_good = False
 
     async def repair() -> None:
         nonlocal is_good
-        await stage.simulator.set_token(stage.page, "valid")
-        await stage.reconnect()
-        is_good = True
+        try:
+            await stage.console.connect()
+            is_good = True
+        finally:
+            await stage.simulator.set_token(stage.page, "valid")  # for whoever uses an old one
 
     try:
         await stage.simulator.set_token(stage.page, "expired")

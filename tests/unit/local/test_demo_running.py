@@ -85,7 +85,7 @@ def test_the_command_names_the_scenes_that_there_are(
     monkeypatch.setenv("STATE_DIR", str(tmp_path))
     result = CliRunner().invoke(app, ["--scene", "question", "--scene", "tokens"])
     assert result.exit_code == 1
-    assert "no scene is called tokens; there are question, burst" in result.output
+    assert "no scene is called tokens; there are connect, question, burst" in result.output
 
 
 def test_the_command_exits_with_1_where_there_is_no_stack(

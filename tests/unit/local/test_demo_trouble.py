@@ -10,6 +10,7 @@ import aiohttp
 import pytest
 from aiohttp.test_utils import TestServer
 
+from deploy.local.admin import ConsoleError
 from deploy.local.demo.counters import Meter
 from deploy.local.demo.log import Log
 from deploy.local.demo.stage import Stage, StoryEndsError
@@ -28,15 +29,25 @@ NOWHERE = "http://127.0.0.1:9/"
 
 
 class Office:
-    """Notes, for each time the Page is reconnected, how its token is."""
+    """A console that notes, for each time the Page is connected again, how its token is."""
 
     def __init__(self) -> None:
         self.states: list[str] = []
+        self.is_away = False
         self.stage: Stage | None = None
 
-    async def reconnect(self) -> None:
+    async def connect(self, *, again: bool = True) -> None:
+        assert again
         assert self.stage is not None
         self.states.append(await token_state(self.stage))
+        if self.is_away:
+            raise ConsoleError("away")
+
+    async def shown(self) -> dict[str, Any]:
+        return {}
+
+    async def stored(self) -> None:
+        return None
 
 
 @pytest.fixture
@@ -60,7 +71,7 @@ async def stage(tmp_path: Path, office: Office) -> AsyncIterator[Stage]:
             page_name=page["name"],
             urls={},
             service_token="",
-            reconnect=office.reconnect,
+            console=office,
             log=Log(),
             patience_s=1,
             people=[],
@@ -109,12 +120,22 @@ async def test_faults_that_nobody_met_go_and_those_of_others_stay(stage: Stage) 
     assert await faults(stage) == theirs
 
 
-async def test_a_token_is_good_again_before_the_page_is_reconnected(
+async def test_a_page_is_connected_again_with_another_token_and_the_old_ones_are_good_again(
     stage: Stage, office: Office
 ) -> None:
     meanwhile = await broken_off(token_expired(stage), partial(token_state, stage))
     assert meanwhile == "expired"
-    assert office.states == ["valid"]
+    assert office.states == ["expired"]
+    assert await token_state(stage) == "valid"
+
+
+async def test_tokens_are_good_again_also_where_the_console_is_away(
+    stage: Stage, office: Office
+) -> None:
+    office.is_away = True
+    with pytest.raises(ConsoleError):
+        await broken_off(token_expired(stage), partial(token_state, stage))
+    assert await token_state(stage) == "valid"
 
 
 async def test_what_the_scene_has_repaired_is_not_repaired_again(
@@ -122,5 +143,5 @@ async def test_what_the_scene_has_repaired_is_not_repaired_again(
 ) -> None:
     async with token_expired(stage) as repair:
         await repair()
-        assert office.states == ["valid"]
-    assert office.states == ["valid"]
+        assert office.states == ["expired"]
+    assert office.states == ["expired"]

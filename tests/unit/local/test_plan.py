@@ -51,14 +51,20 @@ def test_infrastructure_that_the_environment_names_is_not_started(variable: str,
 
 
 @pytest.mark.parametrize(
-    ("only", "topics", "seed"),
-    [("", True, True), ("kafka,mongo", True, False), ("mongo", False, False)],
+    ("only", "topics", "seed", "console"),
+    [
+        ("", True, True, True),
+        ("kafka,mongo,simulator,sender", True, True, False),
+        ("kafka,mongo", True, False, False),
+        ("mongo", False, False, False),
+    ],
 )
 def test_topics_and_the_first_page_are_made_where_somebody_needs_them(
-    only: str, topics: bool, seed: bool
+    only: str, topics: bool, seed: bool, console: bool
 ) -> None:
     options = Options.read({}, only)
-    assert (options.needs_topics, options.needs_seed) == (topics, seed)
+    made = (options.needs_topics, options.needs_seed, options.has_console)
+    assert made == (topics, seed, console)
 
 
 def test_busy_controller_port_of_kafka_is_found_before_the_start() -> None:
