@@ -7,6 +7,7 @@ stack's seed writes them. Readers keep what they read for a short time and drop 
 
 import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any, Literal, TypeVar, cast, get_args
 
 from prometheus_client import Counter
@@ -19,6 +20,7 @@ ASSISTANTS_COLLECTION = "assistants"
 CACHE_S = 30.0
 
 ChannelStatus = Literal["active", "expired", "revoked", "disconnected"]
+AssistantProvider = Literal["offline", "simulator", "openai", "anthropic"]
 HandoverLanguage = Literal["en", "de", "fr", "es", "pt", "vi", "th"]
 
 LOOKUPS = Counter("assistant_channel_lookups_total", "Channel and assistant look-ups.", ["outcome"])
@@ -99,14 +101,38 @@ class Channel(_Stored):
     settings: ChannelSettings = ChannelSettings()
 
 
+class Change(BaseModel):
+    """Who changed something last, and when."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    by: str = Field(description="the account's id")
+    by_name: str
+    at: datetime
+
+
 class Assistant(_Stored):
-    """Who answers. `provider` and `model` None: what the service was started with."""
+    """Who answers. `provider` None: the one that the service was started with, with its key.
+
+    `api_key` is encrypted, bound to whom it is sent to: see `key_context`.
+    """
 
     workspace_id: str
     name: str
     system_prompt: str
     knowledge: str = ""
+    provider: AssistantProvider | None = None
     model: str | None = None
+    base_url: str | None = Field(None, description="None: the provider's own")
+    api_key: str | None = Field(None, repr=False)
+    api_key_at: datetime | None = Field(None, description="when the key was stored")
+    version: int = Field(0, description="compared and set by whoever changes it")
+    changed: Change | None = None
+
+    @property
+    def key_context(self) -> str:
+        """What a key is encrypted with: changing where it would be sent makes it unreadable."""
+        return f"assistant:{self.id} {self.provider} {self.base_url or ''}"
 
 
 class ChannelDirectory:
@@ -124,6 +150,11 @@ class ChannelDirectory:
 
     async def assistant(self, assistant_id: str) -> Assistant | None:
         return await self._get("assistant", self._assistants, Assistant, assistant_id)
+
+    async def assistant_now(self, assistant_id: str) -> Assistant | None:
+        """As it is stored at this moment: for whoever has just changed it."""
+        document = await self._assistants.read(assistant_id)
+        return Assistant.model_validate(document) if document is not None else None
 
     def forget(self, page_id: str) -> None:
         """Drop what is known of a page, and every assistant: they are few and quickly read."""

@@ -117,6 +117,18 @@ class WebhookSettings(SettingsGroup):
         return value.rstrip("/")
 
 
+class ModelHostSettings(SettingsGroup):
+    """Where administrators may point assistants to, besides public addresses."""
+
+    model_config = SettingsConfigDict(env_prefix="LLM_")
+
+    inside_hosts: str = Field(
+        "",
+        description="hosts inside the network that assistants may be pointed at in production, "
+        "comma separated: ollama, 10.0.0.5:8000",
+    )
+
+
 class CryptoSettings(SettingsGroup):
     """The keys that page tokens and model keys are encrypted with."""
 

@@ -6,19 +6,16 @@ Nothing is written here. While it lasts, more may come, and a human may take ove
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
-from functools import partial
 from typing import Any, NamedTuple
 
 import structlog
 
 from libs.common.channels import Assistant as AssistantProfile
 from libs.common.channels import Channel
-from services.conversation.asking import ask
-from services.conversation.assistants.base import Prompt, PromptLine
+from services.conversation import composing
 from services.conversation.desk import Desk
 from services.conversation.domain import loops, receive, requests, turns
 from services.conversation.domain.plain_requests import asks_for_human
-from services.conversation.domain.prompt import instructions
 from services.conversation.domain.state import Pending, State
 from services.conversation.intake import Intake
 from services.conversation.signs import TYPING_EVERY_S, Signs
@@ -115,8 +112,7 @@ class Answering:
         """The answer where no model is asked: a human is wanted, or it would be wrong to go on."""
         texts = self._channel.settings
         if self._asks_for_human(state):
-            request = requests.asked(state)
-            return turns.Answer("handover", texts.handover_text, model="none", request=request)
+            return composing.handed_over(state, self._channel)
         if loops.is_loop(state, texts.loop_turns):
             log.warning("loop_suspected", count=texts.loop_turns)
             silence = timedelta(seconds=texts.loop_pause_s)
@@ -169,15 +165,17 @@ class Answering:
             await _end(asking)
 
     async def _asked(self, state: State, profile: AssistantProfile) -> turns.Answer:
-        texts, settings = self._channel.settings, self._desk.settings
-        return await ask(
-            self._desk.assistant,
-            self._prompt(state, profile),
-            fallback=texts.fallback_text,
-            attempts=settings.model_attempts,
-            deadline_s=settings.turn_deadline_s,
-            handover=texts.handover_text,
-            begin=partial(self._desk.spending.begin, self._channel.id, texts),
+        desk = self._desk
+        prompt = composing.prompt_of(
+            state,
+            profile,
+            self._channel,
+            history_tokens=desk.settings.history_tokens,
+            now=desk.now(),
+            choice=composing.choice_of(profile),
+        )
+        return await composing.asked(
+            desk.assistant, prompt, self._channel, desk.settings, desk.spending
         )
 
     def _starts_over(self, state: State, asked: tuple[Pending, ...], *, may_restart: bool) -> bool:
@@ -208,22 +206,6 @@ class Answering:
         finally:
             if more is not None:
                 await _end(more)
-
-    def _prompt(self, state: State, profile: AssistantProfile) -> Prompt:
-        welcome = turns.needed(state) == "welcome"
-        lines = turns.earlier_lines(state, self._desk.settings.history_tokens)
-        texts = self._channel.settings
-        return Prompt(
-            kind="welcome" if welcome else "answer",
-            instructions=instructions(profile, self._channel, self._desk.now()),
-            knowledge=profile.knowledge,
-            history=tuple(PromptLine(line.role, line.text, line.quoted) for line in lines),
-            question=texts.welcome_prompt if welcome else turns.question(state),
-            assistant_name=profile.name,
-            model=profile.model,
-            quoted="" if welcome else turns.replied_to(state),
-            may_hand_over=not welcome,
-        )
 
 
 def _no_answer(

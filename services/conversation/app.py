@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
 from functools import partial
 
 from libs.common.channels import ChannelDirectory
@@ -9,11 +10,13 @@ from libs.common.crypto import KeyRing
 from libs.common.graph import open_graph
 from libs.common.kafka import BroadcastReader, KeyedConsumer, open_publisher
 from libs.common.mongo import open_database, ping
+from libs.common.outbound import Inside
 from libs.common.service import Lifetime, Service
 from libs.common.topics import CHANNELS, EVENTS
 from libs.common.web import Late, Readiness, base_app, json_errors, require_service_token
 from services.conversation import consumer, contacts, history, notifications
-from services.conversation.assistants.factory import assistant_maker
+from services.conversation.assistants.factory import assistant_maker, chosen_assistant
+from services.conversation.assistants.pool import AssistantPool
 from services.conversation.consumer import MessageHandler
 from services.conversation.contacts import ContactKeeper, Sweep
 from services.conversation.contacts_handlers import CONTACTS, KEEPER, add_contact_routes
@@ -25,6 +28,8 @@ from services.conversation.profiles import ProfileReader
 from services.conversation.settings import Settings
 from services.conversation.spending import SpendingKeeper, SpendingStore
 from services.conversation.store import ConversationStore
+from services.conversation.trying import Trials
+from services.conversation.trying_handlers import LARGEST_BODY, TRIALS, add_trial_routes
 from services.conversation.webhook_client import open_webhooks
 
 NAME = "conversation"
@@ -34,15 +39,28 @@ CONTACTS_GROUP = "conversation-contacts"
 PEOPLE_IN_FLIGHT = 100  # each may wait some seconds for Meta
 
 
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
 def create_service(settings: Settings) -> Service:
     readiness = Readiness()
-    app = base_app(readiness, json_errors, require_service_token(settings.internal.service_token))
+    app = base_app(
+        readiness,
+        json_errors,
+        require_service_token(settings.internal.service_token),
+        client_max_size=LARGEST_BODY,
+    )
     app[STORE] = Late("the database")
     app[CONTACTS] = Late("the database")
     app[KEEPER] = Late("the database")
+    app[TRIALS] = Late("the database")
     add_routes(app)
     add_contact_routes(app)
+    add_trial_routes(app)
     keys = KeyRing.parse(settings.crypto.encryption_keys.get_secret_value())
+    is_production = settings.runtime.env == "production"
+    inside = Inside.parse(settings.hosts.inside_hosts, is_production=is_production)
     make_assistant = assistant_maker(settings.assistant)  # imports for seconds: before a loop runs
 
     @asynccontextmanager
@@ -52,7 +70,7 @@ def create_service(settings: Settings) -> Service:
                 open_database(
                     settings.mongo,
                     app_name=NAME,
-                    production=settings.runtime.env == "production",
+                    production=is_production,
                 )
             )
             store = ConversationStore(database)
@@ -82,7 +100,9 @@ def create_service(settings: Settings) -> Service:
             reader = partial(
                 KeyedConsumer, settings.kafka, topic=EVENTS, publisher=publisher, service=NAME
             )
-            assistant = make_assistant()
+            assistant = AssistantPool(
+                make_assistant(), partial(chosen_assistant, settings.assistant, inside), keys
+            )
             stack.push_async_callback(assistant.aclose)
             keeper = reader(
                 group=HISTORY_GROUP,
@@ -96,15 +116,15 @@ def create_service(settings: Settings) -> Service:
             handler = MessageHandler(
                 store, channels, assistant, publisher, settings, spending=spending
             )
+            app[TRIALS].set(Trials(channels, assistant, settings, spending, utc_now))
+            stack.callback(app[TRIALS].clear)
             answers = reader(
                 group=NAME,
                 handler=handler.handle,
                 wants=consumer.wants,
                 max_keys_in_flight=settings.max_turns_in_flight,
             )
-            webhooks = await stack.enter_async_context(
-                open_webhooks(is_production=settings.runtime.env == "production")
-            )
+            webhooks = await stack.enter_async_context(open_webhooks(is_production=is_production))
             alarms = reader(
                 group=NOTIFICATIONS_GROUP,
                 handler=Notifier(channels, webhooks, keys).handle,

@@ -102,7 +102,7 @@ async def _try(
         except AssistantUnavailableError as error:
             reason, retry_after_s = error.code, error.retry_after_s
         except AssistantRefusedError as error:
-            return _Failure(error.code, attempt)
+            return _Failure(error.cause, attempt)
         except Exception as error:
             if deadline.expired():
                 return _Failure("deadline", attempt)

@@ -9,6 +9,7 @@ from libs.common.settings import (
     HttpSettings,
     InternalSettings,
     KafkaSettings,
+    ModelHostSettings,
     MongoSettings,
     RuntimeSettings,
     SettingsGroup,
@@ -36,6 +37,7 @@ class Settings(SettingsGroup):
     graph: GraphSettings = Field(default_factory=GraphSettings)
     crypto: CryptoSettings = Field(default_factory=CryptoSettings)
     assistant: AssistantSettings = Field(default_factory=AssistantSettings)
+    hosts: ModelHostSettings = Field(default_factory=ModelHostSettings)
 
     turn_deadline_s: float = Field(60.0, gt=0, le=600, description="for all attempts together")
     model_attempts: int = Field(3, ge=1, le=10)

@@ -16,7 +16,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 
 from libs.common.errors import PermanentError, TransientError
-from services.conversation.domain.notification import is_allowed, problem_of
+from libs.common.outbound import is_allowed, problem_of
 
 ATTEMPT_WITHIN_S = 4.0
 PER_HOST = 10

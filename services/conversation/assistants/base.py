@@ -1,9 +1,11 @@
 """What the conversation service asks of whoever writes the answers."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple, Protocol
 
+from libs.common.channels import AssistantProvider
 from libs.common.errors import PermanentError, TransientError
+from services.conversation.domain.failures import Cause
 
 TurnKind = Literal["answer", "welcome"]
 HandoverReason = Literal["asked", "angry", "cannot_answer", "policy"]
@@ -25,8 +27,24 @@ class PromptLine:
 
 
 @dataclass(frozen=True)
+class ModelChoice:
+    """Which model an assistant wants to be asked, and with which key.
+
+    Args:
+        key: encrypted, with `key_context`; None: there is none.
+        keep_as: the assistant whose connections these are; None: for this one reply.
+    """
+
+    provider: AssistantProvider
+    base_url: str | None = None
+    key: str | None = field(default=None, repr=False)
+    key_context: str = ""
+    keep_as: str | None = None
+
+
+@dataclass(frozen=True)
 class Prompt:
-    """Everything a reply may depend on.
+    """Everything a reply may depend on. `choice` None: the model the service was started with.
 
     `instructions` come from the business; `question` and `history` are what people wrote, and
     nothing that could change the instructions. `quoted` is what the question replies to.
@@ -41,6 +59,7 @@ class Prompt:
     model: str | None = None
     quoted: str = ""
     may_hand_over: bool = False
+    choice: ModelChoice | None = None
 
 
 @dataclass(frozen=True)
@@ -94,13 +113,17 @@ class AssistantUnavailableError(TransientError):
 
 
 class AssistantRefusedError(PermanentError):
-    """The provider refuses: a bad key, an unknown model. Asking again is no use."""
+    """The provider refuses: a bad key, an unknown model. Asking again is no use.
+
+    `cause` is for whoever looks after the assistant: see `domain/failures.py`.
+    """
 
     code = "assistant_refused"
 
-    def __init__(self, reason: str, tokens: Tokens = FREE) -> None:
+    def __init__(self, reason: str, tokens: Tokens = FREE, cause: Cause | None = None) -> None:
         super().__init__(reason)
         self.tokens = tokens
+        self.cause: Cause = cause or "assistant_refused"
 
 
 class Assistant(Protocol):

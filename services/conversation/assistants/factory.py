@@ -1,10 +1,11 @@
-"""Makes the assistant that the settings ask for."""
+"""Makes the assistants that settings and administrators ask for."""
 
 from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
-from services.conversation.assistants.base import Assistant
+from libs.common.outbound import Inside
+from services.conversation.assistants.base import Assistant, ModelChoice
 from services.conversation.assistants.offline import OfflineAssistant
 from services.conversation.assistants.settings import AssistantSettings
 
@@ -38,4 +39,27 @@ def assistant_maker(settings: AssistantSettings) -> Callable[[], ClosableAssista
         timeout_s=settings.timeout_s,
         max_output_tokens=settings.max_output_tokens,
         tools=settings.tools,
+    )
+
+
+def chosen_assistant(
+    settings: AssistantSettings, inside: Inside, choice: ModelChoice, key: str | None
+) -> ClosableAssistant:
+    """What an administrator has chosen; of the settings, only the limits count.
+
+    It blocks for seconds where a model's packages are not there yet.
+    """
+    if choice.provider == "offline":
+        return OfflineAssistant()
+    from services.conversation.assistants.llm import LanguageModelAssistant
+
+    return LanguageModelAssistant(
+        provider=choice.provider,
+        model=SIMULATED_MODEL,  # each prompt names its own
+        api_key=key,
+        base_url=choice.base_url,
+        timeout_s=settings.timeout_s,
+        max_output_tokens=settings.max_output_tokens,
+        tools=settings.tools,
+        inside=inside,
     )

@@ -6,10 +6,9 @@ Import it only where it is used: that takes seconds.
 import asyncio
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import groupby
-from typing import Annotated, Final, Literal, Protocol
-from urllib.parse import urlsplit
+from typing import Annotated, Final, Literal
 
 import structlog
 from pydantic import BaseModel, StringConstraints, ValidationError
@@ -31,10 +30,11 @@ from pydantic_ai.messages import (
     ToolCallPart,
     UserPromptPart,
 )
-from pydantic_ai.models import Model, ModelRequestParameters
+from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import ToolDefinition
 
+from libs.common.outbound import Inside
 from services.conversation.assistants import marks
 from services.conversation.assistants.base import (
     FREE,
@@ -50,12 +50,17 @@ from services.conversation.assistants.base import (
     Tokens,
 )
 from services.conversation.assistants.cleaning import clean, shorten
+from services.conversation.assistants.endpoints import ModelProvider, open_endpoint
+from services.conversation.assistants.guarded import ForbiddenAddressError
+from services.conversation.domain.failures import Cause
 
-_OPENAI_URL = "https://api.openai.com/v1"
-_ANTHROPIC_URL = "https://api.anthropic.com"
-_NO_KEY = "none"  # the SDK insists on one; servers of one's own ask for none
-_OPENAIS_OWN = ("openai.com", "azure.com")
 _WORTH_ASKING_AGAIN = frozenset({408, 409, 425, 429})
+_CAUSES: Mapping[int, Cause] = {
+    401: "key_refused",
+    402: "out_of_credit",
+    403: "key_refused",
+    404: "model_unknown",
+}
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 _KNOWLEDGE = """\
@@ -114,17 +119,7 @@ _TOOL = ToolDefinition(
     strict=False,  # not every server that speaks the protocol knows the stricter kind
 )
 
-ModelProvider = Literal["openai", "anthropic", "simulator"]
-
-
 _TOOLS: Final = ModelRequestParameters(function_tools=[_TOOL])
-
-
-class _Endpoint(Protocol):
-    """Where models are asked."""
-
-    def model(self, name: str) -> Model: ...
-    async def aclose(self) -> None: ...
 
 
 class LanguageModelAssistant:
@@ -136,6 +131,8 @@ class LanguageModelAssistant:
         model: unless a prompt names another one.
         timeout_s: for one reply, from the connection to the last byte.
         tools: whether the model may be offered any: some servers refuse them.
+        inside: what may be reached besides public addresses, where an administrator typed in
+            `base_url`; None: whoever runs this did.
     """
 
     def __init__(
@@ -148,8 +145,9 @@ class LanguageModelAssistant:
         timeout_s: float,
         max_output_tokens: int = 2048,
         tools: bool = True,
+        inside: Inside | None = None,
     ) -> None:
-        self._endpoint = _endpoint(provider, api_key, base_url, timeout_s)
+        self._endpoint = open_endpoint(provider, api_key, base_url, timeout_s, inside)
         self._model = model
         self._timeout_s = timeout_s
         self._settings = ModelSettings(max_tokens=max_output_tokens)
@@ -199,15 +197,8 @@ class LanguageModelAssistant:
         except TimeoutError:
             reason = f"no answer in {self._timeout_s:g} s"
             raise AssistantUnavailableError(reason, tokens=UNKNOWN) from None
-        except (ModelAPIError, UserError) as error:
-            raise _translated(error) from None
-        except UnexpectedModelBehavior:
-            reason = "an answer that cannot be read"
-            raise AssistantUnavailableError(reason, tokens=UNKNOWN) from None
         except Exception as error:
-            # what an endpoint answers that speaks another protocol fails anywhere in the SDK
-            reason = f"no usable answer: {type(error).__name__}"
-            raise AssistantUnavailableError(reason, tokens=UNKNOWN) from None
+            raise _translated(error) from None
 
 
 def to_messages(prompt: Prompt, *, offers_human: bool = False) -> list[ModelMessage]:
@@ -293,20 +284,42 @@ def _tokens(response: ModelResponse) -> Tokens:
     return Tokens(response.usage.input_tokens or None, response.usage.output_tokens or None)
 
 
-def _translated(error: ModelAPIError | UserError) -> Exception:
+def _translated(error: Exception) -> AssistantRefusedError | AssistantUnavailableError:
     """Our error for theirs, without anything that the provider quotes: texts, or parts of keys."""
+    if _is_forbidden(error):
+        return AssistantRefusedError("no public address", cause="address_forbidden")
+    if isinstance(error, UnexpectedModelBehavior):
+        return AssistantUnavailableError("an answer that cannot be read", tokens=UNKNOWN)
+    if isinstance(error, ModelAPIError):
+        return _of_api(error)
     if isinstance(error, UserError):
         return AssistantRefusedError("the request cannot be made with these settings")
+    # what an endpoint answers that speaks another protocol fails anywhere in the SDK
+    reason = f"no usable answer: {type(error).__name__}"
+    return AssistantUnavailableError(reason, tokens=UNKNOWN)
+
+
+def _of_api(error: ModelAPIError) -> AssistantRefusedError | AssistantUnavailableError:
     reason = _reason(error)
     status = error.status_code if isinstance(error, ModelHTTPError) else None
     if isinstance(error, ModelQuotaExceededError):
-        return AssistantRefusedError(reason)
-    if status is not None and 400 <= status < 500 and status not in _WORTH_ASKING_AGAIN:
-        return AssistantRefusedError(reason)
+        return AssistantRefusedError(reason, cause="out_of_credit")
+    if status is not None and 300 <= status < 500 and status not in _WORTH_ASKING_AGAIN:
+        return AssistantRefusedError(reason, cause=_CAUSES.get(status))
     if status is None and isinstance(error, ModelRequestRejectedError):
         return AssistantRefusedError(reason)
     used = UNKNOWN if isinstance(error, ModelTimeoutError) else FREE
     return AssistantUnavailableError(reason, error.retry_after, used)
+
+
+def _is_forbidden(error: BaseException) -> bool:
+    """Whether it was our guard that kept the SDK from connecting."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ForbiddenAddressError):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False
 
 
 def _reason(error: ModelAPIError) -> str:
@@ -315,71 +328,3 @@ def _reason(error: ModelAPIError) -> str:
     codes = (error.provider_error_code, error.provider_error_type)
     known = [code for code in codes if isinstance(code, str) and _CODE.fullmatch(code)]
     return f"{status} ({known[0]})" if known else status
-
-
-def _endpoint(
-    provider: ModelProvider, api_key: str | None, base_url: str | None, timeout_s: float
-) -> _Endpoint:
-    if provider == "anthropic":
-        return _Anthropic(api_key or _NO_KEY, base_url or _ANTHROPIC_URL, timeout_s)
-    return _OpenAI(
-        api_key or _NO_KEY, base_url or _OPENAI_URL, timeout_s, is_ours=provider == "simulator"
-    )
-
-
-class _OpenAI:
-    def __init__(self, api_key: str, base_url: str, timeout_s: float, *, is_ours: bool) -> None:
-        from openai import AsyncOpenAI, DefaultAsyncHttpxClient
-        from pydantic_ai.models.openai import OpenAIChatModel
-        from pydantic_ai.profiles.openai import OpenAIModelProfile
-        from pydantic_ai.providers.openai import OpenAIProvider
-        from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
-
-        self._client = AsyncOpenAI(
-            api_key=api_key,
-            base_url=base_url,
-            timeout=timeout_s,
-            max_retries=0,
-            # a proxy that the environment names can't reach our loopback
-            http_client=DefaultAsyncHttpxClient(trust_env=False) if is_ours else None,
-        )
-        self._provider: OpenAIProvider | OpenAICompatibleProvider
-        if _is_openais_own(base_url):
-            self._provider = OpenAIProvider(openai_client=self._client)
-        else:  # most others know only the older name of the output limit
-            profile = OpenAIModelProfile(openai_chat_supports_max_completion_tokens=False)
-            self._provider = OpenAICompatibleProvider(
-                "compatible", openai_client=self._client, profile=profile
-            )
-
-        self._model = OpenAIChatModel
-
-    def model(self, name: str) -> Model:
-        return self._model(name, provider=self._provider)
-
-    async def aclose(self) -> None:
-        await self._client.close()
-
-
-class _Anthropic:
-    def __init__(self, api_key: str, base_url: str, timeout_s: float) -> None:
-        from anthropic import AsyncAnthropic
-        from pydantic_ai.models.anthropic import AnthropicModel
-        from pydantic_ai.providers.anthropic import AnthropicProvider
-
-        self._client = AsyncAnthropic(
-            api_key=api_key, base_url=base_url, timeout=timeout_s, max_retries=0
-        )
-        self._provider = AnthropicProvider(anthropic_client=self._client)
-        self._model = AnthropicModel
-
-    def model(self, name: str) -> Model:
-        return self._model(name, provider=self._provider)
-
-    async def aclose(self) -> None:
-        await self._client.close()
-
-
-def _is_openais_own(base_url: str) -> bool:
-    host = urlsplit(base_url).hostname or ""
-    return any(host == own or host.endswith(f".{own}") for own in _OPENAIS_OWN)

@@ -1,14 +1,11 @@
 """Who writes the answers: what is read from `LLM_*`."""
 
-from typing import Literal
-
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_core import PydanticKnownError
 from pydantic_settings import SettingsConfigDict
 
+from libs.common.channels import AssistantProvider
 from libs.common.settings import SettingsGroup
-
-Provider = Literal["offline", "simulator", "openai", "anthropic"]
 
 
 class AssistantSettings(SettingsGroup):
@@ -16,7 +13,7 @@ class AssistantSettings(SettingsGroup):
 
     model_config = SettingsConfigDict(env_prefix="LLM_")
 
-    provider: Provider = "offline"
+    provider: AssistantProvider = "offline"
     base_url: str | None = Field(
         None,
         pattern=r"^https?://[^\s]+$",

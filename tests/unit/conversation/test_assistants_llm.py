@@ -30,11 +30,8 @@ from services.conversation.assistants.base import (
     Tokens,
 )
 from services.conversation.assistants.cleaning import MOST_CHARACTERS, clean, shorten
-from services.conversation.assistants.llm import (
-    LanguageModelAssistant,
-    ModelProvider,
-    to_messages,
-)
+from services.conversation.assistants.endpoints import ModelProvider
+from services.conversation.assistants.llm import LanguageModelAssistant, to_messages
 from services.conversation.assistants.marks import unmarked
 from simulator.completions import SimulatedModel
 from tests.unit.conversation.factories import PATIENTLY
@@ -665,3 +662,22 @@ def test_what_is_too_long_is_cut_where_it_hurts_least() -> None:
     assert shorten("a" * 90 + "\n\n" + "b" * 20, 100) == "a" * 90 + "…"
     assert shorten("x" * 200, 100) == "x" * 99 + "…"
     assert clean("a\u2028b\x1b[0m") == "a\nb[0m"
+
+
+@pytest.mark.parametrize(
+    ("status", "cause"),
+    [
+        (401, "key_refused"),
+        (402, "out_of_credit"),
+        (403, "key_refused"),
+        (404, "model_unknown"),
+        (400, "assistant_refused"),
+    ],
+)
+async def test_a_refusal_has_a_cause_that_somebody_can_act_upon(
+    make: Make, endpoint: Endpoint, status: int, cause: str
+) -> None:
+    endpoint.answer = fails(status)
+    with pytest.raises(AssistantRefusedError) as raised:
+        await make().reply(prompt())
+    assert raised.value.cause == cause

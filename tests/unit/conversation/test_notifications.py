@@ -22,14 +22,13 @@ from libs.common.channels import Channel
 from libs.common.crypto import KeyRing
 from libs.common.events import AnyRecord, TakeoverRequested, derived_id
 from libs.common.kafka import KeyBatch
+from libs.common.outbound import is_allowed, problem_of
 from services.conversation import webhook_client
 from services.conversation.domain.notification import (
     NOTIFICATION_ID,
     SIGNATURE,
     body_of,
     headers_of,
-    is_allowed,
-    problem_of,
 )
 from services.conversation.notifications import TOO_OLD, Notifier, wants
 from services.conversation.webhook_client import (
