@@ -39,7 +39,10 @@ S = TypeVar("S", bound=_Stored)
 
 
 class ChannelSettings(BaseModel):
-    """What an administrator may set for one Page. Lengths in characters, times in seconds."""
+    """What an administrator may set for one Page. Lengths in characters, times in seconds.
+
+    Whoever reads takes what is stored, however long: what may be written is for the console to say.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -51,6 +54,9 @@ class ChannelSettings(BaseModel):
     )
     auto_create_contacts: bool = Field(False, description="a contact for who has none")
     prompt_addition: str = ""
+    greeting: str = Field(
+        "", description="shown before the first message, by Facebook; at most 160 UTF-16 code units"
+    )
     text_only_reply: str = (
         "Sorry, I can only read text here. Please describe in words what you need."
     )

@@ -20,6 +20,7 @@ from services.console.accounts_store import AccountStore
 from services.console.api import routes as api
 from services.console.api_tokens import ApiTokens
 from services.console.audit import AuditLog, Clock
+from services.console.channel_settings import ChannelSettingsOffice
 from services.console.channels_store import ChannelStore
 from services.console.checking import ChannelChecks, Hearing, OpenReader
 from services.console.connecting import Connecting, FacebookApp
@@ -28,6 +29,7 @@ from services.console.first_run import FirstRun
 from services.console.hashing import Passwords
 from services.console.internal import open_internal
 from services.console.logins_store import FacebookLoginStore
+from services.console.messenger_profile import Profiles
 from services.console.sessions_store import AttemptStore, SessionStore
 from services.console.settings import Settings
 from services.console.signing_in import SigningIn
@@ -35,6 +37,7 @@ from services.console.telling import OpenPublisher, Teller
 from services.console.tokens_store import TokenStore
 from services.console.web import (
     audit,
+    channel_settings,
     channels,
     connect,
     home,
@@ -57,6 +60,7 @@ from services.console.web.pages import (
     ACCOUNTS,
     API_TOKENS,
     AUDIT,
+    CHANNEL_SETTINGS,
     CHANNELS,
     CHECKS,
     CONNECTING,
@@ -112,15 +116,19 @@ def create_service(
             meta = await stack.enter_async_context(
                 open_connecting(settings.graph, timeout_s=GRAPH_TIMEOUT_S)
             )
-            app[CONNECTING].set(_connecting(settings, database, meta, clock, teller))
+            profiles = Profiles(ChannelStore(database), meta, _keys(settings), clock, teller.wake)
+            app[CHANNEL_SETTINGS].set(_settings_office(settings, database, profiles, clock, teller))
+            stack.callback(app[CHANNEL_SETTINGS].clear)
+            app[CONNECTING].set(_connecting(settings, database, meta, clock, teller, profiles))
             stack.callback(app[CONNECTING].clear)
-            checks = _checks(settings, database, meta, clock, teller)
+            checks = _checks(settings, database, meta, clock, teller, profiles)
             app[CHECKS].set(checks)
             stack.callback(app[CHECKS].clear)
             hearing = Hearing(
                 checks, reader or partial(BroadcastReader, settings.kafka, CHANNELS_TOPIC)
             )
             await stack.enter_async_context(lifetime.running(teller, "tell-channels"))
+            await stack.enter_async_context(lifetime.running(profiles, "write-profiles"))
             await stack.enter_async_context(lifetime.running(checks, "check-channels"))
             await stack.enter_async_context(lifetime.running(hearing, "hear-channels"))
             readiness.add("mongodb", partial(ping, database))
@@ -139,6 +147,7 @@ def create_app(settings: Settings, readiness: Readiness) -> web.Application:
         ACCOUNTS,
         API_TOKENS,
         AUDIT,
+        CHANNEL_SETTINGS,
         CHANNELS,
         CHECKS,
         CONNECTING,
@@ -149,7 +158,18 @@ def create_app(settings: Settings, readiness: Readiness) -> web.Application:
     ):
         app[key] = Late("the console")
     pages.set_up(app)
-    for part in (home, sign_in, channels, connect, users, tokens, audit, profile, api):
+    for part in (
+        home,
+        sign_in,
+        channels,
+        channel_settings,
+        connect,
+        users,
+        tokens,
+        audit,
+        profile,
+        api,
+    ):
         part.add_routes(app)
     for route in app.router.add_static("/static", STATIC_FOLDER):
         app[ROUTE_ACCESS].note(route, Access.PUBLIC)
@@ -196,8 +216,31 @@ async def _open(
     )
 
 
+def _keys(settings: Settings) -> KeyRing:
+    return KeyRing.parse(settings.crypto.encryption_keys.get_secret_value())
+
+
+def _settings_office(
+    settings: Settings, database: Database, profiles: Profiles, clock: Clock, teller: Teller
+) -> ChannelSettingsOffice:
+    return ChannelSettingsOffice(
+        ChannelStore(database),
+        AuditLog(database, clock),
+        _keys(settings),
+        profiles,
+        clock,
+        teller.wake,
+        is_production=settings.runtime.env == "production",
+    )
+
+
 def _connecting(
-    settings: Settings, database: Database, meta: ConnectingClient, clock: Clock, teller: Teller
+    settings: Settings,
+    database: Database,
+    meta: ConnectingClient,
+    clock: Clock,
+    teller: Teller,
+    profiles: Profiles,
 ) -> Connecting:
     app = FacebookApp(
         settings.graph.facebook_app_id,
@@ -209,23 +252,30 @@ def _connecting(
     return Connecting(
         app,
         meta,
-        KeyRing.parse(settings.crypto.encryption_keys.get_secret_value()),
+        _keys(settings),
         FacebookLoginStore(database),
         ChannelStore(database),
         AuditLog(database, clock),
         clock,
         teller.wake,
+        profiles.look_after,
     )
 
 
 def _checks(
-    settings: Settings, database: Database, meta: ConnectingClient, clock: Clock, teller: Teller
+    settings: Settings,
+    database: Database,
+    meta: ConnectingClient,
+    clock: Clock,
+    teller: Teller,
+    profiles: Profiles,
 ) -> ChannelChecks:
     return ChannelChecks(
         ChannelStore(database),
         meta,
-        KeyRing.parse(settings.crypto.encryption_keys.get_secret_value()),
+        _keys(settings),
         settings.graph.facebook_app_id,
         clock,
         teller.wake,
+        profiles.settle,
     )

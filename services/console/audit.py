@@ -37,6 +37,10 @@ ACTIONS: Mapping[str, str] = {
     "channel.connected": "Connected a Page",
     "channel.reconnected": "Connected a Page again",
     "channel.disconnected": "Disconnected a Page",
+    "channel.paused": "Paused the assistant on a Page",
+    "channel.resumed": "Resumed the assistant on a Page",
+    "channel.settings_changed": "Changed a Page's settings",
+    "channel.profile_written": "Wrote greeting and Get Started to Facebook again",
 }
 """Every action, and how the log tells it."""
 
@@ -51,6 +55,12 @@ class Actor:
     role: Role
     address: str = ""
     via: str | None = None  # name of the API token
+    name: str = ""
+
+    @property
+    def shown_name(self) -> str:
+        """As others in the workspace know them."""
+        return self.name or self.email
 
 
 class AuditLog:

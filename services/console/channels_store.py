@@ -10,6 +10,7 @@ from typing import Any
 
 from libs.common.channels import ASSISTANTS_COLLECTION, CHANNELS_COLLECTION, Assistant
 from libs.common.mongo import Database, DuplicateKeyError, mongo_errors
+from services.console.domain.messenger_profile import ProfileAnswer
 from services.console.records import ConnectedChannel
 
 MOST_UNTOLD = 100
@@ -101,6 +102,25 @@ class ChannelStore:
             done = await self._channels.update_one(unchanged, {"$set": changes})
         return done.matched_count == 1
 
+    async def change_settings(self, before: ConnectedChannel, changes: dict[str, Any]) -> bool:
+        """False if somebody has changed settings of this Page since `before` was read."""
+        with mongo_errors():
+            done = await self._channels.update_one(_same_settings(before), {"$set": changes})
+        return done.matched_count == 1
+
+    async def note_profile(self, before: ConnectedChannel, answer: ProfileAnswer) -> bool:
+        """False if settings have changed since `before` was read: it is about others, then."""
+        changes = {"profile": answer.model_dump()}
+        return await self.change_settings(before, changes)
+
+    async def assistants(self, workspace_id: str) -> list[tuple[str, str]]:
+        """Ids and names of the workspace's assistants, in the order of the names."""
+        wanted = {"workspace_id": workspace_id}
+        with mongo_errors():
+            found = await self._assistants.find(wanted, {"name": 1}).to_list(None)
+        named = [(str(each["_id"]), str(each.get("name", ""))) for each in found]
+        return sorted(named, key=lambda each: (each[1].casefold(), each[0]))
+
     async def looked_after(self) -> list[ConnectedChannel]:
         """All that were connected in the console and are not disconnected, in all workspaces."""
         wanted = {
@@ -132,3 +152,12 @@ class ChannelStore:
             await self._channels.update_one(
                 {"_id": page_id, "news.event_id": event_id}, {"$set": {"news": None}}
             )
+
+
+def _same_settings(channel: ConnectedChannel) -> dict[str, Any]:
+    version = channel.settings_version
+    return {
+        "_id": channel.id,
+        "workspace_id": channel.workspace_id,
+        "settings_version": version or {"$in": [None, 0]},  # older channels have none
+    }

@@ -6,7 +6,7 @@ the last reconnect: Facebook is asked about the one that is stored.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from typing import Any, Literal
 
@@ -52,14 +52,16 @@ class ChannelChecks:
         app_id: str,
         clock: Clock,
         wake: Callable[[], None],
+        settle: Callable[[ConnectedChannel], Awaitable[None]],
     ) -> None:
-        """`wake`: there are news to be told."""
+        """`wake`: there are news to be told. `settle`: what else a good Page may need."""
         self._channels = channels
         self._meta = meta
         self._keys = keys
         self._app_id = app_id
         self._clock = clock
         self._wake = wake
+        self._settle = settle
         self._stopping = asyncio.Event()
 
     async def run(self) -> None:
@@ -137,6 +139,7 @@ class ChannelChecks:
         if channel.status != "active":
             await self._change(channel, "active", None)
             return "restored"
+        await self._settle(channel)
         return "subscribed_again" if has_subscribed else "good"
 
     async def _keep_subscribed(self, channel: ConnectedChannel, token: str) -> bool:

@@ -177,8 +177,9 @@ class Connecting:
         audit: AuditLog,
         clock: Clock,
         wake: Callable[[], None],
+        look_after: Callable[[str], None],
     ) -> None:
-        """`wake`: there are news to be told."""
+        """`wake`: there are news to be told. `look_after`: this Page is connected now."""
         self._app = app
         self._meta = meta
         self._keys = keys
@@ -187,6 +188,7 @@ class Connecting:
         self._audit = audit
         self._clock = clock
         self._wake = wake
+        self._look_after = look_after
 
     # Logging in at Facebook
 
@@ -409,6 +411,7 @@ class Connecting:
                 page_id=page.id, page_name=page.name, outcome="failed", words=error.words
             )
         self._wake()
+        self._look_after(page.id)
         outcome: Literal["reconnected", "connected"] = "reconnected" if was_here else "connected"
         return PageResult(page_id=page.id, page_name=page.name, outcome=outcome)
 

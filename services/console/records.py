@@ -6,7 +6,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from libs.common.channels import Channel
-from services.console.domain.connection import ConnectionState, connection_state
+from services.console.domain.cards import CardChange, CardState
+from services.console.domain.connection import ConnectionState, Pause, connection_state
+from services.console.domain.messenger_profile import ProfileAnswer, Wish
 from services.console.domain.no_pages import Hidden
 from services.console.domain.roles import Member
 from services.console.domain.tokens import Scope
@@ -136,12 +138,34 @@ class ConnectedChannel(Channel):
     status_since: datetime | None = None
     checked_at: datetime | None = Field(None, description="by the regular look")
     news: News | None = None
+    settings_version: int = Field(0, description="one more with each change of settings")
+    changed: dict[str, CardChange] = Field({}, description="by card: the last change")
+    switched: CardChange | None = Field(None, description="the assistant on or off, the last time")
+    profile: ProfileAnswer | None = Field(None, description="None: Facebook was asked nothing yet")
 
     @property
     def state(self) -> ConnectionState:
+        pause = Pause(self.switched.by_name, self.switched.at) if self.switched else Pause()
         return connection_state(
-            self.status, enabled=self.enabled, cause=self.cause, since=self.status_since
+            self.status,
+            paused=None if self.enabled else pause,
+            cause=self.cause,
+            since=self.status_since,
         )
+
+    @property
+    def cards(self) -> CardState:
+        """All that can be set, by name."""
+        values = {
+            "enabled": self.enabled,
+            "assistant_id": self.assistant_id,
+            **self.settings.model_dump(),
+        }
+        return CardState(values, self.settings_version, self.changed)
+
+    @property
+    def wish(self) -> Wish:
+        return Wish(self.settings.greeting, self.settings.get_started_payload)
 
 
 class FoundPage(BaseModel):

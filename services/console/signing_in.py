@@ -71,6 +71,7 @@ class Visitor:
             self.workspace.id,
             self.member.role,
             self.address,
+            name=self.account.name,
         )
 
 
@@ -226,7 +227,13 @@ class SigningIn:
             return None
         await self._tokens.note_use(stored, now)
         actor = Actor(
-            account.id, account.email, workspace.id, member.role, address, via=stored.name
+            account.id,
+            account.email,
+            workspace.id,
+            member.role,
+            address,
+            via=stored.name,
+            name=account.name,
         )
         return Caller(stored, account, workspace, actor)
 

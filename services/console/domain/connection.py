@@ -75,14 +75,27 @@ class ConnectionState:
         return self.shown in ("expired", "revoked", "disconnected")
 
 
+@dataclass(frozen=True)
+class Pause:
+    """The assistant is switched off: by whom and since when, where that is known."""
+
+    by_name: str = ""
+    since: datetime | None = None
+
+    @property
+    def words(self) -> str:
+        by = f" by {self.by_name}" if self.by_name else ""
+        return f"The assistant is switched off for this Page{by}."
+
+
 def connection_state(
-    status: ChannelStatus, *, enabled: bool, cause: str | None, since: datetime | None
+    status: ChannelStatus, *, paused: Pause | None, cause: str | None, since: datetime | None
 ) -> ConnectionState:
     """A lost connection speaks before a pause: it is what has to be mended."""
     if status != "active":
         return ConnectionState(status, CAUSES.get(cause or "", _UNKNOWN[status]), since)
-    if not enabled:
-        return ConnectionState("paused", "The assistant is switched off for this Page.", since)
+    if paused is not None:
+        return ConnectionState("paused", paused.words, paused.since)
     return ConnectionState("active", "Messages arrive and are answered.", since)
 
 

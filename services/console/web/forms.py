@@ -25,6 +25,7 @@ _WORDS = {
     "int_parsing": "Enter a whole number.",
     "int_type": "Enter a whole number.",
     "float_parsing": "Enter a number.",
+    "finite_number": "Enter a number.",
     "greater_than_equal": "Enter {ge} or more.",
     "less_than_equal": "Enter {le} or less.",
     "enum": "Choose one of these.",
@@ -134,9 +135,14 @@ def _errors(error: ValidationError) -> dict[str, str]:
             words = words[:1].upper() + words[1:].rstrip(".") + "."
         else:
             words = _WORDS.get(item["type"], "This can't be used.")
-            words = words.format(**item.get("ctx", {}))
+            words = words.format(**{k: _plain(v) for k, v in item.get("ctx", {}).items()})
         errors.setdefault(field, words)
     return errors
+
+
+def _plain(bound: object) -> object:
+    """10, where a field of decimals has 10.0 as its bound."""
+    return f"{bound:g}" if isinstance(bound, float) else bound
 
 
 def _list_fields(model: type[BaseModel]) -> set[str]:

@@ -11,13 +11,16 @@ import aiohttp_jinja2
 import jinja2
 from aiohttp import web
 
+from libs.common.text import utf16_length
 from libs.common.web import Late
 from services.console.accounts import Accounts
 from services.console.api_tokens import ApiTokens
 from services.console.audit import AuditLog
+from services.console.channel_settings import ChannelSettingsOffice
 from services.console.channels_store import ChannelStore
 from services.console.checking import ChannelChecks
 from services.console.connecting import Connecting
+from services.console.domain.setting_values import previewed
 from services.console.domain.tokens import hashed
 from services.console.first_run import FirstRun
 from services.console.internal import Internal
@@ -30,6 +33,7 @@ STATIC_FOLDER = ROOT / "static"
 ACCOUNTS: web.AppKey[Late[Accounts]] = web.AppKey("accounts", Late)
 API_TOKENS: web.AppKey[Late[ApiTokens]] = web.AppKey("api_tokens", Late)
 AUDIT: web.AppKey[Late[AuditLog]] = web.AppKey("audit", Late)
+CHANNEL_SETTINGS: web.AppKey[Late[ChannelSettingsOffice]] = web.AppKey("channel_settings", Late)
 CHANNELS: web.AppKey[Late[ChannelStore]] = web.AppKey("channels", Late)
 CHECKS: web.AppKey[Late[ChannelChecks]] = web.AppKey("checks", Late)
 CONNECTING: web.AppKey[Late[Connecting]] = web.AppKey("connecting", Late)
@@ -66,7 +70,7 @@ class Tab:
     label: str
 
 
-CHANNEL_TABS = (Tab("", "Overview"),)
+CHANNEL_TABS = (Tab("", "Overview"), Tab("/settings", "Settings"))
 
 
 def set_up(app: web.Application) -> None:
@@ -82,6 +86,8 @@ def set_up(app: web.Application) -> None:
     env.globals["channel_tabs"] = CHANNEL_TABS
     env.filters["moment"] = moment
     env.filters["machine"] = machine
+    env.filters["preview"] = previewed
+    env.filters["units"] = lambda value: utf16_length(str(value))
 
 
 def is_htmx(request: web.Request) -> bool:

@@ -19,6 +19,8 @@ from typing import Literal
 import regex
 import sentencex
 
+from libs.common.text import utf16_length
+
 LengthUnit = Literal["utf16", "codepoints", "utf8"]
 
 MIN_LIMIT = 4
@@ -57,7 +59,7 @@ def text_length(text: str, unit: LengthUnit = "utf16") -> int:
     if unit == "codepoints" or text.isascii():
         return len(text)
     if unit == "utf16":
-        return len(text) + sum(char > "\uffff" for char in text)
+        return utf16_length(text)
     return len(text.encode("utf-8", "surrogatepass"))
 
 

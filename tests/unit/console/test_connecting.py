@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.console.domain.connection import CAUSES, connection_state, lost_status
+from services.console.domain.connection import CAUSES, Pause, connection_state, lost_status
 from services.console.domain.facebook_login import FIELDS, REQUIRED, AskedLogin, state_problem
 from services.console.domain.no_pages import Answers, causes, missing_permissions
 from services.console.domain.page_choice import KnownChannel, Standing, standing
@@ -133,15 +133,16 @@ def test_nobody_gets_another_workspaces_page_nor_one_that_would_be_deaf_or_dumb(
 
 
 def test_a_lost_connection_speaks_before_a_pause() -> None:
-    lost = connection_state("revoked", enabled=False, cause="role_lost", since=NOW)
+    lost = connection_state("revoked", paused=Pause(), cause="role_lost", since=NOW)
     assert (lost.label, lost.kind, lost.since) == ("Revoked", "bad", NOW)
     assert lost.words == CAUSES["role_lost"]
     assert lost.needs_reconnect
-    paused = connection_state("active", enabled=False, cause=None, since=None)
+    paused = connection_state("active", paused=Pause("Ada", NOW), cause=None, since=None)
     assert (paused.label, paused.kind, paused.needs_reconnect) == ("Paused", "warn", False)
-    good = connection_state("active", enabled=True, cause=None, since=None)
+    assert (paused.since, "by Ada" in paused.words) == (NOW, True)
+    good = connection_state("active", paused=None, cause=None, since=None)
     assert (good.label, good.kind) == ("Active", "good")
-    gone = connection_state("disconnected", enabled=True, cause=None, since=None)
+    gone = connection_state("disconnected", paused=None, cause=None, since=None)
     assert (gone.label, gone.kind, gone.needs_reconnect) == ("Disconnected", "calm", True)
 
 
