@@ -4,12 +4,15 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
+from libs.common.erasure_api import ERASER, add_erasure_routes
+from libs.common.erasures import Erased, Tombstones
 from libs.common.kafka import KafkaPublisher, KeyedConsumer, Limits, open_publisher
 from libs.common.mongo import open_database, ping
 from libs.common.service import Lifetime, Service
 from libs.common.topics import EVENTS
 from libs.common.web import Late, Readiness, base_app, json_errors, require_service_token
 from services.analytics.consumer import EventCounter, wants, whole_partition
+from services.analytics.erasing import PersonEraser
 from services.analytics.folding import Folder
 from services.analytics.handlers import READER, add_routes
 from services.analytics.settings import Settings
@@ -26,6 +29,7 @@ def create_service(settings: Settings) -> Service:
     app = base_app(readiness, json_errors, require_service_token(settings.internal.service_token))
     app[READER] = Late("the database")
     add_routes(app)
+    add_erasure_routes(app)
 
     @asynccontextmanager
     async def resources(lifetime: Lifetime) -> AsyncIterator[None]:
@@ -37,12 +41,18 @@ def create_service(settings: Settings) -> Service:
                     production=settings.runtime.env == "production",
                 )
             )
+            tombstones = Tombstones(database)
+            await tombstones.look()
+            await stack.enter_async_context(lifetime.running(tombstones, "tombstones"))
+            app[ERASER].set(PersonEraser(database))
+            stack.callback(app[ERASER].clear)
             app[READER].set(FigureReader(database))
             stack.callback(app[READER].clear)
             publisher = await stack.enter_async_context(
                 open_publisher(settings.kafka, client_id=NAME)
             )
-            counting = Counting(Generations(database), partial(make_consumer, settings, publisher))
+            make = partial(make_consumer, settings, publisher, tombstones)
+            counting = Counting(Generations(database), make)
             await stack.enter_async_context(lifetime.running(counting, "counting"))
             readiness.add("mongodb", partial(ping, database))
             readiness.add("kafka", publisher.ready)
@@ -53,11 +63,15 @@ def create_service(settings: Settings) -> Service:
 
 
 def make_consumer(
-    settings: Settings, publisher: KafkaPublisher, store: AnalyticsStore, group: str
+    settings: Settings,
+    publisher: KafkaPublisher,
+    erased: Erased,
+    store: AnalyticsStore,
+    group: str,
 ) -> KeyedConsumer:
     """Every event that changes a figure, into this generation."""
     counter = EventCounter(
-        Folder(store, settings.app.facebook_app_id),
+        Folder(store, settings.app.facebook_app_id, erased),
         flush_events=settings.flush_events,
         flush_s=settings.flush_s,
     )

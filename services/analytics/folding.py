@@ -5,10 +5,12 @@ Three round trips, however many events there are. `domain/rollups.py` says why i
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from prometheus_client import Counter
 
+from libs.common.erasures import Erased, NobodyErased, is_of_erased, name_of
 from libs.common.errors import TransientError
 from services.analytics.domain.rollups import (
     Advance,
@@ -59,12 +61,18 @@ class ConflictError(TransientError):
     code = "analytics_conflict"
 
 
+def nameless(conversation: str) -> str:
+    """What the state of somebody who was erased is kept as."""
+    return f"erased:{name_of(conversation)}"
+
+
 class Folder:
     """Takes events into the figures, once each, however often they come."""
 
-    def __init__(self, store: Store, own_app_id: str) -> None:
+    def __init__(self, store: Store, own_app_id: str, erased: Erased | None = None) -> None:
         self._store = store
         self._own_app_id = own_app_id
+        self._erased = erased or NobodyErased()
         # only a guess that saves a round trip: a write expects it, and is refused if it is wrong
         self._known: OrderedDict[str, Offsets] = OrderedDict()
 
@@ -75,8 +83,9 @@ class Folder:
             TransientError: some of it may be there; the same again takes in the rest.
         """
         self._trim()
-        news = by_conversation(arrivals)
-        stored = await self._store.states(news)
+        named: dict[str, str] = {}  # nameless: what it was called
+        news = by_conversation([self._without_name(each, named) for each in arrivals])
+        stored = await self._states(news, named)
         advances = {
             conversation: advance(stored.get(conversation) or Stored(), arrivals, self._own_app_id)
             for conversation, arrivals in news.items()
@@ -87,6 +96,25 @@ class Folder:
         if further:
             await self._store.write_states(further)
         _measure(advances.values())
+
+    def _without_name(self, arrival: Arrival, named: dict[str, str]) -> Arrival:
+        """What was before an erasure counts as it would have, and not as that person's."""
+        if not is_of_erased(self._erased, arrival.event):
+            return arrival
+        name = nameless(arrival.conversation)
+        named[name] = arrival.conversation
+        return replace(arrival, conversation=name)
+
+    async def _states(
+        self, conversations: Iterable[str], named: Mapping[str, str]
+    ) -> dict[str, Stored]:
+        """Those that there are; of who is just being erased, the state may still have its name."""
+        stored = await self._store.states([*conversations, *named.values()])
+        for name, before in named.items():
+            if name not in stored and before in stored:
+                known = stored[before]
+                stored[name] = Stored(known.folded, dict(known.offsets), known.state.copy())
+        return stored
 
     async def _write_rollups(self, changes: Mapping[str, Change]) -> None:
         await self._look_up([rollup for rollup in changes if rollup not in self._known])

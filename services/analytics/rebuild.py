@@ -20,6 +20,7 @@ from aiokafka.errors import KafkaError
 from pydantic import Field
 
 from libs.common import logging as project_logging
+from libs.common.erasures import Tombstones
 from libs.common.errors import TransientError
 from libs.common.events import UndecodableRecordError
 from libs.common.kafka import ConsumedRecord, KafkaUnavailableError
@@ -88,12 +89,12 @@ async def rebuild(
     before = await generations.live()
     generation = await generations.begin()
     store = generations.store(generation)
-    async with _log(kafka, topic) as log:
+    async with _log(kafka, topic) as log, _tombstones(database) as erased:
         if not log.is_whole:
             since = await _reaches_back_to(log)
             say(f"the log reaches back to {since:%Y-%m-%d %H:%M} UTC; before that: the archive")
             await _from_archive(ArchiveReader(database), store, own_app_id, since, say)
-        await _from_log(log, Folder(store, own_app_id), say)
+        await _from_log(log, Folder(store, own_app_id, erased), say)
         if not log.is_whole:
             slot = slot_of(moment_ms(since))
             days = await store.take_hand_overs(generations.store(before), slot)
@@ -102,6 +103,19 @@ async def rebuild(
     await generations.make_live(generation)
     say(f"generation {generation} is live")
     return generation
+
+
+@asynccontextmanager
+async def _tombstones(database: Database) -> AsyncIterator[Tombstones]:
+    """Kept up to date: somebody may be erased meanwhile."""
+    tombstones = Tombstones(database)
+    await tombstones.look()
+    looking = asyncio.create_task(tombstones.run(), name="tombstones")
+    try:
+        yield tombstones
+    finally:
+        await tombstones.stop(0)
+        await looking
 
 
 @asynccontextmanager

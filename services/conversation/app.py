@@ -7,6 +7,8 @@ from functools import partial
 
 from libs.common.channels import ChannelDirectory
 from libs.common.crypto import KeyRing
+from libs.common.erasure_api import ERASER, add_erasure_routes
+from libs.common.erasures import Tombstones
 from libs.common.graph import open_graph
 from libs.common.kafka import BroadcastReader, KeyedConsumer, open_publisher
 from libs.common.mongo import open_database, ping
@@ -21,7 +23,8 @@ from services.conversation.consumer import MessageHandler
 from services.conversation.contacts import ContactKeeper, Sweep
 from services.conversation.contacts_handlers import CONTACTS, KEEPER, add_contact_routes
 from services.conversation.contacts_store import ContactStore
-from services.conversation.handlers import STORE, add_routes
+from services.conversation.erasing import PersonEraser, PersonReader
+from services.conversation.handlers import PEOPLE, STORE, add_routes
 from services.conversation.history import HistoryKeeper
 from services.conversation.notifications import Impatient, Notifier
 from services.conversation.profiles import ProfileReader
@@ -52,12 +55,14 @@ def create_service(settings: Settings) -> Service:
         client_max_size=LARGEST_BODY,
     )
     app[STORE] = Late("the database")
+    app[PEOPLE] = Late("the database")
     app[CONTACTS] = Late("the database")
     app[KEEPER] = Late("the database")
     app[TRIALS] = Late("the database")
     add_routes(app)
     add_contact_routes(app)
     add_trial_routes(app)
+    add_erasure_routes(app)
     keys = KeyRing.parse(settings.crypto.encryption_keys.get_secret_value())
     is_production = settings.runtime.env == "production"
     inside = Inside.parse(settings.hosts.inside_hosts, is_production=is_production)
@@ -73,12 +78,15 @@ def create_service(settings: Settings) -> Service:
                     production=is_production,
                 )
             )
-            store = ConversationStore(database)
+            tombstones = Tombstones(database)
+            await tombstones.look()
+            await stack.enter_async_context(lifetime.running(tombstones, "tombstones"))
+            store = ConversationStore(database, tombstones)
             await store.ensure_indexes()
             app[STORE].set(store)
             stack.callback(app[STORE].clear)
             channels = ChannelDirectory(database)
-            people = ContactStore(database)
+            people = ContactStore(database, tombstones)
             await people.ensure_indexes()
             graph = await stack.enter_async_context(
                 open_graph(settings.graph, timeout_s=settings.profile_timeout_s)
@@ -106,7 +114,7 @@ def create_service(settings: Settings) -> Service:
             stack.push_async_callback(assistant.aclose)
             keeper = reader(
                 group=HISTORY_GROUP,
-                handler=HistoryKeeper(store, settings.app.facebook_app_id).handle,
+                handler=HistoryKeeper(store, settings.app.facebook_app_id, tombstones).handle,
                 wants=history.wants,
                 key_of=history.whole_partition,
             )
@@ -114,7 +122,13 @@ def create_service(settings: Settings) -> Service:
             await counts.ensure_indexes()
             spending = SpendingKeeper(counts)
             handler = MessageHandler(
-                store, channels, assistant, publisher, settings, spending=spending
+                store,
+                channels,
+                assistant,
+                publisher,
+                settings,
+                spending=spending,
+                erased=tombstones,
             )
             app[TRIALS].set(Trials(channels, assistant, settings, spending, utc_now))
             stack.callback(app[TRIALS].clear)
@@ -127,10 +141,14 @@ def create_service(settings: Settings) -> Service:
             webhooks = await stack.enter_async_context(open_webhooks(is_production=is_production))
             alarms = reader(
                 group=NOTIFICATIONS_GROUP,
-                handler=Notifier(channels, webhooks, keys).handle,
+                handler=Notifier(channels, webhooks, keys, erased=tombstones).handle,
                 wants=notifications.wants,
             )
-            settler = ContactKeeper(people, channels, profiles)
+            settler = ContactKeeper(people, channels, profiles, erased=tombstones)
+            app[ERASER].set(PersonEraser(database, people, settler))
+            stack.callback(app[ERASER].clear)
+            app[PEOPLE].set(PersonReader(database, people))
+            stack.callback(app[PEOPLE].clear)
             app[CONTACTS].set(people)
             stack.callback(app[CONTACTS].clear)
             app[KEEPER].set(settler)

@@ -15,6 +15,7 @@ import structlog
 from prometheus_client import Counter, Histogram
 
 from libs.common.channels import Channel
+from libs.common.erasures import Erased, NobodyErased
 from libs.common.kafka import KeyBatch, Publisher
 from services.conversation.answering import Answering
 from services.conversation.assistants.base import Assistant
@@ -68,9 +69,17 @@ class MessageHandler:
         settings: Settings,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         spending: Spending | None = None,
+        erased: Erased | None = None,
     ) -> None:
         self._desk = Desk(
-            store, channels, assistant, publisher, settings, spending or Unmetered(), clock
+            store,
+            channels,
+            assistant,
+            publisher,
+            settings,
+            spending or Unmetered(),
+            clock,
+            erased or NobodyErased(),
         )
 
     async def handle(self, batch: KeyBatch) -> None:
@@ -87,7 +96,7 @@ class _Exchange:
         self._desk = desk
         self._conversation = conversation
         self._page_id, _, self._psid = conversation.partition(":")
-        self._intake = Intake(desk.store, batch, conversation)
+        self._intake = Intake(desk.store, batch, conversation, desk.erased)
         self._signs = Signs(desk.publisher, self._page_id, self._psid, desk.now)
         self._started = _now()
 

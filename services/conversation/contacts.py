@@ -18,6 +18,7 @@ import structlog
 from prometheus_client import Counter
 
 from libs.common.channels import Channel
+from libs.common.erasures import Erased, NobodyErased, is_of_erased
 from libs.common.errors import TransientError
 from libs.common.events import AnyRecord, MessageEdited, MessageReceived
 from libs.common.kafka import KeyBatch
@@ -87,11 +88,13 @@ class ContactKeeper:
         channels: Channels,
         profiles: Profiles,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        erased: Erased | None = None,
     ) -> None:
         self._store = store
         self._channels = channels
         self._profiles = profiles
         self._clock = clock
+        self._erased = erased or NobodyErased()
         self._quiet: OrderedDict[str, _Quiet] = OrderedDict()
 
     async def handle(self, batch: KeyBatch) -> None:
@@ -101,6 +104,9 @@ class ContactKeeper:
         if channel is None or channel.status == "disconnected":
             return
         events = [arrival_of(record).event for record in batch.records]
+        events = [event for event in events if not is_of_erased(self._erased, event)]
+        if not events:
+            return
         heard = addresses_in(_texts(events)) if _asks_for_contacts(channel) else Addresses()
         if not self._is_quiet(person_id, channel, heard):
             await self.settle(channel, person_id, heard)
@@ -165,6 +171,10 @@ class ContactKeeper:
                 contact = known.contact.model_copy(update=told)
                 return (await self._store.save_contact(known, contact)).contact
         raise ChangedMeanwhileError("again and again")
+
+    def forget(self, person_id: str) -> None:
+        """Whatever comes of this person is news."""
+        self._quiet.pop(person_id, None)
 
     async def put_off(self, person_id: str) -> None:
         """Nobody can be asked about this person: the Page is not connected."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from libs.common.erasures import Erased, NobodyErased
 from libs.common.errors import TransientError
 from libs.common.mongo import (
     Collection,
@@ -37,11 +38,12 @@ class ChangedMeanwhileError(TransientError):
 
 @dataclass(frozen=True)
 class KnownPerson:
-    """A person as the database has them."""
+    """A person as the database has them, and when they were erased before that, if they were."""
 
     id: str
     person: Person = UNKNOWN
     version: int = 0
+    erased_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,8 @@ class AfterContact:
 class ContactStore:
     """What is known of people and contacts, one method a question."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, erased: Erased | None = None) -> None:
+        self._erased = erased or NobodyErased()
         self._people = database["people"]
         self._contacts = database["contacts"]
         self._calls = database["profile_calls"]
@@ -77,10 +80,12 @@ class ContactStore:
             await self._people.create_index([("see_to_at", 1)])
 
     async def person(self, person_id: str) -> KnownPerson:
+        erased_at = self._erased.erased_at(person_id)  # before: what is read is no newer
         document = await self._reader.read(person_id)
         if document is None:
-            return KnownPerson(person_id)
-        return KnownPerson(person_id, Person.model_validate(document), document["version"])
+            return KnownPerson(person_id, erased_at=erased_at)
+        person = Person.model_validate(document)
+        return KnownPerson(person_id, person, document["version"], erased_at)
 
     async def people(self, person_ids: Sequence[str]) -> dict[str, Person]:
         """Those of these people that are known."""
@@ -93,10 +98,12 @@ class ContactStore:
         """Write what changed of a person.
 
         Raises:
-            ChangedMeanwhileError: somebody else did.
+            ChangedMeanwhileError: somebody else did, or the person has been erased.
         """
         if person == known.person and known.version:
             return known
+        if self._erased.erased_at(known.id) != known.erased_at:
+            raise ChangedMeanwhileError("erased")
         fields = person.model_dump() | {"see_to_at": _see_to_at(person)}
         await _compare_and_set(self._people, known.id, known.version, fields)
         return replace(known, person=person, version=known.version + 1)

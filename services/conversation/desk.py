@@ -1,12 +1,13 @@
 """What a turn works with: the same for every conversation."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
 from libs.common.channels import Assistant as AssistantProfile
 from libs.common.channels import Channel, ChannelSettings
+from libs.common.erasures import Erased, NobodyErased
 from libs.common.kafka import Publisher
 from services.conversation.asking import Settle, unmetered
 from services.conversation.assistants.base import Assistant
@@ -62,3 +63,4 @@ class Desk:
     settings: Settings
     spending: Spending
     now: Callable[[], datetime]
+    erased: Erased = field(default_factory=NobodyErased)

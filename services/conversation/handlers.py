@@ -18,9 +18,11 @@ from libs.common.web import Late, invalid, problem
 from services.conversation.contacts_handlers import CONTACTS, person_shown
 from services.conversation.domain.archive import reactions_id, status_of, view
 from services.conversation.domain.state import Mode
+from services.conversation.erasing import PersonReader
 from services.conversation.store import ConversationStore
 
 STORE: web.AppKey[Late[ConversationStore]] = web.AppKey("store", Late)
+PEOPLE: web.AppKey[Late[PersonReader]] = web.AppKey("people", Late)
 
 
 class PageQuery(BaseModel):
@@ -42,6 +44,7 @@ Q = TypeVar("Q", bound=PageQuery)
 def add_routes(app: web.Application) -> None:
     app.router.add_get("/internal/v1/pages/{page_id}/conversations", list_conversations)
     app.router.add_get("/internal/v1/conversations/{conversation}/messages", list_messages)
+    app.router.add_get("/internal/v1/conversations/{conversation}/stored", show_stored)
 
 
 async def list_conversations(request: web.Request) -> web.Response:
@@ -86,6 +89,17 @@ async def list_messages(request: web.Request) -> web.Response:
     reactions = await store.reactions(ours) if ours else {}
     shown = [_message(each, conversation, reactions) for each in found]
     return web.json_response({"messages": shown, "next": _next(found, "at", query.limit)})
+
+
+async def show_stored(request: web.Request) -> web.Response:
+    """GET: `{conversation, person, contact}`, all that is kept but the messages; null: nothing."""
+    name = request.match_info["conversation"]
+    facts = await request.app[PEOPLE].get().facts(name)
+    return web.json_response(facts, dumps=_dumped)
+
+
+def _dumped(facts: object) -> str:
+    return json.dumps(facts, default=_plain)
 
 
 def _query(request: web.Request, model: type[Q]) -> Q | web.Response:

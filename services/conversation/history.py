@@ -7,6 +7,7 @@ model still thinks about it, and hundreds of conversations share a round trip to
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
+from libs.common.erasures import Erased, NobodyErased, is_of_erased
 from libs.common.events import AnyRecord, ConversationRecord, decode
 from libs.common.kafka import ConsumedRecord, KeyBatch
 from services.conversation.domain import archive
@@ -57,13 +58,15 @@ def whole_partition(_record: ConsumedRecord) -> bytes:
 class HistoryKeeper:
     """Writes what a batch says. Writing it again changes nothing."""
 
-    def __init__(self, store: Store, own_app_id: str) -> None:
+    def __init__(self, store: Store, own_app_id: str, erased: Erased | None = None) -> None:
         self._store = store
         self._own_app_id = own_app_id
+        self._erased = erased or NobodyErased()
 
     async def handle(self, batch: KeyBatch) -> None:
-        """Return when the batch is in the archive."""
+        """Return when the batch is in the archive, but for what is of somebody who was erased."""
         arrivals = [arrival_of(record) for record in batch.records]
+        arrivals = [each for each in arrivals if not is_of_erased(self._erased, each.event)]
         entries = [archive.entry_of(arrival, self._own_app_id) for arrival in arrivals]
         await self._store.keep([entry for entry in entries if entry is not None])
         by_conversation: dict[str, list[AnyRecord]] = {}

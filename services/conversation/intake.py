@@ -7,6 +7,7 @@ replies to one it does not have, is looked up in the archive.
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from libs.common.erasures import Erased, is_of_erased
 from libs.common.events import MessageReceived, TakeoverStarted
 from libs.common.kafka import KeyBatch
 from services.conversation.desk import Store
@@ -23,19 +24,22 @@ MOST_QUOTED = 10
 class Intake:
     """The batch of one conversation, as long as more joins it."""
 
-    def __init__(self, store: Store, batch: KeyBatch, conversation: str) -> None:
+    def __init__(self, store: Store, batch: KeyBatch, conversation: str, erased: Erased) -> None:
         self._store = store
         self._batch = batch
         self._conversation = conversation
+        self._erased = erased
         self._taken = 0
         self.listens = True
         """Whether what comes meanwhile joins. Not for ever: one person's offsets have to move."""
 
     def arrivals(self) -> list[Arrival]:
-        """The events of the batch that have not been looked at yet."""
+        """The events of the batch that have not been looked at yet, without those of somebody who
+        was erased since."""
         new = [arrival_of(record) for record in self._batch.records[self._taken :]]
+        kept = [arrival for arrival in new if not is_of_erased(self._erased, arrival.event)]
         self._taken += len(new)
-        return new
+        return kept
 
     async def wait_for_more(self, timeout_s: float) -> bool:
         """True as soon as something waits; False after `timeout_s` without."""

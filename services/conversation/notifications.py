@@ -17,6 +17,7 @@ from prometheus_client import Counter, Histogram
 
 from libs.common.channels import Channel
 from libs.common.crypto import DecryptionError, KeyRing
+from libs.common.erasures import Erased, NobodyErased, is_of_erased
 from libs.common.events import TakeoverRequested, decode
 from libs.common.kafka import KeyBatch
 from services.conversation.domain.notification import body_of, headers_of
@@ -34,7 +35,9 @@ LAST_POST_S = 2.0
 NOTIFICATIONS = Counter(
     "assistant_notifications_total",
     "Calls for a human, by what became of their notification.",
-    ["outcome"],  # outcome: delivered, retried, refused, given_up, too_old, copy, no_webhook
+    [
+        "outcome"
+    ],  # outcome: delivered, retried, refused, given_up, too_old, copy, no_webhook, erased
 )
 SECONDS = Histogram(
     "assistant_notification_seconds",
@@ -94,12 +97,14 @@ class Notifier:
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         pauses_s: Sequence[float] = PAUSES_S,
+        erased: Erased | None = None,
     ) -> None:
         self._channels = channels
         self._webhooks = webhooks
         self._keys = keys
         self._clock = clock
         self._pauses_s = pauses_s
+        self._erased = erased or NobodyErased()
         self._delivered: OrderedDict[str, None] = OrderedDict()
 
     async def handle(self, batch: KeyBatch) -> None:
@@ -113,6 +118,8 @@ class Notifier:
     async def _notify(self, event: TakeoverRequested) -> str:
         if event.event_id in self._delivered:
             return "copy"
+        if is_of_erased(self._erased, event):
+            return "erased"
         if self._clock() - event.occurred_at > TOO_OLD:
             return "too_old"
         channel = await self._channels.channel(event.page_id)

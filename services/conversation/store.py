@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from libs.common.erasures import Erased, NobodyErased
 from libs.common.errors import TransientError
 from libs.common.mongo import (
     BulkWriter,
@@ -27,19 +28,20 @@ _NOT_SHOWN = {"state": 0, "sending": 0}
 
 
 class ConversationChangedError(TransientError):
-    """Somebody else wrote the conversation meanwhile: a takeover, or another replica."""
+    """Somebody else wrote the conversation meanwhile: a takeover, another replica, an erasure."""
 
     code = "conversation_changed"
 
 
 @dataclass(frozen=True)
 class Stored:
-    """A conversation as the database has it."""
+    """A conversation as the database has it; `erased_at`: up to when it was erased before that."""
 
     conversation: str
     version: int = 0
     state: State = EMPTY
     takeover: Takeover = ASSISTANT_HAS_IT
+    erased_at: datetime | None = None
 
 
 class ConversationStore:
@@ -50,7 +52,8 @@ class ConversationStore:
     from one call to the next: other replicas and the takeover service write, too.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, erased: Erased | None = None) -> None:
+        self._erased = erased or NobodyErased()
         self._conversations = database["conversations"]
         self._messages = database["messages"]
         self._reader = GroupReader(self._conversations, {"version": 1, "state": 1, "takeover": 1})
@@ -65,15 +68,18 @@ class ConversationStore:
             )
 
     async def load(self, conversation: str) -> Stored:
+        erased_at = self._erased.erased_at(conversation)  # before: what is read is no newer
         document = await self._reader.read(conversation)
-        return _stored(conversation, document)
+        return replace(_stored(conversation, document), erased_at=erased_at)
 
     async def save(self, stored: Stored, state: State) -> Stored:
         """Write the state, if the conversation is still as `stored` has it.
 
         Raises:
-            ConversationChangedError: it is not; nothing was written.
+            ConversationChangedError: it is not, or the person is being erased; nothing was written.
         """
+        if self._erased.erased_at(stored.conversation) != stored.erased_at:
+            raise ConversationChangedError("the person is being erased")
         write = UpdateOne(_unchanged(stored), _saving(stored.conversation, state), upsert=True)
         try:
             await self._write_state(write, is_first=stored.version == 0)

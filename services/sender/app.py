@@ -6,6 +6,8 @@ from functools import partial
 
 from libs.common.channels import ChannelDirectory
 from libs.common.crypto import KeyRing
+from libs.common.erasure_api import ERASER, add_erasure_routes
+from libs.common.erasures import Erased, Tombstones
 from libs.common.events import AnyRecord, ChannelTokenRejected
 from libs.common.graph import open_graph
 from libs.common.kafka import BroadcastReader, KafkaPublisher, KeyedConsumer, Limits, open_publisher
@@ -19,8 +21,9 @@ from services.sender.desk import Desk
 from services.sender.draining import Drain
 from services.sender.echo_history import EchoHistory
 from services.sender.echoes import Echoes
+from services.sender.erasing import PersonEraser
 from services.sender.graph_meta import GraphMeta
-from services.sender.handlers import DECISIONS, REVIEW, add_routes
+from services.sender.handlers import DECISIONS, REVIEW, STORED, add_routes
 from services.sender.kept_store import KeptStore
 from services.sender.late import LateEvidence, wants_event
 from services.sender.meta_clock import MetaClock
@@ -51,7 +54,9 @@ def create_service(settings: Settings) -> Service:
     readiness = Readiness()
     app = base_app(readiness, json_errors, require_service_token(settings.internal.service_token))
     app[REVIEW], app[DECISIONS] = Late("the list of parts"), Late("deciding about parts")
+    app[STORED] = Late("the database")
     add_routes(app)
+    add_erasure_routes(app)
     keys = KeyRing.parse(settings.crypto.encryption_keys.get_secret_value())
 
     @asynccontextmanager
@@ -67,8 +72,11 @@ def create_service(settings: Settings) -> Service:
             publisher = await stack.enter_async_context(
                 open_publisher(settings.kafka, client_id=NAME)
             )
+            tombstones = Tombstones(database)
+            await tombstones.look()
+            await stack.enter_async_context(lifetime.running(tombstones, "tombstones"))
             wakes = LateKicks()
-            desk = await _open_desk(stack, settings, keys, database, publisher, wakes)
+            desk = await _open_desk(stack, settings, keys, database, publisher, wakes, tombstones)
             review = ReviewStore(database)
             await review.ensure_indexes()
             late = LateEvidence(desk, review)
@@ -96,6 +104,11 @@ def create_service(settings: Settings) -> Service:
             wakes.wakes = Wakes(desk, lambda: consumer.assigned)
             await stack.enter_async_context(lifetime.running(wakes.wakes, "wakes"))
             await stack.enter_async_context(lifetime.running(late, "late-evidence"))
+            eraser = PersonEraser(database)
+            app[ERASER].set(eraser)
+            stack.callback(app[ERASER].clear)
+            app[STORED].set(eraser)
+            stack.callback(app[STORED].clear)
             app[REVIEW].set(review)
             stack.callback(app[REVIEW].clear)
             app[DECISIONS].set(Decisions(desk, review, late))
@@ -116,6 +129,7 @@ async def _open_desk(
     database: Database,
     publisher: KafkaPublisher,
     wakes: LateKicks,
+    erased: Erased,
 ) -> Desk:
     store, kept = DeliveryStore(database), KeptStore(database)
     await store.ensure_indexes()
@@ -156,4 +170,5 @@ async def _open_desk(
         echoes=echoes,
         history=history,
         meta_clock=meta_clock,
+        erased=erased,
     )

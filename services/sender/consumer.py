@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import structlog
@@ -9,6 +10,7 @@ from prometheus_client import Histogram
 
 from libs.common.events import SendAction, SendKept, SendText, UndecodableRecordError, decode
 from services.sender.actions import ActionShower
+from services.sender.desk import PersonErasedError
 from services.sender.keeper import Keeper
 from services.sender.part import Source
 
@@ -42,6 +44,7 @@ class CommandHandler:
     """Carries out everything that waits for one person, in the order of the log."""
 
     def __init__(self, desk: Desk) -> None:
+        self._desk = desk
         self._keeper = Keeper(desk)
         self._actions = ActionShower(desk)
 
@@ -59,7 +62,9 @@ class CommandHandler:
             with COMMAND_SECONDS.time():
                 await self._keeper.carry_out(command, Source(record.partition, record.offset))
         elif isinstance(command, SendAction):
-            await self._actions.show(command, text_follows=text_follows)
+            with suppress(PersonErasedError):
+                self._desk.check_erased(command)
+                await self._actions.show(command, text_follows=text_follows)
         elif isinstance(command, SendKept):
             await self._keeper.take_up(command.conversation_id)
         else:

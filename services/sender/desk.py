@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from libs.common.channels import Channel
-from libs.common.events import Record
+from libs.common.erasures import Erased, NobodyErased, is_erased
+from libs.common.events import ConversationRecord, Record
 from services.sender.domain.claims import Claim, Expected
 from services.sender.domain.deliveries import Delivery
 from services.sender.domain.keeping import Kept, NotNowError
@@ -19,6 +20,10 @@ from services.sender.meta_clock import MetaClock
 from services.sender.pages import Pages
 from services.sender.settings import SendingSettings
 from services.sender.store import Fence, Snapshot
+
+
+class PersonErasedError(Exception):
+    """Whoever it was for has been erased since: nothing is sent, and nothing of it recorded."""
 
 
 class Store(Protocol):
@@ -111,6 +116,12 @@ class Desk:
     echoes: Echoes = field(default_factory=Echoes)
     history: History = field(default_factory=NoHistory)
     meta_clock: MetaClock = field(default_factory=MetaClock)
+    erased: Erased = field(default_factory=NobodyErased)
+
+    def check_erased(self, command: ConversationRecord) -> None:
+        """Raises: PersonErasedError; StaleTombstonesError: nobody knows."""
+        if is_erased(self.erased, command.conversation_id, command.occurred_at):
+            raise PersonErasedError
 
     def now(self) -> datetime:
         """The moment, in whole milliseconds: what MongoDB keeps, so that a copy read is equal."""

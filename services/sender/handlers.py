@@ -4,6 +4,7 @@
 |---|---|
 | `GET /internal/v1/pages/{page_id}/deliveries` | `{deliveries: [...], next}`, the latest first |
 | `GET /internal/v1/conversations/{conversation}/deliveries` | the same, of one conversation |
+| `GET /internal/v1/conversations/{conversation}/stored` | `{deliveries: [...]}`, as kept |
 | `POST /internal/v1/deliveries/{send_id}/send-again` | 202 `{delivery}`: it will be sent |
 | `POST /internal/v1/deliveries/{send_id}/discard` | 200 `{delivery}`: it will not |
 
@@ -17,6 +18,7 @@ then is 409 then. 404: no such part. 409 `already_sent`: its echo came meanwhile
 the part is told on the log as `message.sent`, `message.failed` or `message.held`.
 """
 
+import json
 from typing import Any, Literal
 
 from aiohttp import web
@@ -26,9 +28,11 @@ from libs.common.paging import Cursor, cursor_of
 from libs.common.web import Late, invalid, problem
 from services.sender.decisions import Decisions, NoSuchPartError, NotPossibleError
 from services.sender.domain.deliveries import Delivery
+from services.sender.erasing import PersonEraser
 from services.sender.review_store import OPEN_STATES, ReviewStore
 
 REVIEW: web.AppKey[Late[ReviewStore]] = web.AppKey("review", Late)
+STORED: web.AppKey[Late[PersonEraser]] = web.AppKey("stored", Late)
 DECISIONS: web.AppKey[Late[Decisions]] = web.AppKey("decisions", Late)
 
 
@@ -49,6 +53,7 @@ class Decision(BaseModel):
 def add_routes(app: web.Application) -> None:
     app.router.add_get("/internal/v1/pages/{page_id}/deliveries", list_of_page)
     app.router.add_get("/internal/v1/conversations/{conversation}/deliveries", list_of_conversation)
+    app.router.add_get("/internal/v1/conversations/{conversation}/stored", show_stored)
     app.router.add_post("/internal/v1/deliveries/{send_id}/send-again", send_again)
     app.router.add_post("/internal/v1/deliveries/{send_id}/discard", discard)
 
@@ -61,6 +66,12 @@ async def list_of_page(request: web.Request) -> web.Response:
 async def list_of_conversation(request: web.Request) -> web.Response:
     """GET: what was held or has failed in a conversation."""
     return await _listed(request, {"conversation": request.match_info["conversation"]})
+
+
+async def show_stored(request: web.Request) -> web.Response:
+    """GET: everything that is kept of what was sent to a person."""
+    found = await request.app[STORED].get().stored(request.match_info["conversation"])
+    return web.json_response({"deliveries": found}, dumps=_dumped)
 
 
 async def send_again(request: web.Request) -> web.Response:
@@ -98,6 +109,10 @@ async def _decide(request: web.Request, status: int) -> web.Response:
     except NotPossibleError as error:
         return problem(409, error.reason, str(error))
     return web.json_response({"delivery": _shown(delivery)}, status=status)
+
+
+def _dumped(document: object) -> str:
+    return json.dumps(document, default=str)
 
 
 def _shown(delivery: Delivery) -> dict[str, Any]:

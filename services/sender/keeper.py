@@ -9,7 +9,7 @@ from libs.common.errors import TransientError
 from libs.common.events import SendText, decode, encode
 from services.sender.closing import closing_of
 from services.sender.delivery import Courier
-from services.sender.desk import Desk
+from services.sender.desk import Desk, PersonErasedError
 from services.sender.domain.keeping import Kept, NotNowError
 from services.sender.giving_up import give_up
 from services.sender.part import Source
@@ -39,9 +39,13 @@ class Keeper:
         self._repeater = Repeater(desk)
 
     async def carry_out(self, command: SendText, source: Source) -> None:
-        """Return when every part is final and told, or the command is put away."""
+        """Return when every part is final and told, or the command is put away; also when whoever
+        it is for was erased: then nothing is left of it."""
         try:
+            self._desk.check_erased(command)
             await self._courier.deliver(command, source)
+        except PersonErasedError:
+            log.info("command_of_erased", command_id=command.command_id)
         except NotNowError as not_now:
             await self._keep(command, source, not_now)
             behind = not_now.why == "behind"
@@ -59,6 +63,8 @@ class Keeper:
             except NotNowError as not_now:
                 await self._desk.kept.postpone(kept, not_now, self._desk.now())
                 return
+            except PersonErasedError:
+                log.info("command_of_erased", kept_id=kept.id)
             await self._desk.kept.remove(kept.id)
         if mark is not None:
             await self._desk.kept.unmark(conversation, mark)
@@ -67,12 +73,13 @@ class Keeper:
         try:
             command = decode(kept.command.encode())
             if isinstance(command, SendText):
+                self._desk.check_erased(command)
                 source = Source(kept.partition, kept.offset)
                 if kept.again is None:
                     await self._courier.deliver(command, source, kept=True)
                 else:
                     await self._repeater.repeat(command, kept, source)
-        except (NotNowError, TransientError, OSError):
+        except (NotNowError, TransientError, OSError, PersonErasedError):
             raise
         except Exception as error:  # ours: nobody must wait for it for ever, nor must it be lost
             log.exception("kept_command_failed", kept_id=kept.id, error=type(error).__name__)
@@ -94,6 +101,7 @@ class Keeper:
     async def _keep(self, command: SendText, source: Source, not_now: NotNowError) -> None:
         """The mark comes last: whoever reads it finds what it stands for. Until then the command is
         on the log still, and nothing passes it there."""
+        self._desk.check_erased(command)
         conversation = command.conversation_id
         seq = await self._desk.kept.place(conversation, not_now.unused_claim)
         kept = Kept(

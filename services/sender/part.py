@@ -113,6 +113,7 @@ class Part:
         Raises:
             TransientError: something is away, or the service stops; another run goes on from here.
             NotNowError: it cannot go out for long; another run goes on from here.
+            PersonErasedError: whoever it is for was erased.
         """
         known = self._desk.memory.result(self._send_id)
         ours = known is not None and known.generation == self._generation
@@ -131,6 +132,7 @@ class Part:
         if attempt.after_s:
             await self._desk.drain.sleep(attempt.after_s)
         self._desk.drain.check()
+        self._desk.check_erased(self._command)
         if attempt.expected is None:
             return await self._look()
         if await closing_of(self._desk, self._command.page_id) is not None:
@@ -238,6 +240,7 @@ class Part:
         await call.room()
         if not claim.leaves(self._desk.settings.http_timeout, self._desk.now()):
             return Attempt(Exactly(claim.claim_id))  # the claim itself took too long
+        self._desk.check_erased(self._command)  # the last moment: the call follows
         self._desk.memory.use(claim.claim_id)
         self._attempts = claim.attempt
         with call:
@@ -381,6 +384,7 @@ class Part:
 
     async def _conclude(self, delivery: Delivery) -> Delivery:
         """Record the final state, then tell it. What is recorded first is what counts."""
+        self._desk.check_erased(self._command)
         self._desk.memory.keep_result(delivery)
         recorded = await self._desk.store.finish(delivery)
         self._desk.memory.recorded(delivery.send_id)

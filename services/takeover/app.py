@@ -5,12 +5,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 from libs.common.channels import ChannelDirectory
+from libs.common.erasure_api import ERASER, add_erasure_routes
+from libs.common.erasures import Tombstones
 from libs.common.kafka import BroadcastReader, KeyedConsumer, open_publisher
 from libs.common.mongo import open_database, ping
 from libs.common.service import Lifetime, Service
 from libs.common.topics import CHANNELS, EVENTS
 from libs.common.web import Late, Readiness, base_app, json_errors, require_service_token
 from services.takeover.consumer import EventHandler, wants
+from services.takeover.erasing import PersonEraser
 from services.takeover.handlers import KEEPER, PERMISSIONS, ROWS, WRITER, add_routes
 from services.takeover.human_agent import HumanAgentStore
 from services.takeover.keeper import Keeper
@@ -29,6 +32,7 @@ def create_service(settings: Settings) -> Service:
     app[KEEPER], app[WRITER] = Late("the database"), Late("the log")
     app[ROWS], app[PERMISSIONS] = Late("the database"), Late("the database")
     add_routes(app)
+    add_erasure_routes(app)
 
     @asynccontextmanager
     async def resources(lifetime: Lifetime) -> AsyncIterator[None]:
@@ -40,6 +44,9 @@ def create_service(settings: Settings) -> Service:
                     production=settings.runtime.env == "production",
                 )
             )
+            tombstones = Tombstones(database)
+            await tombstones.look()
+            await stack.enter_async_context(lifetime.running(tombstones, "tombstones"))
             rows, permissions, keys = (
                 Roster(database),
                 HumanAgentStore(database),
@@ -62,7 +69,7 @@ def create_service(settings: Settings) -> Service:
                 topic=EVENTS,
                 group=NAME,
                 handler=EventHandler(
-                    keeper, channels, permissions, settings.app.facebook_app_id
+                    keeper, channels, permissions, settings.app.facebook_app_id, tombstones
                 ).handle,
                 publisher=publisher,
                 service=NAME,
@@ -70,6 +77,8 @@ def create_service(settings: Settings) -> Service:
             )
             await stack.enter_async_context(lifetime.running(consumer, "events"))
             await stack.enter_async_context(lifetime.running(Timers(keeper, rows), "timers"))
+            app[ERASER].set(PersonEraser(database, keeper))
+            stack.callback(app[ERASER].clear)
             app[KEEPER].set(keeper)
             stack.callback(app[KEEPER].clear)
             app[WRITER].set(Writer(keeper, channels, keys, publisher))

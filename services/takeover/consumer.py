@@ -7,6 +7,7 @@ import structlog
 from prometheus_client import Counter
 
 from libs.common.channels import Channel
+from libs.common.erasures import Erased, NobodyErased, is_of_erased
 from libs.common.events import (
     AnyRecord,
     HandoverChanged,
@@ -64,19 +65,26 @@ class EventHandler:
     what an event says is compared with the moment of what is known."""
 
     def __init__(
-        self, keeper: Keeper, channels: Channels, permissions: Permissions, own_app_id: str
+        self,
+        keeper: Keeper,
+        channels: Channels,
+        permissions: Permissions,
+        own_app_id: str,
+        erased: Erased | None = None,
     ) -> None:
         self._keeper = keeper
         self._channels = channels
         self._permissions = permissions
         self._own_app_id = own_app_id
+        self._erased = erased or NobodyErased()
 
     async def handle(self, batch: KeyBatch) -> None:
         """Return when the effects of the whole batch are durable."""
         events = [decode(record.value) for record in batch.records]
         with structlog.contextvars.bound_contextvars(conversation=batch.key.decode()):
             for event in events:
-                await self._act(event)
+                if not is_of_erased(self._erased, event):
+                    await self._act(event)
 
     async def _act(self, event: AnyRecord) -> None:
         match event:

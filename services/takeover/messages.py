@@ -10,6 +10,7 @@ import structlog
 from prometheus_client import Counter
 
 from libs.common.channels import Channel
+from libs.common.erasures import name_of
 from libs.common.events import SendText, derived_id
 from libs.common.kafka import Publisher
 from libs.common.mongo import Database, DuplicateKeyError, mongo_errors
@@ -81,7 +82,9 @@ class Channels(Protocol):
 class Keys(Protocol):
     """What is needed of `KeyStore`."""
 
-    async def claim(self, command_id: str, digest: str, now: datetime) -> "KnownKey | None": ...
+    async def claim(
+        self, command_id: str, person: str, digest: str, now: datetime
+    ) -> "KnownKey | None": ...
 
     async def known(self, command_id: str) -> "KnownKey | None": ...
 
@@ -97,7 +100,10 @@ class KnownKey:
 
 
 class KeyStore:
-    """`human_messages`: one document a key, `_id` = command id; a week."""
+    """`human_messages`: one document a key, `_id` = command id; a week.
+
+    `person` is a hash, by which those of one person can be erased.
+    """
 
     def __init__(self, database: Database) -> None:
         self._keys = database["human_messages"]
@@ -105,6 +111,7 @@ class KeyStore:
     async def ensure_indexes(self) -> None:
         with mongo_errors():
             await self._keys.create_index("at", expireAfterSeconds=KEEP_KEYS_S)
+            await self._keys.create_index("person")
 
     async def known(self, command_id: str) -> KnownKey | None:
         with mongo_errors():
@@ -113,11 +120,15 @@ class KeyStore:
             return None
         return KnownKey(document["digest"], document.get("answer"))
 
-    async def claim(self, command_id: str, digest: str, now: datetime) -> KnownKey | None:
+    async def claim(
+        self, command_id: str, person: str, digest: str, now: datetime
+    ) -> KnownKey | None:
         """Take the key; what is known of it where somebody has it already."""
         try:
             with mongo_errors():
-                await self._keys.insert_one({"_id": command_id, "digest": digest, "at": now})
+                await self._keys.insert_one(
+                    {"_id": command_id, "person": person, "digest": digest, "at": now}
+                )
         except DuplicateKeyError:
             return await self.known(command_id)
         return None
@@ -161,7 +172,9 @@ class Writer:
             MESSAGES.labels(decided.code).inc()
             log.info("human_message_denied", conversation=conversation, reason=decided.code)
             return decided
-        known = await self._keys.claim(command_id, written.digest, whole_ms(self._clock()))
+        known = await self._keys.claim(
+            command_id, name_of(conversation), written.digest, whole_ms(self._clock())
+        )
         if (answered := _answered(known, written, command_id)) is not None:
             return answered
         await self._publisher.publish(_command(conversation, written, command_id, self._clock()))

@@ -339,7 +339,7 @@ async def test_the_latest_word_about_the_tag_counts_in_whatever_order_it_is_hear
 async def test_a_key_is_had_by_one_of_many(database: Database) -> None:
     keys = KeyStore(database)
     await keys.ensure_indexes()
-    answers = await asyncio.gather(*(keys.claim("c1", "digest", NOW) for _ in range(20)))
+    answers = await asyncio.gather(*(keys.claim("c1", "p", "digest", NOW) for _ in range(20)))
     assert answers.count(None) == 1
     assert {each for each in answers if each} == {KnownKey("digest", None)}
     window = {"rule": "standard_window", "expires_at": NOW}

@@ -263,6 +263,35 @@ def fold(contact: Contact, other: Contact) -> Contact:
     )
 
 
+def forgotten(
+    contact: Contact, person_id: str, person: Person, others: Sequence[Person]
+) -> Contact | None:
+    """The contact without a person who is erased, and without what they told; None: it goes, too.
+
+    It goes if we made it and nobody else is it. What the others told stays, and so does the name
+    that a workspace gave to a contact of its own.
+
+    Args:
+        others: those who are the same contact.
+    """
+    without = release(contact, person_id)
+    if is_idle(without):
+        return None
+    emails = {each for other in others for each in other.emails}
+    phones = {each for other in others for each in other.phones}
+    name = contact.name
+    if contact.is_made_by_us and name_key(name) == name_key(person.profile.shown_name):
+        names = (other.profile.shown_name for other in others)
+        name = next((each for each in names if name_key(each)), None)
+    return without.model_copy(
+        update={
+            "name": name,
+            "emails": tuple(e for e in contact.emails if e not in person.emails or e in emails),
+            "phones": tuple(p for p in contact.phones if p not in person.phones or p in phones),
+        }
+    )
+
+
 def release(contact: Contact, person_id: str) -> Contact:
     return contact.model_copy(
         update={"people": tuple(each for each in contact.people if each != person_id)}

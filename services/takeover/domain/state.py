@@ -14,6 +14,7 @@ Mode = Literal["ai", "human"]
 FACEBOOK = "facebook"
 """Who has it when somebody answered in Meta's own inbox: nobody that we know by name."""
 TIMER = "timer"
+ERASURE = "erasure"
 
 SHORTEST_MINUTES, LONGEST_MINUTES = 5, 10_080  # a timer: up to 7 days
 

@@ -6,6 +6,7 @@
 | `Extend` | human | human, same epoch, another timer |
 | `Resume` | human | ai, epoch + 1 |
 | `AutoResume` | human, timer due | ai, epoch + 1 |
+| `Erase` | human | ai, epoch + 1 |
 | `FacebookReply` | ai | human by Facebook, epoch + 1 |
 | | human by Facebook | the timer moves |
 | `ThreadControl` | any | the same hands, another owner of the thread |
@@ -23,7 +24,15 @@ from libs.common.events import (
     TakeoverStarted,
     derived_id,
 )
-from services.takeover.domain.state import FACEBOOK, TIMER, Takeover, Thread, timer, whole_ms
+from services.takeover.domain.state import (
+    ERASURE,
+    FACEBOOK,
+    TIMER,
+    Takeover,
+    Thread,
+    timer,
+    whole_ms,
+)
 
 Fact = TakeoverStarted | TakeoverExtended | TakeoverEnded
 RefusalCode = Literal["already_taken", "not_taken_over"]
@@ -66,6 +75,13 @@ class AutoResume:
 
 
 @dataclass(frozen=True, slots=True)
+class Erase:
+    """The person is erased. It ends what they were in, at a moment up to which they were."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class FacebookReply:
     """Somebody answered in Meta's own inbox, at that moment by Meta's clock."""
 
@@ -86,7 +102,7 @@ class ThreadControl:
     is_guess: bool = False
 
 
-Command = Take | Extend | Resume | AutoResume | FacebookReply | ThreadControl
+Command = Take | Extend | Resume | AutoResume | Erase | FacebookReply | ThreadControl
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +151,11 @@ def apply(conversation: str, state: Takeover, command: Command, now: datetime) -
             if not state.is_due(now):
                 return Unchanged()
             return _end(conversation, state, TIMER, None, "auto_resume", now)
+        case Erase():
+            if state.mode != "human":
+                return Unchanged()
+            at = whole_ms(command.at)
+            return _end(conversation, state, ERASURE, None, "erased", min(now, at))
         case FacebookReply():
             return _facebook(conversation, state, command, now)
         case ThreadControl():

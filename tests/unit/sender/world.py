@@ -465,6 +465,15 @@ class FakeChannels:
         return self.known.get(page_id)
 
 
+class Erased:
+    """Up to when the person was erased, once they are."""
+
+    until: datetime | None = None
+
+    def erased_at(self, _conversation: str) -> datetime | None:
+        return self.until
+
+
 class World:
     """What outlives a process, and a process (`desk`) that can be started anew."""
 
@@ -476,6 +485,7 @@ class World:
         self.publisher = FakePublisher(self.points)
         self.channels = FakeChannels()
         self.history: History = NoHistory()
+        self.erased = Erased()
         self.start()
 
     def start(self, crash_at: Iterable[int] = (), *, fast_s: float = 0.0) -> None:
@@ -500,6 +510,7 @@ class World:
             lambda: clock() + timedelta(seconds=fast_s),
             echoes=self.echoes,
             history=self.history,
+            erased=self.erased,
         )
         self.meta.date = self.desk.meta_clock.heard
         self.keeper = Keeper(self.desk)

@@ -56,7 +56,13 @@ class Keys:
     async def known(self, command_id: str) -> KnownKey | None:
         return self.kept.get(command_id)
 
-    async def claim(self, command_id: str, digest: str, _now: Any) -> KnownKey | None:  # noqa: ANN401
+    async def claim(
+        self,
+        command_id: str,
+        _person: str,
+        digest: str,
+        _now: Any,  # noqa: ANN401
+    ) -> KnownKey | None:
         known = self.kept.get(command_id)
         self.kept.setdefault(command_id, KnownKey(digest, None))
         return known

@@ -1,0 +1,145 @@
+"""Who was erased, and when: what every consumer has to know so that nothing comes back.
+
+The log keeps for days what was said to and by somebody whose data are gone: receipts, copies,
+replays, a rebuild. A tombstone says so without naming the person: the hash of the conversation's
+name, and the moment up to which everything is as if it had never been. Who writes again later is
+somebody new.
+
+The console writes `tombstones`; the others look once a second and keep all of them in memory, as
+they are few. Who has not been able to look for a while handles nothing. So `LEAD` after a tombstone
+was written, no process takes in anything of that person any more.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import structlog
+
+from libs.common.errors import TransientError
+from libs.common.events import AnyRecord, ConversationRecord, derived_id
+from libs.common.mongo import TOMBSTONES, Database, mongo_errors
+
+LOOK_EVERY_S = 1.0
+KNOWN_FOR_S = 5.0
+LEAD = timedelta(seconds=8)
+OVERLAP = timedelta(minutes=20)  # what a look asks for again: clocks differ, replicas lag
+KEEP = timedelta(days=40)
+"""Dead letters are kept for 30 days, and what is replayed for 7 more."""
+
+log = structlog.get_logger(__name__)
+
+
+class StaleTombstonesError(TransientError):
+    """Nobody can tell at present who was erased."""
+
+    code = "tombstones_unknown"
+
+
+class Erased(Protocol):
+    """What consumers need of `Tombstones`."""
+
+    def erased_at(self, conversation: str) -> datetime | None: ...
+
+
+class NobodyErased:
+    """For whoever reads a world without erasures."""
+
+    def erased_at(self, conversation: str) -> datetime | None:
+        del conversation
+        return None
+
+
+def name_of(conversation: str) -> str:
+    """How a tombstone calls a conversation (`page_id:psid`)."""
+    return derived_id("erased", conversation)
+
+
+def is_erased(erased: Erased, conversation: str, occurred_at: datetime) -> bool:
+    """Whether what happened then in a conversation is as if it had never been.
+
+    Raises:
+        StaleTombstonesError: nobody knows.
+    """
+    until = erased.erased_at(conversation)
+    return until is not None and occurred_at <= until
+
+
+def is_of_erased(erased: Erased, event: AnyRecord) -> bool:
+    """The same for an event; one that names no person is nobody's."""
+    return isinstance(event, ConversationRecord) and is_erased(
+        erased, event.conversation_id, event.occurred_at
+    )
+
+
+class Tombstones:
+    """All of them, as they were a second ago. A worker keeps them so."""
+
+    def __init__(self, database: Database, clock: Callable[[], float] = time.monotonic) -> None:
+        self._tombstones = database[TOMBSTONES]
+        self._clock = clock
+        self._known: dict[str, datetime] = {}
+        self._looked_at = float("-inf")
+        self._newest: datetime | None = None
+        self._stopping = asyncio.Event()
+
+    def erased_at(self, conversation: str) -> datetime | None:
+        """Up to when a conversation's person was erased; None: they were not.
+
+        Raises:
+            StaleTombstonesError: it is too long ago that the database was asked.
+        """
+        if self._clock() - self._looked_at > KNOWN_FOR_S:
+            raise StaleTombstonesError("not looked for too long")
+        return self._known.get(name_of(conversation)) if self._known else None
+
+    async def look(self) -> None:
+        """Raises: MongoUnavailableError."""
+        began = self._clock()
+        wanted = {} if self._newest is None else {"written_at": {"$gte": self._newest - OVERLAP}}
+        with mongo_errors():
+            found = await self._tombstones.find(wanted).to_list(None)
+        for each in found:
+            self._known[each["_id"]] = each["erased_at"]
+        written = [each["written_at"] for each in found]
+        self._newest = max(filter(None, (self._newest, *written)), default=None)
+        self._looked_at = began
+
+    async def run(self) -> None:
+        while not self._stopping.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), LOOK_EVERY_S)
+            try:
+                await self.look()
+            except TransientError as error:
+                log.warning("tombstones_unknown", error=type(error).__name__)
+
+    async def stop(self, drain_timeout_s: float) -> None:
+        """Told last of all workers: the others need to know until they have ended."""
+        del drain_timeout_s
+        self._stopping.set()
+
+
+class TombstoneStore:
+    """For the console, which alone writes them."""
+
+    def __init__(self, database: Database) -> None:
+        self._tombstones = database[TOMBSTONES]
+
+    async def ensure_indexes(self) -> None:
+        seconds = int(KEEP.total_seconds())
+        with mongo_errors():
+            await self._tombstones.create_index("erased_at", expireAfterSeconds=seconds)
+            await self._tombstones.create_index("written_at")
+
+    async def put(self, conversation: str, erased_at: datetime, now: datetime) -> None:
+        """The moment only ever moves forward."""
+        with mongo_errors():
+            await self._tombstones.update_one(
+                {"_id": name_of(conversation)},
+                {"$max": {"erased_at": erased_at, "written_at": now}},
+                upsert=True,
+            )

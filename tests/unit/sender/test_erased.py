@@ -1,0 +1,77 @@
+"""Nothing is sent to somebody who was erased, and nothing of it is recorded or told."""
+
+from datetime import timedelta
+
+import pytest
+
+from services.sender.domain.claims import Claim
+from tests.unit.sender.stories import THREE_PARTS, play
+from tests.unit.sender.world import PAGE, STARTED_AT, World, send_text
+
+LATER = STARTED_AT + timedelta(seconds=1)
+
+
+def test_a_command_of_before_an_erasure_leaves_nothing() -> None:
+    async def story(world: World) -> None:
+        world.erased.until = STARTED_AT
+        await world.deliver(send_text())
+
+    world = play(story)
+    assert (world.accepted(), world.store.deliveries, world.publisher.records) == ([], {}, [])
+
+
+def test_a_command_of_after_an_erasure_is_sent_as_any_other() -> None:
+    async def story(world: World) -> None:
+        world.erased.until = STARTED_AT - timedelta(milliseconds=1)
+        await world.deliver(send_text())
+
+    assert play(story).accepted() == ["c1:0"]
+
+
+@pytest.mark.parametrize("parts_before", [0, 1, 2])
+def test_erased_between_the_claim_and_the_call_it_is_not_sent(parts_before: int) -> None:
+    """The race that matters: the sender has its claim, and is about to call Meta."""
+
+    async def story(world: World) -> None:
+        def erase(claim: Claim) -> None:
+            if claim.part == parts_before:
+                world.erased.until = LATER
+
+        world.store.before_claim = erase
+        await world.deliver(send_text(THREE_PARTS))
+
+    world = play(story)
+    assert world.accepted() == [f"c1:{part}" for part in range(parts_before)]
+    assert len(world.store.deliveries) == parts_before
+    assert len(world.publisher.records) == parts_before
+
+
+def test_erased_while_meta_is_called_nothing_is_recorded() -> None:
+    async def story(world: World) -> None:
+        original = world.meta.send
+
+        async def send(*args: object) -> object:
+            answer = await original(*args)  # type: ignore[arg-type]
+            world.erased.until = LATER
+            return answer
+
+        world.meta.send = send  # type: ignore[method-assign,assignment]
+        await world.deliver(send_text())
+
+    world = play(story)
+    assert len(world.accepted()) == 1
+    assert (world.store.deliveries, world.publisher.records) == ({}, [])
+
+
+def test_what_was_put_away_is_not_sent_either() -> None:
+    async def story(world: World) -> None:
+        known = world.channels.known[PAGE]
+        world.channels.known[PAGE] = known.model_copy(update={"status": "expired"})
+        await world.deliver(send_text())
+        assert len(world.kept.kept) == 1
+        world.erased.until = LATER
+        world.channels.known[PAGE] = known
+        await world.keeper.take_up(send_text().conversation_id)
+
+    world = play(story)
+    assert (world.accepted(), world.kept.kept, world.store.deliveries) == ([], {}, {})
