@@ -8,6 +8,7 @@ BIN := .venv/bin
 export PYTHONPATH := $(CURDIR)
 STACK := $(BIN)/python -m deploy.local
 ONLY ?=
+ARGS ?=
 
 .PHONY: help
 help: ## What can be done here
@@ -51,6 +52,10 @@ status: .venv/.local ## What is running, and where
 demo: .venv/.local ## Play a whole story against the system and check every line of it
 	@$(STACK) up --quiet
 	@$(BIN)/python -m deploy.local.demo
+
+.PHONY: doctor
+doctor: .venv/.local ## Look at every link from Meta to the reply, with the cure of what is broken; ARGS=--json
+	@$(STACK) tool services.console.doctor $(ARGS)
 
 .PHONY: rebuild-analytics
 rebuild-analytics: .venv/.local ## All figures anew, from the log and the archive, while the system runs

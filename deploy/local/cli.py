@@ -33,6 +33,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+COULD_NOT_BEGIN = 2
+
 Only = Annotated[
     str, typer.Option(help=f"Just these, comma separated: {', '.join(NAMES)}.", show_default=False)
 ]
@@ -44,13 +46,13 @@ AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def told(exit_code: int = 1) -> Iterator[None]:
     """Errors as one message, without a traceback."""
     try:
         yield
     except StackError as error:
         typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1) from None
+        raise typer.Exit(exit_code) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
 
@@ -101,15 +103,22 @@ def status(as_json: AsJson = False) -> None:
     say(json.dumps(report, indent=2) if as_json else _table(report))
 
 
-@app.command()
-def tool(module: Annotated[str, typer.Argument(help="A module of ours.")]) -> None:
-    """Run a tool against what is running: with the addresses and secrets of its services."""
-    with told():
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def tool(
+    context: typer.Context,
+    module: Annotated[str, typer.Argument(help="A module of ours; its own arguments follow.")],
+) -> None:
+    """Run a tool against what is running: with the addresses and secrets of its services.
+
+    Ends as the tool does; with 2 if it can't be begun.
+    """
+    with told(COULD_NOT_BEGIN):
         folder = StateFolder.from_environment(os.environ)
         if folder.supervisor() is None:
             raise StackError("not running: start it with `make up`")
         environment = environment_of(folder, os.environ)
-        raise typer.Exit(subprocess.run([sys.executable, "-m", module], env=environment).returncode)
+        command = [sys.executable, "-m", module, *context.args]
+        raise typer.Exit(subprocess.run(command, env=environment).returncode)
 
 
 @app.command()

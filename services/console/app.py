@@ -24,10 +24,13 @@ from services.console.channel_settings import ChannelSettingsOffice
 from services.console.channels_store import ChannelStore
 from services.console.checking import ChannelChecks, Hearing, OpenReader
 from services.console.connecting import Connecting, FacebookApp
+from services.console.doctor import doctor
+from services.console.doctor.doctor import Doctor, open_session
+from services.console.doctor.reports import Reports
 from services.console.domain import sessions as session_rules
 from services.console.first_run import FirstRun
 from services.console.hashing import Passwords
-from services.console.internal import open_internal
+from services.console.internal import Internal, open_internal
 from services.console.logins_store import FacebookLoginStore
 from services.console.messenger_profile import Profiles
 from services.console.sessions_store import AttemptStore, SessionStore
@@ -40,6 +43,7 @@ from services.console.web import (
     channel_settings,
     channels,
     connect,
+    health,
     home,
     pages,
     profile,
@@ -66,6 +70,7 @@ from services.console.web.pages import (
     CONNECTING,
     FIRST_RUN,
     INTERNAL,
+    REPORTS,
     SESSIONS,
     STATIC_FOLDER,
 )
@@ -109,6 +114,7 @@ def create_service(
             )
             app[INTERNAL].set(internal)
             stack.callback(app[INTERNAL].clear)
+            await stack.enter_async_context(_doctor(app, settings, database, internal, clock))
             teller = Teller(
                 ChannelStore(database),
                 publisher or partial(open_publisher, settings.kafka, client_id=NAME),
@@ -153,6 +159,7 @@ def create_app(settings: Settings, readiness: Readiness) -> web.Application:
         CONNECTING,
         FIRST_RUN,
         INTERNAL,
+        REPORTS,
         SESSIONS,
         SIGNING_IN,
     ):
@@ -164,6 +171,7 @@ def create_app(settings: Settings, readiness: Readiness) -> web.Application:
         channels,
         channel_settings,
         connect,
+        health,
         users,
         tokens,
         audit,
@@ -232,6 +240,20 @@ def _settings_office(
         teller.wake,
         is_production=settings.runtime.env == "production",
     )
+
+
+@asynccontextmanager
+async def _doctor(
+    app: web.Application, settings: Settings, database: Database, internal: Internal, clock: Clock
+) -> AsyncIterator[None]:
+    async with (
+        open_session() as session,
+        open_connecting(settings.graph, timeout_s=doctor.GRAPH_TIMEOUT_S) as meta,
+    ):
+        looking = Doctor(settings, database, session, internal, meta, clock)
+        app[REPORTS].set(Reports(looking, clock))
+        yield
+        app[REPORTS].clear()
 
 
 def _connecting(

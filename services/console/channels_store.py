@@ -50,6 +50,13 @@ class ChannelStore:
         ]
         return sorted(shown, key=lambda each: (each.channel.page_name.casefold(), each.channel.id))
 
+    async def all(self) -> list[ConnectedChannel]:
+        """Of all workspaces, in the order of the Pages' names: for whoever runs the console."""
+        with mongo_errors():
+            found = await self._channels.find({}).to_list(None)
+        channels = map(ConnectedChannel.model_validate, found)
+        return sorted(channels, key=lambda each: (each.page_name.casefold(), each.id))
+
     async def channel(self, page_id: str) -> ConnectedChannel | None:
         """In whatever workspace."""
         with mongo_errors():

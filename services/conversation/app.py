@@ -19,6 +19,13 @@ from libs.common.web import Late, Readiness, base_app, json_errors, require_serv
 from services.conversation import consumer, contacts, history, notifications
 from services.conversation.assistants.factory import assistant_maker, chosen_assistant
 from services.conversation.assistants.pool import AssistantPool
+from services.conversation.checks import (
+    MODEL,
+    TRAFFIC,
+    ModelCheck,
+    TrafficReader,
+    add_check_routes,
+)
 from services.conversation.consumer import MessageHandler
 from services.conversation.contacts import ContactKeeper, Sweep
 from services.conversation.contacts_handlers import CONTACTS, KEEPER, add_contact_routes
@@ -59,7 +66,9 @@ def create_service(settings: Settings) -> Service:
     app[CONTACTS] = Late("the database")
     app[KEEPER] = Late("the database")
     app[TRIALS] = Late("the database")
+    app[TRAFFIC], app[MODEL] = Late("the database"), Late("the model")
     add_routes(app)
+    add_check_routes(app)
     add_contact_routes(app)
     add_trial_routes(app)
     add_erasure_routes(app)
@@ -85,6 +94,8 @@ def create_service(settings: Settings) -> Service:
             await store.ensure_indexes()
             app[STORE].set(store)
             stack.callback(app[STORE].clear)
+            app[TRAFFIC].set(TrafficReader(database))
+            stack.callback(app[TRAFFIC].clear)
             channels = ChannelDirectory(database)
             people = ContactStore(database, tombstones)
             await people.ensure_indexes()
@@ -112,6 +123,8 @@ def create_service(settings: Settings) -> Service:
                 make_assistant(), partial(chosen_assistant, settings.assistant, inside), keys
             )
             stack.push_async_callback(assistant.aclose)
+            app[MODEL].set(ModelCheck(assistant, channels, settings.assistant))
+            stack.callback(app[MODEL].clear)
             keeper = reader(
                 group=HISTORY_GROUP,
                 handler=HistoryKeeper(store, settings.app.facebook_app_id, tombstones).handle,

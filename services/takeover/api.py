@@ -142,6 +142,12 @@ class MessageAnswer(BaseModel):
     )
 
 
+class HumanAgent(BaseModel):
+    """Whether Meta lets people write after 24 hours: null as long as it has refused nothing."""
+
+    refusal: TagRefusal | None
+
+
 _CONVERSATION = "/internal/v1/conversations/{conversation}"
 _UNKNOWN = {404: ("nobody has ever written in this conversation", None)}
 _WRONG = {422: ("a field is wrong; it is named", None)}
@@ -217,6 +223,12 @@ OPERATIONS = (
         "The conversations of a Page that are in takeover",
         {200: ("a stretch of the list", TakeoverList), **_WRONG, **_LATER},
         query=ListQuery,
+    ),
+    Operation(
+        "GET",
+        "/internal/v1/pages/{page_id}/human-agent",
+        "Whether Meta lets people of the Page write after 24 hours",
+        {200: ("what its answers have taught us", HumanAgent), **_LATER},
     ),
 )
 

@@ -12,6 +12,7 @@ from libs.common.web import Late, invalid, problem
 from services.takeover.api import (
     LONGEST_KEY,
     ExtendBody,
+    HumanAgent,
     ListedTakeover,
     ListQuery,
     MessageAnswer,
@@ -60,6 +61,7 @@ def add_routes(app: web.Application) -> None:
     app.router.add_post(f"{conversation}/takeover/resume", resume)
     app.router.add_post(f"{conversation}/messages", write)
     app.router.add_get("/internal/v1/pages/{page_id}/takeovers", list_of_page)
+    app.router.add_get("/internal/v1/pages/{page_id}/human-agent", human_agent_of_page)
     app.router.add_get("/internal/v1/openapi.json", describe)
 
 
@@ -144,6 +146,12 @@ async def list_of_page(request: web.Request) -> web.Response:
     following = cursor_of(last.since, last.conversation) if last and last.since else None
     shown = [ListedTakeover.model_validate(row.model_dump()) for row in found]
     return _json(TakeoverList(takeovers=shown, next=following), 200)
+
+
+async def human_agent_of_page(request: web.Request) -> web.Response:
+    """GET: whether Meta refuses the Page's messages after 24 hours."""
+    refusal = await request.app[PERMISSIONS].get().refusal(request.match_info["page_id"])
+    return _json(HumanAgent(refusal=refusal), 200)
 
 
 async def describe(_request: web.Request) -> web.Response:

@@ -227,6 +227,14 @@ class ConnectingClient:
 
     # The app
 
+    async def debug_app(self) -> TokenInfo:
+        """What Meta says of the app's own token, made of its id and secret.
+
+        Raises:
+            TokenRejectedError: it doesn't know the two together.
+        """
+        return await self.debug_token(self._app_token)
+
     async def app_subscriptions(self) -> tuple[AppSubscription, ...]:
         """Where the app's webhooks go and what it hears of, for each object (`page`)."""
         path = (self._app_id, "subscriptions")

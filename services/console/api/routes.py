@@ -6,6 +6,7 @@ from pydantic import TypeAdapter, ValidationError
 from libs.common.errors import PermanentError
 from libs.common.paging import Cursor, cursor_of
 from services.console.api import openapi
+from services.console.api.doctor import DOCTOR_OPERATIONS
 from services.console.api.operations import (
     NOT_FOUND,
     PREFIX,
@@ -269,6 +270,7 @@ OPERATIONS = (
         query=AuditWanted,
         refusals=(BAD_CURSOR,),
     ),
+    *DOCTOR_OPERATIONS,
 )
 
 

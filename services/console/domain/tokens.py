@@ -21,6 +21,7 @@ class Scope(StrEnum):
     TOKENS_READ = "tokens:read"
     TOKENS_WRITE = "tokens:write"
     AUDIT_READ = "audit:read"
+    HEALTH_READ = "health:read"
 
     @property
     def means(self) -> str:
@@ -35,6 +36,7 @@ _MEANS = {
     Scope.TOKENS_READ: "List API tokens, without their secrets",
     Scope.TOKENS_WRITE: "Make and revoke API tokens, with no more than its own scopes",
     Scope.AUDIT_READ: "Read the audit log",
+    Scope.HEALTH_READ: "Read what the connection doctor finds",
 }
 
 

@@ -15,6 +15,7 @@ from libs.common.web import KEPT_HEADERS, OPEN_PATHS, problem
 from services.console.accounts import LinkGoneError
 from services.console.api_tokens import UnknownTokenError
 from services.console.connecting import CALLBACK, UnknownChannelError, UnknownLoginError
+from services.console.doctor.doctor import UnknownPageError
 from services.console.domain.roles import UnknownMemberError
 from services.console.web.access import (
     AdminNeededError,
@@ -60,7 +61,13 @@ FOREIGN = Told(
     "Another site asked your browser to change something here. Nothing was changed. If you did "
     "this yourself, open the page again and repeat it.",
 )
-UNKNOWN = (UnknownChannelError, UnknownLoginError, UnknownMemberError, UnknownTokenError)
+UNKNOWN = (
+    UnknownPageError,
+    UnknownChannelError,
+    UnknownLoginError,
+    UnknownMemberError,
+    UnknownTokenError,
+)
 LINK_GONE = Told(
     410,
     "link_gone",

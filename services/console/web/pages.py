@@ -20,6 +20,7 @@ from services.console.channel_settings import ChannelSettingsOffice
 from services.console.channels_store import ChannelStore
 from services.console.checking import ChannelChecks
 from services.console.connecting import Connecting
+from services.console.doctor.reports import Reports
 from services.console.domain.setting_values import previewed
 from services.console.domain.tokens import hashed
 from services.console.first_run import FirstRun
@@ -39,6 +40,7 @@ CHECKS: web.AppKey[Late[ChannelChecks]] = web.AppKey("checks", Late)
 CONNECTING: web.AppKey[Late[Connecting]] = web.AppKey("connecting", Late)
 FIRST_RUN: web.AppKey[Late[FirstRun]] = web.AppKey("first_run", Late)
 INTERNAL: web.AppKey[Late[Internal]] = web.AppKey("internal", Late)
+REPORTS: web.AppKey[Late[Reports]] = web.AppKey("reports", Late)
 SESSIONS: web.AppKey[Late[SessionStore]] = web.AppKey("sessions", Late)
 
 
@@ -56,6 +58,7 @@ class Place:
 NAVIGATION = (
     Place("/", "Home", "house", "h", Access.SIGNED_IN),
     Place("/channels", "Pages", "plug", "p", Access.SIGNED_IN),
+    Place("/health", "Health", "activity", "e"),
     Place("/users", "Users", "users", "u"),
     Place("/api-tokens", "API tokens", "key-round", "t"),
     Place("/audit", "Audit log", "scroll-text", "a"),

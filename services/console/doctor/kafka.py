@@ -1,0 +1,198 @@
+"""Kafka: reachable, its topics, what each group has still to do, and the dead letters."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from libs.common.kafka import KafkaUnavailableError
+from libs.common.kafka.connection import client_options
+from libs.common.settings import KafkaSettings
+from libs.common.topics import COMMANDS, DEAD_LETTERS, EVENTS, TOPICS
+from services.console.doctor.domain import system as rules
+from services.console.doctor.domain.findings import Found, Line, Verdict, failed, ok
+from services.console.doctor.examining import Check, Once, Probe
+
+SECTION = "Kafka"
+WITHIN_S = 5.0
+READ_WITHIN_MS = 2000
+_CLIENT = "doctor"
+_ANALYTICS = re.compile(r"analytics(?:-(\d+))?")
+
+
+class KafkaLines:
+    """The lines about Kafka."""
+
+    def __init__(self, settings: KafkaSettings, now: Callable[[], datetime]) -> None:
+        self._settings = settings
+        self._now = now
+        self._lags = Once(self._ask_lags)
+
+    def checks(self) -> list[Check]:
+        return [
+            Check(Line(rules.KAFKA, SECTION, "Reachable"), self._reachable),
+            Check(Line(rules.TOPICS, SECTION, "Topics", (rules.KAFKA,)), self._there),
+        ]
+
+    def checks_of_work(self) -> list[Check]:
+        """What waits; they want to know how the services are."""
+        ground = (rules.KAFKA, rules.TOPICS)
+        lines = [
+            Check(
+                Line(f"kafka.lag.{group.name}", SECTION, f"Queue: {group.work.lower()}", ground),
+                self._lag_probe(group.name, f"service.{group.service}"),
+                after=(f"service.{group.service}",),
+            )
+            for group in rules.GROUPS
+        ]
+        dead = Check(Line("kafka.dead_letters", SECTION, "Dead letters", ground), self._dead)
+        return [*lines, dead]
+
+    async def _reachable(self, _found: Found) -> Verdict:
+        servers = self._settings.bootstrap_servers
+        try:
+            async with self._admin() as admin:
+                await admin.list_topics()
+        except KafkaUnavailableError as error:
+            return failed(
+                f"Kafka can't be reached at {servers}.",
+                "Start its brokers, or correct KAFKA_BOOTSTRAP_SERVERS and the KAFKA_ variables "
+                "beside it. Meta repeats webhooks for an hour; nothing is lost that long.",
+                error=str(error),
+            )
+        return ok(f"Answers at {servers}.")
+
+    async def _there(self, _found: Found) -> Verdict:
+        names = [topic.name for topic in TOPICS]
+        async with self._admin() as admin:
+            present = set(await admin.list_topics())
+            described = await admin.describe_topics([name for name in names if name in present])
+        there = {
+            topic["topic"]: sum(each["leader"] >= 0 for each in topic["partitions"])
+            for topic in described
+            if topic["topic"] in present
+        }
+        return rules.judge_topics({each.name: each.partitions for each in TOPICS}, there)
+
+    def _lag_probe(self, group: str, service: str) -> Probe:
+        async def probe(found: Found) -> Verdict:
+            lags = await self._lags.get()
+            return rules.judge_lag(lags[group], found.get(service), self._now())
+
+        return probe
+
+    async def _dead(self, _found: Found) -> Verdict:
+        async with self._reader() as reader:
+            partitions = await _partitions(reader, DEAD_LETTERS)
+            begins = await reader.beginning_offsets(partitions)
+            ends = await reader.end_offsets(partitions)
+            since = int((self._now() - rules.RECENT).timestamp() * 1000)
+            firsts = await reader.offsets_for_times(dict.fromkeys(partitions, since))
+        recent = sum(
+            ends[each] - first.offset for each, first in firsts.items() if first is not None
+        )
+        return rules.judge_dead_letters(sum(ends[each] - begins[each] for each in ends), recent)
+
+    async def _ask_lags(self) -> Mapping[str, rules.Lag]:
+        """What each group has not committed, and how old the oldest of it is."""
+        async with self._admin() as admin, self._reader() as reader:
+            names = [group.name for group in rules.GROUPS]
+            topics = {name: COMMANDS if name == "sender" else EVENTS for name in names}
+            partitions = [
+                each for topic in set(topics.values()) for each in await _partitions(reader, topic)
+            ]
+            begins = await reader.beginning_offsets(partitions)
+            ends = await reader.end_offsets(partitions)
+            real = await _real_names(admin, names)
+            lags = {}
+            for group, topic in topics.items():
+                committed = await admin.list_consumer_group_offsets(real[group])
+                waiting = {
+                    each: max(_at(committed, each), begins[each])
+                    for each in partitions
+                    if each.topic == topic
+                }
+                behind = {each: at for each, at in waiting.items() if at < ends[each]}
+                records = sum(ends[each] - at for each, at in behind.items())
+                lags[group] = rules.Lag(records, await _oldest(reader, behind))
+            return lags
+
+    @asynccontextmanager
+    async def _admin(self) -> AsyncIterator[AIOKafkaAdminClient]:
+        """Raises: KafkaUnavailableError."""
+        admin = AIOKafkaAdminClient(
+            **client_options(self._settings, _CLIENT), request_timeout_ms=int(WITHIN_S * 1000)
+        )
+        try:
+            async with asyncio.timeout(WITHIN_S):
+                await admin.start()
+            yield admin
+        except (KafkaError, TimeoutError, OSError) as error:
+            raise KafkaUnavailableError(type(error).__name__) from error
+        finally:
+            await admin.close()
+
+    @asynccontextmanager
+    async def _reader(self) -> AsyncIterator[AIOKafkaConsumer]:
+        """A client without a group: it moves nobody's place. Raises: KafkaUnavailableError."""
+        reader = AIOKafkaConsumer(
+            **client_options(self._settings, _CLIENT),
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            request_timeout_ms=int(WITHIN_S * 1000),
+        )
+        try:
+            async with asyncio.timeout(WITHIN_S):
+                await reader.start()
+            yield reader
+        except (KafkaError, TimeoutError, OSError) as error:
+            raise KafkaUnavailableError(type(error).__name__) from error
+        finally:
+            await reader.stop()
+
+
+async def _partitions(reader: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:
+    await reader.topics()  # brings the metadata
+    return [TopicPartition(topic, each) for each in reader.partitions_for_topic(topic) or ()]
+
+
+async def _oldest(
+    reader: AIOKafkaConsumer, behind: Mapping[TopicPartition, int]
+) -> datetime | None:
+    """When the first record that waits was written; what it says is not looked at."""
+    if not behind:
+        return None
+    reader.assign(list(behind))
+    for partition, offset in behind.items():
+        reader.seek(partition, offset)
+    moments: list[int] = []
+    unread = set(behind)
+    until = asyncio.get_running_loop().time() + READ_WITHIN_MS / 1000
+    while unread and asyncio.get_running_loop().time() < until:
+        fetched = await reader.getmany(*unread, timeout_ms=READ_WITHIN_MS // 4, max_records=500)
+        for partition, records in fetched.items():
+            moments += [records[0].timestamp] * (partition in unread)
+            unread.discard(partition)
+    return datetime.fromtimestamp(min(moments) / 1000, UTC) if moments else None
+
+
+def _at(committed: Mapping[TopicPartition, object], partition: TopicPartition) -> int:
+    offset = getattr(committed.get(partition), "offset", -1)
+    return offset if isinstance(offset, int) else -1
+
+
+async def _real_names(admin: AIOKafkaAdminClient, groups: Iterable[str]) -> dict[str, str]:
+    """Each group as Kafka calls it now: after a rebuild of the figures theirs has a number."""
+    real = {group: group for group in groups}
+    if "analytics" in real:
+        listed = [name for name, *_ in await admin.list_consumer_groups()]
+        matches = [found for name in listed if (found := _ANALYTICS.fullmatch(name))]
+        latest = max(matches, key=lambda found: int(found[1] or 0), default=None)
+        if latest is not None:
+            real["analytics"] = latest[0]
+    return real
