@@ -42,6 +42,10 @@ async def api_token(console: Console, account_id: str, workspace_id: str) -> tup
     return token.id, str(token)
 
 
+BODIES = {
+    ("PATCH", "/api/v1/users/{user}"): '{"role": "member", "disabled": true}',
+    ("PATCH", "/api/v1/channels/{channel}/settings"): '{"greeting": "Got you"}',
+}
 ANY = {"user": "u", "token": "t", "secret": "s", "channel": "1", "login": "l"}
 PAGE_ID, LOGIN = "1234567890", "a" * 64
 
@@ -114,7 +118,7 @@ async def test_another_workspaces_ids_are_not_found(console: Console) -> None:
         body: object = {"role": "member"}
         headers = {"Authorization": f"Bearer {strangers}"}
         if pattern.startswith("/api/"):
-            body = '{"role": "member", "disabled": true}' if method == "PATCH" else "{}"
+            body = BODIES.get((method, pattern), "{}")
         answer = await browser.ask(method, filled(pattern, **ids), data=body, headers=headers)
         answers[method, pattern] = answer.status
     assert len(answers) >= 10

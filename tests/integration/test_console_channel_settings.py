@@ -1,6 +1,7 @@
 """A Page's settings in the console: cards, versions, the audit log, and what Facebook is told."""
 
 import asyncio
+import json
 import logging
 import re
 from collections.abc import AsyncIterator
@@ -18,7 +19,9 @@ from libs.common.crypto import KeyRing
 from libs.common.mongo import Database, Document
 from libs.common.settings import MongoSettings
 from services.console.domain.roles import Role
-from services.console.records import Connection
+from services.console.domain.tokens import ApiToken, Scope, hashed
+from services.console.records import Connection, StoredToken
+from services.console.tokens_store import TokenStore
 from services.console.web.pages import CHECKS
 from simulator.client import Simulator
 from tests.browser.site import Site, running_site
@@ -545,3 +548,136 @@ async def test_whoever_was_late_at_facebook_writes_what_is_wanted_now(shop: Shop
     assert (await shop.at_facebook())["greeting"][0]["text"] == "Second"
     stored = await shop.stored()
     assert (stored["settings"]["greeting"], stored["profile"]["greeting"]) == ("Second", "Second")
+
+
+# Programs
+
+
+class Program:
+    """Somebody's program, with a token that may do all."""
+
+    def __init__(self, shop: Shop, token: str) -> None:
+        self._shop, self._browser = shop, shop.console.browser()
+        self._headers = {"Authorization": f"Bearer {token}"}
+
+    async def ask(self, method: str, path: str, body: object = None) -> tuple[int, dict[str, Any]]:
+        answer = await self._browser.ask(
+            method,
+            f"/api/v1/channels/{self._shop.page}/{path}",
+            data=None if body is None else json.dumps(body).encode(),
+            headers=self._headers,
+        )
+        assert CANARY not in answer.text
+        return answer.status, json.loads(answer.text)
+
+
+@pytest.fixture
+async def program(shop: Shop) -> Program:
+    admin = await shop.console.first_admin()
+    token = ApiToken.new()
+    stored = StoredToken(
+        id=token.id,
+        workspace_id=admin.workspace_id,
+        account_id=admin.id,
+        name="nightly",
+        scopes=tuple(Scope),
+        secret_hash=hashed(token.secret),
+        created_at=datetime.now(UTC),
+    )
+    await TokenStore(shop.console.database).add(stored)
+    return Program(shop, str(token))
+
+
+async def test_programs_read_and_change_settings(shop: Shop, program: Program) -> None:
+    status, before = await program.ask("GET", "settings")
+    assert (status, before["version"], before["enabled"]) == (200, 0, True)
+    assert before["messenger_profile"]["state"] == "unknown"
+    change = {
+        "version": 0,
+        "max_message_length": 300,
+        "greeting": "Hi",
+        "auto_resume_minutes": 30,
+        "handover_phrases": ["Chef bitte"],
+        "notification_url": "https://hooks.example.org/T0/xyz",
+        "notification_secret": CANARY,
+    }
+    status, after = await program.ask("PATCH", "settings", change)
+    assert status == 200
+    assert after["notification_host"] == "hooks.example.org"
+    assert after["has_notification_secret"] is True
+    assert set(after["changed"]) == {"greeting", "replies", "handover"}
+    assert after["messenger_profile"]["state"] == "written"
+    unchanged = set(before) - {
+        *change,
+        "notification_host",
+        "has_notification_secret",
+        "changed",
+        "messenger_profile",
+    }
+    assert {name: after[name] for name in unchanged} == {name: before[name] for name in unchanged}
+    assert (await shop.at_facebook())["greeting"][0]["text"] == "Hi"
+    status, cleared = await program.ask("PATCH", "settings", {"auto_resume_minutes": None})
+    assert (status, cleared["auto_resume_minutes"], cleared["version"]) == (200, None, 2)
+    (entry, _) = await shop.audit()
+    assert (entry["via"], entry["details"]["auto_resume_minutes"]) == ("nightly", "none → 30")
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"greeting": "a" * 161}, "greeting"),
+        ({"greeting": "Hi {{name}}"}, "greeting"),
+        ({"greeting": "\ud800"}, "greeting"),
+        ({"greeting": None}, "greeting"),
+        ({"get_started_payload": "a" * 1001}, "get_started_payload"),
+        ({"max_message_length": 49}, "max_message_length"),
+        ({"max_message_length": "300"}, "max_message_length"),
+        ({"text_only_reply": "  "}, "text_only_reply"),
+        ({"quiet_window_s": 10.5}, "quiet_window_s"),
+        ({"pause_on_facebook_reply": 1}, "pause_on_facebook_reply"),
+        ({"auto_resume_minutes": 10_081}, "auto_resume_minutes"),
+        ({"daily_model_calls": 10**30}, "daily_model_calls"),
+        ({"handover_languages": ["xx"]}, "handover_languages.0"),
+        ({"handover_phrases": ["a"] * 51}, "handover_phrases"),
+        ({"handover_phrases": ["ok", "a" * 201]}, "handover_phrases.1"),
+        ({"notification_url": "hooks"}, "notification_url"),
+        ({"assistant_id": "theirs"}, "assistant_id"),
+        ({"enabled": False}, "enabled"),
+        ({"version": -1}, "version"),
+    ],
+)
+async def test_a_refusal_names_the_field(
+    shop: Shop, program: Program, change: dict[str, Any], field: str
+) -> None:
+    before = await shop.stored()
+    status, answer = await program.ask("PATCH", "settings", change)
+    assert (status, answer["error"]["field"]) == (422, field)
+    assert await shop.stored() == before
+
+
+async def test_a_program_is_told_that_a_card_was_changed_meanwhile(
+    shop: Shop, program: Program
+) -> None:
+    await shop.save("replies", **REPLIES | {"fallback_text": "Theirs."})
+    status, answer = await program.ask("PATCH", "settings", {"version": 0, "text_only_reply": "T"})
+    assert (status, answer["error"]["code"]) == (409, "changed_meanwhile")
+    assert "changed by ada@example.org at" in answer["error"]["message"]
+    status, _ = await program.ask("PATCH", "settings", {"version": 0, "loop_turns": 3})
+    assert status == 200
+    status, _ = await program.ask("PATCH", "settings", {"text_only_reply": "T"})
+    assert status == 200
+
+
+async def test_programs_pause_resume_and_write_the_profile(shop: Shop, program: Program) -> None:
+    status, paused = await program.ask("POST", "pause")
+    assert (status, paused["enabled"]) == (200, False)
+    assert (await program.ask("POST", "pause"))[1]["version"] == paused["version"]
+    assert (await program.ask("POST", "resume"))[1]["enabled"] is True
+    refusal = {"code": 100, "error_subcode": 33, "message": "secret words"}
+    await shop.facebook.add_fault(endpoint="messenger_profile", error=refusal)
+    status, written = await program.ask("POST", "messenger-profile")
+    profile = written["messenger_profile"]
+    assert (status, profile["state"], profile["code"]) == (200, "missing", "100/33")
+    assert "secret words" not in str(written)
+    _, written = await program.ask("POST", "messenger-profile")
+    assert written["messenger_profile"]["get_started_payload"] == "GET_STARTED"

@@ -141,7 +141,8 @@ class Operation:
         """Only with what is documented: anything else is a fault of ours."""
         for refusal in self.refusals:
             if refusal.code == error.code:
-                return problem(refusal.status, error.code, str(error))
+                field = getattr(error, "field", None)
+                return problem(refusal.status, error.code, str(error), field=field)
         raise error
 
 

@@ -6,6 +6,7 @@ from pydantic import TypeAdapter, ValidationError
 from libs.common.errors import PermanentError
 from libs.common.paging import Cursor, cursor_of
 from services.console.api import openapi
+from services.console.api.channel_settings import SETTINGS_OPERATIONS
 from services.console.api.doctor import DOCTOR_OPERATIONS
 from services.console.api.operations import (
     NOT_FOUND,
@@ -224,6 +225,7 @@ OPERATIONS = (
         body=Disconnection,
         refusals=(NOT_FOUND, WRONG_NAME, CHANNEL_BUSY),
     ),
+    *SETTINGS_OPERATIONS,
     Operation(
         "GET",
         "/tokens",

@@ -31,8 +31,8 @@ class Scope(StrEnum):
 _MEANS = {
     Scope.USERS_READ: "List users",
     Scope.USERS_WRITE: "Invite, change and disable users. As good as being an administrator",
-    Scope.CHANNELS_READ: "List connected Pages and their status",
-    Scope.CHANNELS_WRITE: "Disconnect Pages",
+    Scope.CHANNELS_READ: "Read connected Pages, their status and settings",
+    Scope.CHANNELS_WRITE: "Change settings of Pages, pause and disconnect them",
     Scope.TOKENS_READ: "List API tokens, without their secrets",
     Scope.TOKENS_WRITE: "Make and revoke API tokens, with no more than its own scopes",
     Scope.AUDIT_READ: "Read the audit log",
