@@ -38,6 +38,7 @@ from services.console.settings import Settings
 from services.console.signing_in import SigningIn
 from services.console.telling import OpenPublisher, Teller
 from services.console.tokens_store import TokenStore
+from services.console.verifying import Verifying
 from services.console.web import (
     audit,
     channel_settings,
@@ -50,6 +51,7 @@ from services.console.web import (
     sign_in,
     tokens,
     users,
+    verify,
 )
 from services.console.web.access import (
     ROUTE_ACCESS,
@@ -73,6 +75,7 @@ from services.console.web.pages import (
     REPORTS,
     SESSIONS,
     STATIC_FOLDER,
+    VERIFYING,
 )
 from services.console.web.security import add_headers, only_own_requests
 
@@ -127,6 +130,9 @@ def create_service(
             stack.callback(app[CHANNEL_SETTINGS].clear)
             app[CONNECTING].set(_connecting(settings, database, meta, clock, teller, profiles))
             stack.callback(app[CONNECTING].clear)
+            verifying = Verifying(meta, _keys(settings), settings.graph.facebook_app_id, internal)
+            app[VERIFYING].set(verifying)
+            stack.callback(app[VERIFYING].clear)
             checks = _checks(settings, database, meta, clock, teller, profiles)
             app[CHECKS].set(checks)
             stack.callback(app[CHECKS].clear)
@@ -162,6 +168,7 @@ def create_app(settings: Settings, readiness: Readiness) -> web.Application:
         REPORTS,
         SESSIONS,
         SIGNING_IN,
+        VERIFYING,
     ):
         app[key] = Late("the console")
     pages.set_up(app)
@@ -171,6 +178,7 @@ def create_app(settings: Settings, readiness: Readiness) -> web.Application:
         channels,
         channel_settings,
         connect,
+        verify,
         health,
         users,
         tokens,

@@ -163,6 +163,12 @@ class Choice:
     def can_choose(self) -> bool:
         return not self.causes and any(each.standing.can_be_chosen for each in self.pages)
 
+    @property
+    def not_given(self) -> tuple[str, ...]:
+        """Permissions that were asked for and not given."""
+        given = self.login.permissions
+        return tuple(name for name in PERMISSIONS if given.get(name) != "granted")
+
 
 class Connecting:
     """Logins and channels of one installation."""
@@ -268,9 +274,16 @@ class Connecting:
     # Pages
 
     async def connect(
-        self, visitor: Visitor, login_id: str, page_ids: Sequence[str]
+        self,
+        visitor: Visitor,
+        login_id: str,
+        page_ids: Sequence[str],
+        assistant_id: str | None = None,
     ) -> tuple[PageResult, ...]:
         """Connect each of the chosen Pages; one that fails leaves the others alone.
+
+        Args:
+            assistant_id: who answers on Pages that are new here; None: the workspace's first one.
 
         Raises:
             UnknownLoginError: not of this session, or too long ago.
@@ -279,7 +292,8 @@ class Connecting:
         wanted = [each for each in choice.pages if each.page.id in page_ids]
         results = []
         for offered in wanted:
-            results.append(await self._connect(visitor, choice.login, offered))  # noqa: PERF401
+            result = await self._connect(visitor, choice.login, offered, assistant_id)
+            results.append(result)
         await self._logins.change(
             login_id, {"results": [result.model_dump() for result in results]}
         )
@@ -397,7 +411,11 @@ class Connecting:
         )
 
     async def _connect(
-        self, visitor: Visitor, login: FacebookLogin, offered: OfferedPage
+        self,
+        visitor: Visitor,
+        login: FacebookLogin,
+        offered: OfferedPage,
+        assistant_id: str | None,
     ) -> PageResult:
         page, was_here = offered.page, offered.standing in (Standing.HERE, Standing.LOST)
         action = "channel.reconnected" if was_here else "channel.connected"
@@ -405,7 +423,7 @@ class Connecting:
             async with self._audit.doing(
                 visitor.actor, action, target=page.name, target_id=page.id
             ):
-                await self._connect_or_refuse(visitor, login, offered)
+                await self._connect_or_refuse(visitor, login, offered, assistant_id)
         except NotConnectedError as error:
             return PageResult(
                 page_id=page.id, page_name=page.name, outcome="failed", words=error.words
@@ -416,7 +434,11 @@ class Connecting:
         return PageResult(page_id=page.id, page_name=page.name, outcome=outcome)
 
     async def _connect_or_refuse(
-        self, visitor: Visitor, login: FacebookLogin, offered: OfferedPage
+        self,
+        visitor: Visitor,
+        login: FacebookLogin,
+        offered: OfferedPage,
+        assistant_id: str | None,
     ) -> None:
         page = offered.page
         if not offered.standing.can_be_chosen or page.token is None:
@@ -432,7 +454,7 @@ class Connecting:
             await self._take_back(page.id, token)
             log.warning("page_not_connected", page_id=page.id, error=type(error).__name__)
             raise NotConnectedError(facebook_words(error)) from error
-        await self._store(visitor, login, page, token)
+        await self._store(visitor, login, page, token, assistant_id)
 
     async def _verify(self, page_id: str, token: str) -> None:
         """The token is the Page's, valid, of this app, and may do what is needed."""
@@ -468,7 +490,12 @@ class Connecting:
                 await self._meta.unsubscribe_page(page_id, token)
 
     async def _store(
-        self, visitor: Visitor, login: FacebookLogin, page: FoundPage, token: str
+        self,
+        visitor: Visitor,
+        login: FacebookLogin,
+        page: FoundPage,
+        token: str,
+        assistant_id: str | None,
     ) -> None:
         """One write. Of two workspaces at the same moment, one gets the Page."""
         workspace_id = visitor.workspace.id
@@ -487,7 +514,7 @@ class Connecting:
                 channel = ConnectedChannel(
                     id=page.id,
                     workspace_id=workspace_id,
-                    assistant_id=await self._assistant(workspace_id),
+                    assistant_id=assistant_id or await self._assistant(workspace_id),
                     page_name=page.name,
                     token=sealed,
                     connection=connection,

@@ -72,10 +72,10 @@ async def list_conversations(request: web.Request) -> web.Response:
 async def list_messages(request: web.Request) -> web.Response:
     """GET: `{messages: [{id, direction, origin, text, status, at, …}], next}`, the newest first.
 
-    `text` is the latest; `edits` counts them. `reactions` are those not taken back. `by` and
-    `by_name` say who wrote a human's message. What has `kind` `system` is no message: `event` says
-    that a human was called for, took over, extended it or ended it, or that another app has, wants
-    or gave back the thread.
+    What Meta has told us of by an echo is `echoed`. `text` is the latest; `edits` counts them.
+    `reactions` are those not taken back. `by` and `by_name` say who wrote a human's message. What
+    has `kind` `system` is no message: `event` says that a human was called for, took over, extended
+    it or ended it, or that another app has, wants or gave back the thread.
     """
     query = _query(request, PageQuery)
     if isinstance(query, web.Response):
@@ -164,6 +164,8 @@ def _message(
         shown["reactions"] = [{**each, "at": _plain(each["at"])} for each in shown["reactions"]]
     if document.get("kind") == "system":
         return {"id": document["_id"], **shown}
+    if "echo" in document:
+        shown["echoed"] = True
     return {"id": document["_id"], **shown, "status": status_of(message, conversation)}
 
 

@@ -134,11 +134,16 @@ document.addEventListener("htmx:afterSettle", (event) => {
   focusTrouble(part);
 });
 
-document.addEventListener("htmx:sendError", () => {
+/** A page that looks by itself, time and again, has lost nothing of what somebody typed. */
+const isLook = (event) => event.detail.requestConfig?.verb === "get";
+
+document.addEventListener("htmx:sendError", (event) => {
+  if (isLook(event)) return;
   toast("The console can't be reached. What you typed is still here: try again.");
 });
 
 document.addEventListener("htmx:responseError", (event) => {
+  if (isLook(event)) return;
   toast(`That was refused (${event.detail.xhr.status}). What you typed is still here.`);
 });
 

@@ -1,5 +1,6 @@
 """Connecting Pages: off to Facebook, back again, choosing, done; and what can go wrong."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -12,10 +13,13 @@ from services.console.connecting import (
     LoginFailedError,
     StateRefusedError,
 )
-from services.console.domain.facebook_login import StateProblem
+from services.console.domain.facebook_login import FIELDS, PERMISSIONS, StateProblem
+from services.console.domain.no_pages import MEANINGS
+from services.console.records import PageResult
 from services.console.web.access import SETTINGS, Access, add_page, visitor_of
 from services.console.web.forms import FORM, Form, FormModel
-from services.console.web.pages import CONNECTING, go_to, render, show
+from services.console.web.pages import CHANNELS, CONNECTING, go_and_say, go_to, render, show
+from services.console.web.verify import WEBHOOK, is_simulator
 
 
 class ConnectForm(FormModel):
@@ -27,6 +31,7 @@ class ConnectForm(FormModel):
 
 class ChoiceForm(FormModel):
     pages: tuple[str, ...] = Field((), min_length=1, max_length=100, validate_default=True)
+    assistant: str | None = Field(None, max_length=100)
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,13 @@ class Refused:
     status: int = 400
     ask_again: bool = False
 
+
+WITHOUT = {
+    "pages_read_engagement": "The Page can be connected without it, but what was sent can't be "
+    "looked up at Facebook: an answer whose sending is in doubt is held for you to decide. Log in "
+    "again to give it.",
+}
+"""What it costs to do without a permission that is not required."""
 
 CANCELLED = Refused(
     "Nothing was connected",
@@ -70,6 +82,7 @@ STATES: dict[StateProblem, Refused] = {
 def add_routes(app: web.Application) -> None:
     add_page(app, "GET", "/channels/connect", show_connect, Access.ADMIN)
     add_page(app, "POST", "/channels/connect", begin, Access.ADMIN)
+    add_page(app, "GET", "/channels/connect/facebook", show_authorise, Access.ADMIN)
     add_page(app, "GET", CALLBACK, come_back, Access.ADMIN)
     add_page(app, "GET", "/channels/connect/{login}", show_choice, Access.ADMIN)
     add_page(app, "POST", "/channels/connect/{login}", choose, Access.ADMIN)
@@ -77,9 +90,30 @@ def add_routes(app: web.Application) -> None:
 
 
 async def show_connect(request: web.Request) -> web.StreamResponse:
-    address = f"{request.app[SETTINGS].site.console_url}{CALLBACK}"
+    """Step 1: which Facebook app it is, and what its dashboard has to say."""
+    settings = request.app[SETTINGS]
+    webhook = f"{settings.webhook.public_url}{WEBHOOK}"
+    here = is_simulator(settings)
+    return await show(
+        request,
+        "connect.html",
+        app_id=settings.graph.facebook_app_id,
+        api_version=settings.graph.graph_api_version,
+        dialog_url=settings.facebook.facebook_dialog_url.rstrip("/"),
+        config_id=settings.facebook.facebook_login_config_id,
+        redirect_url=f"{settings.site.console_url}{CALLBACK}",
+        webhook_url=webhook,
+        fields=FIELDS,
+        is_simulator=here,
+        is_unreachable=not here and not webhook.startswith("https://"),
+    )
+
+
+async def show_authorise(request: web.Request) -> web.StreamResponse:
+    """Step 2: what Facebook is going to ask."""
     form = Form.empty(ConnectForm)
-    return await show(request, "connect.html", form=form, callback=address)
+    asked = [(name, MEANINGS[name]) for name in PERMISSIONS]
+    return await show(request, "authorise.html", form=form, permissions=asked)
 
 
 async def begin(request: web.Request) -> web.StreamResponse:
@@ -123,23 +157,42 @@ async def show_choice(request: web.Request) -> web.StreamResponse:
     possible = [each.page.id for each in choice.pages if each.standing.can_be_chosen]
     wanted = choice.login.wanted_page
     ticked = [wanted] if wanted in possible else possible if len(possible) == 1 else []
-    return _choice_page(request, choice, Form.empty(ChoiceForm, pages=ticked))
+    return await _choice_page(request, choice, Form.empty(ChoiceForm, pages=ticked))
 
 
 async def choose(request: web.Request) -> web.StreamResponse:
     choice = await _choice(request)
     form = await Form.read(ChoiceForm, request)
-    if form.value is not None:
+    assistants = dict(await _assistants(request))
+    if (given := form.value) is not None:
         known = {each.page.id for each in choice.pages if each.standing.can_be_chosen}
-        if set(form.value.pages) <= known and choice.can_choose:
-            await (
+        if not set(given.pages) <= known or not choice.can_choose:
+            form.fail(FORM, "Not all of these can be connected any more. Look at the list again.")
+        elif given.assistant is not None and given.assistant not in assistants:
+            form.fail("assistant", "This assistant is gone. Choose another one.")
+        else:
+            results = await (
                 request.app[CONNECTING]
                 .get()
-                .connect(visitor_of(request), choice.login.id, form.value.pages)
+                .connect(visitor_of(request), choice.login.id, given.pages, given.assistant)
             )
-            return go_to(request, f"/channels/connect/{choice.login.id}/done")
-        form.fail(FORM, "Not all of these can be connected any more. Look at the list again.")
-    return _choice_page(request, choice, form, status=422)
+            return await _to_what_came_of_it(request, choice.login.id, results)
+    return await _choice_page(request, choice, form, status=422)
+
+
+async def _to_what_came_of_it(
+    request: web.Request, login_id: str, results: Sequence[PageResult]
+) -> web.StreamResponse:
+    """One Page that is connected is verified at once; else all of it is told first."""
+    if len(results) != 1 or results[0].outcome == "failed":
+        return go_to(request, f"/channels/connect/{login_id}/done")
+    again = " again. Settings and history are as they were"
+    words = again if results[0].outcome == "reconnected" else ""
+    return await go_and_say(
+        request,
+        f"/channels/{results[0].page_id}/verify",
+        f"“{results[0].page_name}” is connected{words}.",
+    )
 
 
 async def show_done(request: web.Request) -> web.StreamResponse:
@@ -159,7 +212,13 @@ async def _choice(request: web.Request) -> Choice:
     )
 
 
-def _choice_page(
+async def _assistants(request: web.Request) -> list[tuple[str, str]]:
+    """Id and name of who may answer."""
+    workspace = visitor_of(request).workspace
+    return await request.app[CHANNELS].get().assistants(workspace.id)
+
+
+async def _choice_page(
     request: web.Request, choice: Choice, form: Form[ChoiceForm], status: int = 200
 ) -> web.StreamResponse:
     wanted = choice.login.wanted_page
@@ -176,6 +235,8 @@ def _choice_page(
             if each.standing.can_be_chosen
         ],
         others=[each for each in choice.pages if not each.standing.can_be_chosen],
+        assistants=await _assistants(request),
+        lacking=[(name, WITHOUT[name]) for name in choice.not_given if name in WITHOUT],
         asks_again=any(cause.ask_again for cause in choice.causes),
         again=Form.empty(ConnectForm),
     )

@@ -26,6 +26,7 @@ from services.console.domain.tokens import hashed
 from services.console.first_run import FirstRun
 from services.console.internal import Internal
 from services.console.sessions_store import SessionStore
+from services.console.verifying import Verifying
 from services.console.web.access import SETTINGS, Access, visitor_or_none
 
 ROOT = Path(__file__).parents[1]
@@ -42,6 +43,7 @@ FIRST_RUN: web.AppKey[Late[FirstRun]] = web.AppKey("first_run", Late)
 INTERNAL: web.AppKey[Late[Internal]] = web.AppKey("internal", Late)
 REPORTS: web.AppKey[Late[Reports]] = web.AppKey("reports", Late)
 SESSIONS: web.AppKey[Late[SessionStore]] = web.AppKey("sessions", Late)
+VERIFYING: web.AppKey[Late[Verifying]] = web.AppKey("verifying", Late)
 
 
 @dataclass(frozen=True)
