@@ -18,6 +18,8 @@ from libs.common.mongo import Database, GroupReader
 CHANNELS_COLLECTION = "channels"
 ASSISTANTS_COLLECTION = "assistants"
 CACHE_S = 30.0
+KNOWLEDGE_CHARACTERS = 120_000
+"""Of a knowledge text that a model gets to read, from its beginning: some 30,000 tokens."""
 
 ChannelStatus = Literal["active", "expired", "revoked", "disconnected"]
 AssistantProvider = Literal["offline", "simulator", "openai", "anthropic"]

@@ -12,6 +12,7 @@ from libs.common.crypto import KeyRing
 from libs.common.graph import ConnectingClient, open_connecting
 from libs.common.kafka import BroadcastReader, open_publisher
 from libs.common.mongo import Database, open_database, ping
+from libs.common.outbound import Inside
 from libs.common.service import Lifetime, Service
 from libs.common.topics import CHANNELS as CHANNELS_TOPIC
 from libs.common.web import Late, Readiness, base_app
@@ -19,6 +20,8 @@ from services.console.accounts import Accounts
 from services.console.accounts_store import AccountStore
 from services.console.api import routes as api
 from services.console.api_tokens import ApiTokens
+from services.console.assistants import Assistants
+from services.console.assistants_store import AssistantStore
 from services.console.audit import AuditLog, Clock
 from services.console.channel_settings import ChannelSettingsOffice
 from services.console.channels_store import ChannelStore
@@ -40,6 +43,7 @@ from services.console.telling import OpenPublisher, Teller
 from services.console.tokens_store import TokenStore
 from services.console.verifying import Verifying
 from services.console.web import (
+    assistants,
     audit,
     channel_settings,
     channels,
@@ -50,6 +54,7 @@ from services.console.web import (
     profile,
     sign_in,
     tokens,
+    trying,
     users,
     verify,
 )
@@ -65,6 +70,7 @@ from services.console.web.errors import told_errors
 from services.console.web.pages import (
     ACCOUNTS,
     API_TOKENS,
+    ASSISTANTS,
     AUDIT,
     CHANNEL_SETTINGS,
     CHANNELS,
@@ -133,6 +139,8 @@ def create_service(
             verifying = Verifying(meta, _keys(settings), settings.graph.facebook_app_id, internal)
             app[VERIFYING].set(verifying)
             stack.callback(app[VERIFYING].clear)
+            app[ASSISTANTS].set(_assistants(settings, database, clock, teller))
+            stack.callback(app[ASSISTANTS].clear)
             checks = _checks(settings, database, meta, clock, teller, profiles)
             app[CHECKS].set(checks)
             stack.callback(app[CHECKS].clear)
@@ -158,6 +166,7 @@ def create_app(settings: Settings, readiness: Readiness) -> web.Application:
     for key in (
         ACCOUNTS,
         API_TOKENS,
+        ASSISTANTS,
         AUDIT,
         CHANNEL_SETTINGS,
         CHANNELS,
@@ -180,6 +189,8 @@ def create_app(settings: Settings, readiness: Readiness) -> web.Application:
         connect,
         verify,
         health,
+        assistants,
+        trying,
         users,
         tokens,
         audit,
@@ -289,6 +300,19 @@ def _connecting(
         clock,
         teller.wake,
         profiles.look_after,
+    )
+
+
+def _assistants(settings: Settings, database: Database, clock: Clock, teller: Teller) -> Assistants:
+    return Assistants(
+        AssistantStore(database),
+        _keys(settings),
+        Inside.parse(
+            settings.hosts.inside_hosts, is_production=settings.runtime.env == "production"
+        ),
+        AuditLog(database, clock),
+        clock,
+        teller.wake,
     )
 
 

@@ -14,6 +14,7 @@ from libs.common.settings import (
     HttpSettings,
     InternalSettings,
     KafkaSettings,
+    ModelHostSettings,
     MongoSettings,
     RuntimeSettings,
     SettingsGroup,
@@ -136,6 +137,7 @@ class Settings(SettingsGroup):
     kafka: KafkaSettings = Field(default_factory=KafkaSettings)
     graph: GraphSettings = Field(default_factory=GraphSettings)
     crypto: CryptoSettings = Field(default_factory=CryptoSettings)
+    hosts: ModelHostSettings = Field(default_factory=ModelHostSettings)
     internal: InternalSettings = Field(default_factory=InternalSettings)
     services: ServicesSettings = Field(default_factory=ServicesSettings)
     webhook: WebhookSettings = Field(default_factory=WebhookSettings)

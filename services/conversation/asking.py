@@ -9,8 +9,8 @@ from typing import NamedTuple
 import structlog
 from prometheus_client import Counter, Histogram
 
+from libs.common.channels import KNOWLEDGE_CHARACTERS
 from services.conversation.assistants.base import (
-    KNOWLEDGE_CHARACTERS,
     UNKNOWN,
     Assistant,
     AssistantRefusedError,

@@ -45,9 +45,12 @@ async def api_token(console: Console, account_id: str, workspace_id: str) -> tup
 BODIES = {
     ("PATCH", "/api/v1/users/{user}"): '{"role": "member", "disabled": true}',
     ("PATCH", "/api/v1/channels/{channel}/settings"): '{"greeting": "Got you"}',
+    ("PATCH", "/api/v1/assistants/{assistant}"): '{"knowledge": "Got you"}',
+    ("PUT", "/api/v1/assistants/{assistant}/key"): '{"api_key": "sk-theirs"}',
+    ("POST", "/api/v1/assistants/{assistant}/test"): '{"question": "Hi?"}',
 }
-ANY = {"user": "u", "token": "t", "secret": "s", "channel": "1", "login": "l"}
-PAGE_ID, LOGIN = "1234567890", "a" * 64
+ANY = {"user": "u", "token": "t", "secret": "s", "channel": "1", "login": "l", "assistant": "a"}
+PAGE_ID, LOGIN, ASSISTANT_ID = "1234567890", "a" * 64, "ast_victims"
 
 
 async def add_page_of(console: Console, account: Account) -> None:
@@ -59,6 +62,14 @@ async def add_page_of(console: Console, account: Account) -> None:
             "assistant_id": "a",
             "page_name": "Victims Bakery",
             "token": "t",
+        }
+    )
+    await console.database["assistants"].insert_one(
+        {
+            "_id": ASSISTANT_ID,
+            "workspace_id": account.workspace_id,
+            "name": "Crumb",
+            "system_prompt": "You are Crumb.",
         }
     )
     login = FacebookLogin(
@@ -108,6 +119,7 @@ async def test_another_workspaces_ids_are_not_found(console: Console) -> None:
     await browser.sign_in("eve@example.org")
     await add_page_of(console, victim)
     ids = {"user": victim.id, "token": victims_token, "channel": PAGE_ID, "login": LOGIN}
+    ids["assistant"] = ASSISTANT_ID
     await browser.get("/api/v1/me", Authorization=f"Bearer {strangers}")  # notes the token's use
 
     before = await everything(console)
@@ -151,7 +163,7 @@ async def test_a_member_is_told_which_role_everything_else_needs(console: Consol
     browser = await console.member()
     before = await everything(console)
     for method, pattern in routes(console, Access.ADMIN):
-        path = filled(pattern, user=victim.id, token=token_id, channel="1", login="l")
+        path = filled(pattern, **ANY | {"user": victim.id, "token": token_id})
         answer = await browser.ask(method, path, data={"role": "member"})
         assert answer.status == 403, (method, pattern)
         assert "This needs the role Admin" in answer.words, (method, pattern)

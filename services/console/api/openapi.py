@@ -14,7 +14,9 @@ NOT_JSON = Refusal(400, "not_json", "The body is not JSON.")
 TOO_LARGE = Refusal(413, "request_entity_too_large", "The body is larger than 1 MiB.")
 UNAUTHORIZED = Refusal(401, "unauthorized", "There is no API token that works.")
 SCOPE_NEEDED = Refusal(403, "scope_needed", "The token may not do this.")
-UNAVAILABLE = Refusal(503, "unavailable", "The database is away; try again in a moment.")
+UNAVAILABLE = Refusal(
+    503, "unavailable", "The database, or a service that is asked, is away; try again in a moment."
+)
 
 
 def document(operations: Sequence[Operation]) -> Json:

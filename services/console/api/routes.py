@@ -6,6 +6,7 @@ from pydantic import TypeAdapter, ValidationError
 from libs.common.errors import PermanentError
 from libs.common.paging import Cursor, cursor_of
 from services.console.api import openapi
+from services.console.api.assistants import ASSISTANT_OPERATIONS
 from services.console.api.channel_settings import SETTINGS_OPERATIONS
 from services.console.api.doctor import DOCTOR_OPERATIONS
 from services.console.api.operations import (
@@ -273,6 +274,7 @@ OPERATIONS = (
         refusals=(BAD_CURSOR,),
     ),
     *DOCTOR_OPERATIONS,
+    *ASSISTANT_OPERATIONS,
 )
 
 

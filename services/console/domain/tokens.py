@@ -18,6 +18,8 @@ class Scope(StrEnum):
     USERS_WRITE = "users:write"
     CHANNELS_READ = "channels:read"
     CHANNELS_WRITE = "channels:write"
+    ASSISTANTS_READ = "assistants:read"
+    ASSISTANTS_WRITE = "assistants:write"
     TOKENS_READ = "tokens:read"
     TOKENS_WRITE = "tokens:write"
     AUDIT_READ = "audit:read"
@@ -33,6 +35,8 @@ _MEANS = {
     Scope.USERS_WRITE: "Invite, change and disable users. As good as being an administrator",
     Scope.CHANNELS_READ: "Read connected Pages, their status and settings",
     Scope.CHANNELS_WRITE: "Change settings of Pages, pause and disconnect them",
+    Scope.ASSISTANTS_READ: "List assistants with their texts, never their keys",
+    Scope.ASSISTANTS_WRITE: "Make, change, try and delete assistants, and store their keys",
     Scope.TOKENS_READ: "List API tokens, without their secrets",
     Scope.TOKENS_WRITE: "Make and revoke API tokens, with no more than its own scopes",
     Scope.AUDIT_READ: "Read the audit log",

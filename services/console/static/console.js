@@ -33,7 +33,7 @@ function enliven(root) {
     each.title = each.textContent;
     each.textContent = at.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
   }
-  for (const each of root.querySelectorAll("[data-shows], [data-copies], [data-themes]")) {
+  for (const each of root.querySelectorAll("[data-shows], [data-copies], [data-themes], [data-scripted]")) {
     each.hidden = false;
   }
   for (const counter of root.querySelectorAll("[data-counter]")) {
@@ -45,6 +45,14 @@ function enliven(root) {
     };
     field.addEventListener("input", count);
     count();
+  }
+  for (const part of root.querySelectorAll("[data-for-choice]")) {
+    const choice = document.getElementById(part.dataset.forChoice);
+    const fit = () => {
+      part.hidden = !part.dataset.choices.split(" ").includes(choice.value);
+    };
+    choice.addEventListener("change", fit);
+    fit();
   }
   markTheme();
 }

@@ -14,9 +14,11 @@ from libs.common.errors import TransientError
 from libs.common.web import KEPT_HEADERS, OPEN_PATHS, problem
 from services.console.accounts import LinkGoneError
 from services.console.api_tokens import UnknownTokenError
+from services.console.assistants import UnknownAssistantError
 from services.console.connecting import CALLBACK, UnknownChannelError, UnknownLoginError
 from services.console.doctor.doctor import UnknownPageError
 from services.console.domain.roles import UnknownMemberError
+from services.console.internal import ServiceAwayError
 from services.console.web.access import (
     AdminNeededError,
     NotSignedInError,
@@ -63,6 +65,7 @@ FOREIGN = Told(
 )
 UNKNOWN = (
     UnknownPageError,
+    UnknownAssistantError,
     UnknownChannelError,
     UnknownLoginError,
     UnknownMemberError,
@@ -79,6 +82,14 @@ UNAVAILABLE = Told(
     "unavailable",
     "The console can't reach its database",
     "What you sent last may not have been saved: look before you repeat it. Try again in a moment.",
+)
+
+
+SERVICE_AWAY = Told(
+    503,
+    "unavailable",
+    "A part of the system gives no answer",
+    "Nothing was changed. Try again in a moment; if it stays like this, tell whoever runs this.",
 )
 
 
@@ -112,6 +123,9 @@ def _told(request: web.Request, error: Exception) -> Told:
         return NOT_FOUND
     if isinstance(error, web.HTTPException) and error.status < 500:
         return _of_http(error)
+    if isinstance(error, ServiceAwayError):
+        log.warning("service_away", path=_route(request), service=error.service)
+        return SERVICE_AWAY
     if isinstance(error, TransientError | web.HTTPServiceUnavailable):
         log.warning("request_unavailable", path=_route(request), error=type(error).__name__)
         return UNAVAILABLE

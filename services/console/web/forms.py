@@ -61,7 +61,7 @@ class Form(Generic[M]):
         self.value = value
 
     @classmethod
-    def empty(cls, model: type[M], **values: Any) -> "Form[M]":  # noqa: ANN401 - what a field takes
+    def empty(cls, model: type[M], /, **values: Any) -> "Form[M]":  # noqa: ANN401 - what a field takes
         """As it is shown first; fields without a value have the model's default."""
         defaults = {
             name: field.default

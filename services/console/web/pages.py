@@ -15,6 +15,7 @@ from libs.common.text import utf16_length
 from libs.common.web import Late
 from services.console.accounts import Accounts
 from services.console.api_tokens import ApiTokens
+from services.console.assistants import Assistants
 from services.console.audit import AuditLog
 from services.console.channel_settings import ChannelSettingsOffice
 from services.console.channels_store import ChannelStore
@@ -33,6 +34,7 @@ ROOT = Path(__file__).parents[1]
 STATIC_FOLDER = ROOT / "static"
 
 ACCOUNTS: web.AppKey[Late[Accounts]] = web.AppKey("accounts", Late)
+ASSISTANTS: web.AppKey[Late[Assistants]] = web.AppKey("assistants", Late)
 API_TOKENS: web.AppKey[Late[ApiTokens]] = web.AppKey("api_tokens", Late)
 AUDIT: web.AppKey[Late[AuditLog]] = web.AppKey("audit", Late)
 CHANNEL_SETTINGS: web.AppKey[Late[ChannelSettingsOffice]] = web.AppKey("channel_settings", Late)
@@ -60,6 +62,7 @@ class Place:
 NAVIGATION = (
     Place("/", "Home", "house", "h", Access.SIGNED_IN),
     Place("/channels", "Pages", "plug", "p", Access.SIGNED_IN),
+    Place("/assistants", "Assistants", "message-circle", "s", Access.SIGNED_IN),
     Place("/health", "Health", "activity", "e"),
     Place("/users", "Users", "users", "u"),
     Place("/api-tokens", "API tokens", "key-round", "t"),

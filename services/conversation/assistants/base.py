@@ -10,9 +10,6 @@ from services.conversation.domain.failures import Cause
 TurnKind = Literal["answer", "welcome"]
 HandoverReason = Literal["asked", "angry", "cannot_answer", "policy"]
 
-KNOWLEDGE_CHARACTERS: Final = 120_000
-"""Of a knowledge text that a model gets to read: some 30,000 tokens."""
-
 
 @dataclass(frozen=True)
 class PromptLine:

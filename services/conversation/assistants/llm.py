@@ -34,11 +34,11 @@ from pydantic_ai.models import ModelRequestParameters
 from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import ToolDefinition
 
+from libs.common.channels import KNOWLEDGE_CHARACTERS
 from libs.common.outbound import Inside
 from services.conversation.assistants import marks
 from services.conversation.assistants.base import (
     FREE,
-    KNOWLEDGE_CHARACTERS,
     UNKNOWN,
     AssistantRefusedError,
     AssistantUnavailableError,

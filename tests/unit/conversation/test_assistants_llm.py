@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from pydantic_ai.messages import ModelRequest, ModelResponse, TextPart, UserPromptPart
 from structlog.testing import capture_logs
 
+from libs.common.channels import KNOWLEDGE_CHARACTERS
 from services.conversation.assistants.base import (
     FREE,
-    KNOWLEDGE_CHARACTERS,
     UNKNOWN,
     AssistantRefusedError,
     AssistantUnavailableError,
