@@ -9,11 +9,12 @@ from typing import TypeVar
 from aiohttp import web
 
 from libs.common.crypto import KeyRing
+from libs.common.deadlines import GuardedRunner, Limits
 from libs.common.graph import ConnectingClient, open_connecting
 from libs.common.kafka import BroadcastReader, open_publisher
 from libs.common.mongo import Database, open_database, ping
 from libs.common.outbound import Inside
-from libs.common.service import Lifetime, Service
+from libs.common.service import HTTP_DRAIN_S, Lifetime, Service
 from libs.common.topics import CHANNELS as CHANNELS_TOPIC
 from libs.common.web import Late, Readiness, base_app
 from services.console.accounts import Accounts
@@ -86,6 +87,7 @@ from services.console.web.pages import (
 from services.console.web.security import add_headers, only_own_requests
 
 NAME = "console"
+LIMITS = Limits(header_timeout_s=10, body_timeout_s=14, idle_timeout_s=14)  # seen within 0.5 s
 GRAPH_TIMEOUT_S = 15.0  # of one call to Facebook, while somebody waits
 
 T = TypeVar("T")
@@ -154,7 +156,12 @@ def create_service(
             readiness.add("mongodb", partial(ping, database))
             yield
 
-    return Service(NAME, app, readiness, resources)
+    return Service(NAME, app, readiness, resources, runner=create_runner)
+
+
+def create_runner(app: web.Application) -> GuardedRunner:
+    """Slow and idle clients are cut off; an answer may take its time."""
+    return GuardedRunner(app, LIMITS, shutdown_timeout=HTTP_DRAIN_S)
 
 
 def create_app(settings: Settings, readiness: Readiness) -> web.Application:

@@ -5,11 +5,11 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
+from libs.common.deadlines import GuardedRunner, Limits
 from libs.common.kafka import open_publisher
 from libs.common.service import HTTP_DRAIN_S, Lifetime, Service
 from libs.common.web import Late, Readiness, base_app
 from services.gateway import callbacks, handlers
-from services.gateway.deadlines import GuardedRunner, Limits
 from services.gateway.settings import Settings
 
 NAME = "gateway"
@@ -29,11 +29,20 @@ def create_runner(app: web.Application) -> GuardedRunner:
     limits = Limits(
         header_timeout_s=settings.header_timeout_s,
         idle_timeout_s=settings.idle_timeout_s,
-        # the rest has deadlines of its own; this one only ends what none of them foresees
-        busy_timeout_s=settings.body_timeout_s + settings.publish_timeout_s + 10,
+        # the rest has deadlines of its own; these only end what none of them foresees
+        body_timeout_s=settings.body_timeout_s + 5,
+        busy_timeout_s=settings.publish_timeout_s + 10,
         max_connections=settings.max_connections,
     )
-    return GuardedRunner(app, limits, shutdown_timeout=HTTP_DRAIN_S)
+    return GuardedRunner(
+        app,
+        limits,
+        shutdown_timeout=HTTP_DRAIN_S,
+        auto_decompress=False,  # signatures are over the bytes that came
+        max_line_size=4096,
+        max_field_size=4096,
+        max_headers=64,
+    )
 
 
 def create_service(settings: Settings) -> Service:

@@ -13,13 +13,13 @@ from prometheus_client import Counter, Histogram
 
 from libs.common.errors import PermanentError, TransientError
 from libs.common.events import Record, UnknownReceived
+from libs.common.sparingly import Sparingly
 from libs.common.web import Late
 from services.gateway.bodies import RefusedError, read_body
 from services.gateway.domain.payload import MalformedPayloadError, parse
 from services.gateway.domain.signature import is_valid_signature
 from services.gateway.domain.splitting import SMALL_RECORD_BYTES, to_events, within_limit
 from services.gateway.settings import Settings
-from services.gateway.sparingly import Sparingly
 
 WEBHOOKS = Counter(
     "assistant_webhooks_total",

@@ -77,6 +77,8 @@ LINK_GONE = Told(
     "This link doesn't work any more",
     "It was used, a newer one was made, or it is too old. Ask an administrator for another one.",
 )
+GONE = Told(400, "incomplete", "This didn't arrive", "The connection ended before all was sent.")
+"""Nobody reads it: whoever sent it is gone, or was too slow."""
 UNAVAILABLE = Told(
     503,
     "unavailable",
@@ -123,6 +125,8 @@ def _told(request: web.Request, error: Exception) -> Told:
         return NOT_FOUND
     if isinstance(error, web.HTTPException) and error.status < 500:
         return _of_http(error)
+    if isinstance(error, ConnectionError | web.RequestPayloadError) and request.transport is None:
+        return GONE
     if isinstance(error, ServiceAwayError):
         log.warning("service_away", path=_route(request), service=error.service)
         return SERVICE_AWAY

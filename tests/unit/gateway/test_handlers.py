@@ -15,11 +15,11 @@ from aiohttp.test_utils import TestServer
 from prometheus_client import REGISTRY
 
 from libs.common import logging as project_logging
+from libs.common.sparingly import Sparingly
 from libs.common.web import Readiness
 from services.gateway import bodies, handlers
 from services.gateway.app import create_app
 from services.gateway.handlers import PUBLISHER
-from services.gateway.sparingly import Sparingly
 from tests.unit.gateway.conftest import (
     VERIFY_TOKEN,
     FakePublisher,

@@ -10,7 +10,7 @@ import traceback
 import structlog
 from aiohttp.http_exceptions import HttpProcessingError
 
-from services.gateway.sparingly import Sparingly
+from libs.common.sparingly import Sparingly
 
 log = structlog.get_logger(__name__)
 
@@ -33,6 +33,6 @@ class DiscreetHandler(logging.Handler):
 
 def discreet_logger() -> logging.Logger:
     """A logger outside the hierarchy: nothing it gets reaches another handler."""
-    logger = logging.Logger("services.gateway.http", logging.WARNING)
+    logger = logging.Logger("libs.common.http", logging.WARNING)
     logger.addHandler(DiscreetHandler())
     return logger

@@ -1,39 +1,42 @@
 """Deadlines for connections, and how many there may be: aiohttp has neither.
 
 A `GuardedConnection` stands between the transport and aiohttp's own protocol, passes everything
-on and knows in which of three states the connection is:
+on and knows in which of four states the connection is:
 
 | State | Begins | Ends within |
 |---|---|---|
 | receiving | with the connection, or with the first byte after an answer | `header_timeout_s` |
-| busy | with a complete header block | `busy_timeout_s` |
+| reading | with a header block whose body is not complete | `body_timeout_s` |
+| busy | with a complete request | `busy_timeout_s` |
 | idle | with the answer | `idle_timeout_s` |
 
-What overstays is cut off. The body has a deadline of its own where it is read (`bodies.py`): it
-can be answered with 408. Only public interfaces of aiohttp and asyncio are used.
+What overstays is cut off. A service that sets a deadline where it reads bodies, and answers with
+408, needs none here. Only public interfaces of aiohttp and asyncio are used.
 """
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from aiohttp import web
+from aiohttp import StreamReader, web
 from prometheus_client import Counter, Gauge
 
-from services.gateway.discreet import discreet_logger
+from libs.common.discreet import discreet_logger
 
 if TYPE_CHECKING:
     from aiohttp.web_server import Server
 
-CONNECTIONS = Gauge("assistant_gateway_connections", "Open connections.")
+CONNECTIONS = Gauge("assistant_http_connections", "Open connections.")
 CUT_OFF = Counter(
-    "assistant_gateway_connections_cut_off_total",
+    "assistant_http_connections_cut_off_total",
     "Connections that we ended, by what they were too slow or too many for.",
-    ["reason"],  # reason: receiving, busy, idle (too long in that state), evicted, full
+    ["reason"],  # reason: receiving, reading, busy, idle (too long so), evicted, full
 )
 
 RECEIVING: Final = "receiving"
+READING: Final = "reading"
 BUSY: Final = "busy"
 IDLE: Final = "idle"
 
@@ -47,11 +50,15 @@ RequestHandler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 @dataclass(frozen=True)
 class Limits:
-    """How long a connection may stay in a state, and how many there may be at once."""
+    """How long a connection may stay in a state, and how many there may be at once.
+
+    None: for as long as it takes. Answers that go on and on need that of `busy_timeout_s`.
+    """
 
     header_timeout_s: float
     idle_timeout_s: float
-    busy_timeout_s: float
+    busy_timeout_s: float | None = None
+    body_timeout_s: float | None = None
     max_connections: int = 2000
 
 
@@ -63,7 +70,8 @@ class Doorkeeper:
         self._max_connections = limits.max_connections
         self._stay_s = {
             RECEIVING: limits.header_timeout_s,
-            BUSY: limits.busy_timeout_s,
+            READING: _or_ever(limits.body_timeout_s),
+            BUSY: _or_ever(limits.busy_timeout_s),
             IDLE: limits.idle_timeout_s,
         }
         self._tick_s = min(_MAX_TICK_S, limits.header_timeout_s / 4, limits.idle_timeout_s / 4)
@@ -97,7 +105,7 @@ class Doorkeeper:
         connection.state = state
         connection.deadline = self._time() + self._stay_s[state]
         self._waiting.pop(connection, None)
-        if state is not BUSY:
+        if state is not BUSY:  # we wait for them, not they for us
             self._waiting[connection] = None
 
     def forget(self, connection: "GuardedConnection") -> None:
@@ -113,6 +121,10 @@ class Doorkeeper:
         for connection in [each for each in self._open if each.deadline <= now]:
             connection.cut_off(connection.state)
         self._ticking = loop.call_later(self._tick_s, self._tick) if self._open else None
+
+
+def _or_ever(timeout_s: float | None) -> float:
+    return math.inf if timeout_s is None else timeout_s
 
 
 class GuardedConnection(asyncio.Protocol):
@@ -161,6 +173,11 @@ class GuardedConnection(asyncio.Protocol):
     def entered(self, state: str) -> None:
         self._doorkeeper.entered(self, state)
 
+    def has_read(self) -> None:
+        """The body is complete; it may have been answered before that."""
+        if self.state is READING:
+            self.entered(BUSY)
+
     def cut_off(self, reason: str) -> None:
         """End the connection at once; what was not sent yet is dropped."""
         CUT_OFF.labels(reason).inc()
@@ -177,7 +194,11 @@ def _tracked(handle: RequestHandler) -> RequestHandler:
         connection = transport.get_protocol() if transport is not None else None
         if not isinstance(connection, GuardedConnection):
             return await handle(request)  # gone before it was handled
-        connection.entered(BUSY)
+        if isinstance(request.content, StreamReader) and not request.content.is_eof():
+            connection.entered(READING)
+            request.content.on_eof(connection.has_read)
+        else:
+            connection.entered(BUSY)
         try:
             return await handle(request)
         finally:
@@ -195,14 +216,10 @@ class GuardedRunner(web.AppRunner):
             access_log=None,
             logger=discreet_logger(),
             handle_signals=False,
-            auto_decompress=False,  # signatures are over the bytes that came
             lingering_time=min(LINGER_S, limits.idle_timeout_s),
-            max_line_size=4096,
-            max_field_size=4096,
-            max_headers=64,
             **options,
         )
-        self._limits = limits
+        self.limits = limits
         self._doorkeeper: Doorkeeper | None = None
 
     @property
@@ -213,5 +230,5 @@ class GuardedRunner(web.AppRunner):
             return None
         if self._doorkeeper is None:
             server.request_handler = _tracked(server.request_handler)
-            self._doorkeeper = Doorkeeper(server, self._limits)
+            self._doorkeeper = Doorkeeper(server, self.limits)
         return cast("Server", self._doorkeeper)  # sites only call it

@@ -11,10 +11,10 @@ import structlog
 from aiohttp import web
 from prometheus_client import REGISTRY
 
+from libs.common import discreet
+from libs.common.deadlines import GuardedRunner, Limits
 from libs.common.web import Readiness
-from services.gateway import discreet
 from services.gateway.app import create_app, create_runner
-from services.gateway.deadlines import GuardedRunner, Limits
 from services.gateway.handlers import PUBLISHER
 from tests.unit.gateway.conftest import FakePublisher, gateway_settings
 from tests.unit.gateway.webhooks import META_BODY, META_SIGNATURE
@@ -108,12 +108,12 @@ async def connect(publisher: FakePublisher) -> AsyncIterator[Connect]:
 
 
 def cut_off(reason: str) -> float:
-    name = "assistant_gateway_connections_cut_off_total"
+    name = "assistant_http_connections_cut_off_total"
     return REGISTRY.get_sample_value(name, {"reason": reason}) or 0.0
 
 
 def open_connections() -> float:
-    return REGISTRY.get_sample_value("assistant_gateway_connections") or 0.0
+    return REGISTRY.get_sample_value("assistant_http_connections") or 0.0
 
 
 async def eventually(condition: Callable[[], bool], within_s: float = 5.0) -> None:
@@ -302,7 +302,7 @@ async def test_what_no_other_deadline_foresees_is_ended_too() -> None:
     app = web.Application()
     app.router.add_get("/", hang)
     before = cut_off("busy")
-    runner = GuardedRunner(app, Limits(60, 60, TIMEOUT_S), shutdown_timeout=0.1)
+    runner = GuardedRunner(app, Limits(60, 60, busy_timeout_s=TIMEOUT_S), shutdown_timeout=0.1)
     async with serving(runner) as connect:
         socket = await connect()
         await socket.send(b"GET / HTTP/1.1\r\nHost: gateway\r\n\r\n")
