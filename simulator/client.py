@@ -131,6 +131,10 @@ class Simulator:
         """The app's `status` and `answer` to the data-deletion callback."""
         return await self._call("POST", f"/users/{user}/data-deletion")
 
+    async def wants_deletion(self, page: str, psid: str, **how: Any) -> dict[str, Any]:  # noqa: ANN401
+        """A person wants their data deleted: `user_id`, the app's `status` and `answer`."""
+        return await self._call("POST", f"/pages/{page}/people/{psid}/data-deletion", how)
+
     async def answer_dialog(self, url: str, **answer: Any) -> str:  # noqa: ANN401
         """Where the login dialog at this address leads when somebody answers it.
 

@@ -18,6 +18,7 @@ Endpoint = Literal[
     "accounts",
     "messenger_profile",
     "subscriptions",
+    "ids_for_pages",
     "*",
 ]
 

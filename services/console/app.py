@@ -10,12 +10,12 @@ from aiohttp import web
 
 from libs.common.crypto import KeyRing
 from libs.common.deadlines import GuardedRunner, Limits
+from libs.common.erasures import LEAD, TombstoneStore
 from libs.common.graph import ConnectingClient, open_connecting
-from libs.common.kafka import BroadcastReader, open_publisher
+from libs.common.kafka import open_publisher
 from libs.common.mongo import Database, open_database, ping
 from libs.common.outbound import Inside
 from libs.common.service import HTTP_DRAIN_S, Lifetime, Service
-from libs.common.topics import CHANNELS as CHANNELS_TOPIC
 from libs.common.web import Late, Readiness, base_app
 from services.console.accounts import Accounts
 from services.console.accounts_store import AccountStore
@@ -26,14 +26,17 @@ from services.console.assistants_store import AssistantStore
 from services.console.audit import AuditLog, Clock
 from services.console.channel_settings import ChannelSettingsOffice
 from services.console.channels_store import ChannelStore
-from services.console.checking import ChannelChecks, Hearing, OpenReader
+from services.console.checking import ChannelChecks
 from services.console.connecting import Connecting, FacebookApp
 from services.console.doctor import doctor
 from services.console.doctor.doctor import Doctor, open_session
 from services.console.doctor.reports import Reports
 from services.console.domain import sessions as session_rules
+from services.console.erasing import Erasing
+from services.console.erasures_store import ErasureStore
 from services.console.first_run import FirstRun
 from services.console.hashing import Passwords
+from services.console.hearing import ChannelsConsumer, Listener, OpenConsumer
 from services.console.internal import Internal, open_internal
 from services.console.logins_store import FacebookLoginStore
 from services.console.messenger_profile import Profiles
@@ -49,9 +52,11 @@ from services.console.web import (
     channel_settings,
     channels,
     connect,
+    data_deletion,
     health,
     home,
     pages,
+    privacy,
     profile,
     sign_in,
     tokens,
@@ -77,6 +82,8 @@ from services.console.web.pages import (
     CHANNELS,
     CHECKS,
     CONNECTING,
+    ERASING,
+    ERASURES,
     FIRST_RUN,
     INTERNAL,
     REPORTS,
@@ -103,7 +110,8 @@ def create_service(
     passwords: Passwords | None = None,
     clock: Clock = utc_now,
     publisher: OpenPublisher | None = None,
-    reader: OpenReader | None = None,
+    consumer: OpenConsumer | None = None,
+    erasure_lead: timedelta = LEAD,
 ) -> Service:
     """All but the settings is for tests."""
     readiness = Readiness()
@@ -146,12 +154,19 @@ def create_service(
             checks = _checks(settings, database, meta, clock, teller, profiles)
             app[CHECKS].set(checks)
             stack.callback(app[CHECKS].clear)
-            hearing = Hearing(
-                checks, reader or partial(BroadcastReader, settings.kafka, CHANNELS_TOPIC)
+            erasing = await _erasing(database, internal, meta, clock, erasure_lead)
+            app[ERASING].set(erasing)
+            stack.callback(app[ERASING].clear)
+            open_consumer = consumer or partial(
+                ChannelsConsumer,
+                settings.kafka,
+                partial(open_publisher, settings.kafka, client_id=NAME),
             )
+            hearing = open_consumer(Listener(checks, erasing).hear)
             await stack.enter_async_context(lifetime.running(teller, "tell-channels"))
             await stack.enter_async_context(lifetime.running(profiles, "write-profiles"))
             await stack.enter_async_context(lifetime.running(checks, "check-channels"))
+            await stack.enter_async_context(lifetime.running(erasing, "erase-people"))
             await stack.enter_async_context(lifetime.running(hearing, "hear-channels"))
             readiness.add("mongodb", partial(ping, database))
             yield
@@ -179,6 +194,8 @@ def create_app(settings: Settings, readiness: Readiness) -> web.Application:
         CHANNELS,
         CHECKS,
         CONNECTING,
+        ERASING,
+        ERASURES,
         FIRST_RUN,
         INTERNAL,
         REPORTS,
@@ -193,6 +210,8 @@ def create_app(settings: Settings, readiness: Readiness) -> web.Application:
         sign_in,
         channels,
         channel_settings,
+        privacy,
+        data_deletion,
         connect,
         verify,
         health,
@@ -222,7 +241,8 @@ async def _open(
     attempts, token_store = AttemptStore(database), TokenStore(database)
     audit_log, channels = AuditLog(database, clock), ChannelStore(database)
     logins = FacebookLoginStore(database)
-    for store in (accounts, sessions, attempts, token_store, audit_log, channels, logins):
+    erasures = ErasureStore(database)
+    for store in (accounts, sessions, attempts, token_store, audit_log, channels, logins, erasures):
         await store.ensure_indexes()
     lifetime = session_rules.Lifetime(
         timedelta(seconds=settings.session_idle_s), timedelta(seconds=settings.session_absolute_s)
@@ -241,6 +261,7 @@ async def _open(
     give(ACCOUNTS, Accounts(accounts, sessions, audit_log, passwords, clock))
     give(API_TOKENS, ApiTokens(token_store, audit_log, clock))
     give(AUDIT, audit_log)
+    give(ERASURES, erasures)
     give(CHANNELS, channels)
     give(FIRST_RUN, first_run)
     give(SESSIONS, sessions)
@@ -280,6 +301,24 @@ async def _doctor(
         app[REPORTS].set(Reports(looking, clock))
         yield
         app[REPORTS].clear()
+
+
+async def _erasing(
+    database: Database, internal: Internal, meta: ConnectingClient, clock: Clock, lead: timedelta
+) -> Erasing:
+    tombstones = TombstoneStore(database)
+    await tombstones.ensure_indexes()
+    return Erasing(
+        ErasureStore(database),
+        tombstones,
+        ChannelStore(database),
+        FacebookLoginStore(database),
+        internal,
+        meta,
+        AuditLog(database, clock),
+        clock,
+        lead,
+    )
 
 
 def _connecting(

@@ -41,6 +41,8 @@ ACTIONS: Mapping[str, str] = {
     "channel.connected": "Connected a Page",
     "channel.reconnected": "Connected a Page again",
     "channel.disconnected": "Disconnected a Page",
+    "person.erased": "Had a person's data erased",
+    "person.exported": "Downloaded what is stored about a person",
     "channel.paused": "Paused the assistant on a Page",
     "channel.resumed": "Resumed the assistant on a Page",
     "channel.settings_changed": "Changed a Page's settings",

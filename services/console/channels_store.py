@@ -138,6 +138,21 @@ class ChannelStore:
             found = await self._channels.find(wanted).to_list(None)
         return [ConnectedChannel.model_validate(each) for each in found]
 
+    async def page_ids(self) -> list[str]:
+        """Of all workspaces, disconnected ones too: their conversations are kept."""
+        with mongo_errors():
+            found = await self._channels.find({}, {"_id": 1}).sort("_id", 1).to_list(None)
+        return [str(each["_id"]) for each in found]
+
+    async def forget_facebook_user(self, user_id: str) -> bool:
+        """Who connected Pages is not named any more; whether they did."""
+        nobody = {"connection.facebook_user_id": "", "connection.facebook_user_name": ""}
+        with mongo_errors():
+            done = await self._channels.update_many(
+                {"connection.facebook_user_id": user_id}, {"$set": nobody}
+            )
+        return done.matched_count > 0
+
     async def note_check(self, before: ConnectedChannel, now: datetime) -> bool:
         """False if another replica has taken this look."""
         with mongo_errors():

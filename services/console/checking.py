@@ -7,7 +7,7 @@ the last reconnect: Facebook is asked about the one that is stored.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import suppress
 from typing import Any, Literal
 
 import structlog
@@ -16,7 +16,6 @@ from prometheus_client import Counter
 from libs.common.channels import ChannelStatus
 from libs.common.crypto import DecryptionError, KeyRing
 from libs.common.errors import ProjectError
-from libs.common.events import AnyRecord, ChannelTokenRejected, PageDeauthorized
 from libs.common.graph import ConnectingClient, TokenRejectedError
 from services.console.audit import Clock
 from services.console.channels_store import ChannelStore
@@ -28,7 +27,6 @@ from services.console.facebook_words import FACEBOOK_ERRORS
 from services.console.records import ConnectedChannel
 
 LOOK_EVERY_S = 30.0
-PAUSE_S = 5.0  # after Kafka was away
 
 CHECKS = Counter(
     "assistant_console_channel_checks_total",
@@ -36,7 +34,6 @@ CHECKS = Counter(
     ["outcome"],  # good, lost, restored, subscribed_again, unclear
 )
 Outcome = Literal["good", "lost", "restored", "subscribed_again", "unclear"]
-OpenReader = Callable[[Callable[[AnyRecord], None]], AbstractAsyncContextManager[object]]
 
 log = structlog.get_logger(__name__)
 
@@ -181,45 +178,3 @@ class ChannelChecks:
     def _unclear(self, channel: ConnectedChannel, error: Exception) -> Outcome:
         log.warning("channel_check_unclear", page_id=channel.id, error=type(error).__name__)
         return "unclear"
-
-
-class Hearing:
-    """A worker: what other services and Facebook tell of channels leads to a look at once.
-
-    What is said while nobody listens is found out by the next regular look.
-    """
-
-    def __init__(self, checks: ChannelChecks, open_reader: OpenReader) -> None:
-        self._checks = checks
-        self._open_reader = open_reader
-        self._heard: asyncio.Queue[AnyRecord | None] = asyncio.Queue(1000)
-        self._stopping = False
-
-    async def run(self) -> None:
-        while not self._stopping:
-            try:
-                async with self._open_reader(self._note):
-                    await self._follow()
-            except ProjectError as error:
-                log.warning("channels_not_heard", error=type(error).__name__)
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._heard.get(), PAUSE_S)
-
-    async def stop(self, drain_timeout_s: float) -> None:
-        del drain_timeout_s
-        self._stopping = True
-        with suppress(asyncio.QueueFull):
-            self._heard.put_nowait(None)
-
-    def _note(self, record: AnyRecord) -> None:
-        if isinstance(record, ChannelTokenRejected | PageDeauthorized):
-            with suppress(asyncio.QueueFull):
-                self._heard.put_nowait(record)
-
-    async def _follow(self) -> None:
-        while not self._stopping:
-            record = await self._heard.get()
-            if isinstance(record, ChannelTokenRejected):
-                await self._checks.check_page(record.page_id, record.cause)
-            elif isinstance(record, PageDeauthorized):
-                await self._checks.check_user(record.user_id)

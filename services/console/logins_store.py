@@ -38,6 +38,12 @@ class FacebookLoginStore:
             done = await self._logins.update_one(unused, {"$set": {"used": True}})
         return done.modified_count == 1
 
+    async def forget_facebook_user(self, user_id: str) -> bool:
+        """Remove logins that have not ended by themselves yet; whether there were any."""
+        with mongo_errors():
+            done = await self._logins.delete_many({"facebook_user_id": user_id})
+        return done.deleted_count > 0
+
     async def change(self, login_id: str, changes: dict[str, Any]) -> None:
         """One that has ended meanwhile stays away: nothing is inserted."""
         with mongo_errors():

@@ -62,22 +62,19 @@ async def request_deletion(request: web.Request) -> web.Response:
         await publish(request.app, [event])
     except RefusedError as error:
         return refusal(error)
-    url = f"{request.app[SETTINGS].meta.public_url}{DELETION_PATH}/{code}"
-    return web.json_response({"url": url, "confirmation_code": code})
+    return web.json_response({"url": _status_page(request, code), "confirmation_code": code})
 
 
 async def deletion_status(request: web.Request) -> web.Response:
-    """GET: a page for people. The gateway has no database: it says what is being done."""
+    """GET: leads to the console, which knows what became of it. Meta may have the old address."""
     code = request.match_info["code"]
     if not _CODE.fullmatch(code):
         raise web.HTTPNotFound(text="There is no such confirmation code.")
-    return web.Response(
-        text=(
-            f"Data deletion request {code}\n\n"
-            "Your request was received and passed on. The data that this app holds about your\n"
-            "Facebook account is being deleted. Keep this code to refer to the request.\n"
-        )
-    )
+    raise web.HTTPFound(_status_page(request, code))
+
+
+def _status_page(request: web.Request, code: str) -> str:
+    return f"{request.app[SETTINGS].meta.console_url}/data-deletion/{code}"
 
 
 def confirmation_code(signed: SignedRequest, secret: str) -> str:

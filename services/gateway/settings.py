@@ -1,8 +1,9 @@
 """What the gateway reads from the environment."""
 
 from functools import cached_property
+from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from libs.common.settings import (
@@ -21,6 +22,23 @@ class MetaSettings(WebhookSettings):
     facebook_app_secret_previous: SecretStr | None = Field(
         None, min_length=8, description="accepted as well, while a new secret is rolled out"
     )
+
+    console_url: str = Field(
+        "http://127.0.0.1:8080",
+        description="where people reach the console, e.g. https://console.example.org",
+        validate_default=True,
+    )
+
+    @field_validator("console_url")
+    @classmethod
+    def _is_for_people(cls, value: str, info: ValidationInfo) -> str:
+        """There people read what became of their wish to be forgotten."""
+        url = urlsplit(value)
+        if url.scheme not in ("http", "https") or not url.hostname or url.path not in ("", "/"):
+            raise ValueError("not http(s)://host or http(s)://host:port")
+        if info.data.get("env") == "production" and url.scheme != "https":
+            raise ValueError("must be https in production")
+        return value.rstrip("/")
 
     @cached_property
     def secrets(self) -> tuple[str, ...]:

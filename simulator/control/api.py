@@ -38,6 +38,7 @@ def add_routes(app: web.Application) -> None:
             web.get(f"{page}/people", list_people),
             web.post(f"{page}/people", add_person),
             web.patch(f"{page}/people/{{psid}}", change_person),
+            web.post(f"{page}/people/{{psid}}/data-deletion", person_wants_deletion),
             web.post(f"{page}/messages", person_writes),
             web.post(f"{page}/postbacks", person_taps),
             web.post(f"{page}/reads", person_reads),
@@ -114,6 +115,19 @@ async def change_person(request: web.Request) -> web.Response:
         setattr(person, name, value)
     simulator.person_changed(page, person)
     return web.json_response(shown.person(person, page.threads.get(person.psid)))
+
+
+async def person_wants_deletion(request: web.Request) -> web.Response:
+    """The person wants their data deleted: `user_id`, the app's `status` and its `answer`.
+
+    The callback names them by an app-scoped id, or by their page-scoped one if `as_psid` is set.
+    """
+    simulator, page = _page(request)
+    body = await read_body(request, bodies.DeletionWish)
+    person = simulator.world.person(page, request.match_info["psid"])
+    user_id = person.psid if body.as_psid else simulator.world.name_for_app(person)
+    simulator.person_changed(page, person)
+    return await logins.post_deletion(simulator, user_id)
 
 
 async def person_writes(request: web.Request) -> web.Response:

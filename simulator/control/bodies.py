@@ -52,6 +52,10 @@ class NewPage(_Body):
     subscribed: bool = Field(True, description="to the app's webhook fields, as after connecting")
 
 
+class DeletionWish(_Body):
+    as_psid: bool = Field(False, description="the callback has the page-scoped id")
+
+
 class NewPerson(_Body):
     first_name: Name
     last_name: Annotated[str, StringConstraints(strip_whitespace=True, max_length=100)] = ""

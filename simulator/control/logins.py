@@ -89,13 +89,18 @@ async def remove_app(request: web.Request) -> web.Response:
 async def request_deletion(request: web.Request) -> web.Response:
     """The user wants their data deleted: the app's `status` and `answer` to the callback."""
     simulator, user = _user(request)
+    return await post_deletion(simulator, user.id)
+
+
+async def post_deletion(simulator: Simulator, user_id: str) -> web.Response:
+    """The signed callback, and what came back."""
     try:
         status, answer = await simulator.callbacks.post(
-            simulator.data_deletion_url, user.id, simulator.now()
+            simulator.data_deletion_url, user_id, simulator.now()
         )
     except (TimeoutError, aiohttp.ClientError) as error:
         raise web.HTTPBadGateway(text=f"callback: {type(error).__name__}") from error
-    return web.json_response({"status": status, "answer": answer})
+    return web.json_response({"user_id": user_id, "status": status, "answer": answer})
 
 
 async def answer_dialog(request: web.Request) -> web.Response:

@@ -79,3 +79,21 @@ def _app(simulator: Simulator, call: GraphCall) -> App:
     if call.segments[0] not in ("app", simulator.app_id):
         raise refusals.unknown_object(call.segments[0], call.method)
     return simulator.world.logins.app
+
+
+def ids_for_pages(simulator: Simulator, call: GraphCall) -> Answer:
+    """GET /{user}/ids_for_pages: what somebody is called on the Pages that they wrote to.
+
+    As the app, with a proof. Source: Messenger Platform, "ID Matching".
+    """
+    if not is_app_token(simulator, call):
+        raise refusals.app_token_required()
+    check_proof(simulator, call)
+    user_id = call.segments[0]
+    found = [
+        {"id": person.psid, "page": {"id": page.id, "name": page.name}}
+        for page, person in simulator.world.people_of(user_id)
+    ]
+    if not found and simulator.world.logins.find_user(user_id) is None:
+        raise refusals.unknown_object(user_id, call.method)
+    return Answer({"data": found})

@@ -35,6 +35,7 @@ def endpoint_of(simulator: Simulator, call: GraphCall) -> Endpoint:
 
 _EDGES = {
     ("GET", "accounts"): Endpoint("accounts", login.accounts),
+    ("GET", "ids_for_pages"): Endpoint("ids_for_pages", app.ids_for_pages),
     ("GET", "permissions"): Endpoint("permissions", login.permissions),
     ("DELETE", "permissions"): Endpoint("permissions", login.take_back),
     ("GET", "subscribed_apps"): Endpoint("subscribed_apps", pages.subscriptions),

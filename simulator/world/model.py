@@ -78,6 +78,7 @@ class Person:
     blocked: bool = False  # they blocked the Page, or deleted their account
     has_role: bool = False  # on the app: admin, developer or tester
     profile: ProfileState = "open"
+    user_id: str = ""  # app-scoped; empty: the app has never heard of it
 
     @property
     def name(self) -> str:

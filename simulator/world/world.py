@@ -140,6 +140,20 @@ class World:
         """Raises: NotInWorldError."""
         return _found(page.people.get(psid), "psid", psid)
 
+    def name_for_app(self, person: Person) -> str:
+        """What the app calls the person: they get an app-scoped id when it first hears of it."""
+        person.user_id = person.user_id or self.ids.user()
+        return person.user_id
+
+    def people_of(self, user_id: str) -> list[tuple[Page, Person]]:
+        """Who this user is on the Pages. O(people): nobody asks for it often."""
+        return [
+            (page, person)
+            for page in self.pages
+            for person in page.people.values()
+            if person.user_id == user_id
+        ]
+
     def thread(self, page: Page, psid: str) -> Thread:
         """The thread with a person of the Page, which may be empty."""
         self.person(page, psid)

@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -34,6 +34,7 @@ from services.console.app import create_service
 from services.console.domain.roles import Member, Role
 from services.console.domain.tokens import new_id
 from services.console.hashing import Passwords
+from services.console.hearing import Hear
 from services.console.records import Account
 from services.console.settings import (
     FacebookLoginSettings,
@@ -72,7 +73,7 @@ class Log:
         self.records: list[Record] = []
         self.is_away = False
         self.heard = asyncio.Event()
-        self._listeners: list[Callable[[AnyRecord], None]] = []
+        self._said: asyncio.Queue[AnyRecord | None] = asyncio.Queue()
 
     async def publish(self, *records: Record) -> None:
         if self.is_away:
@@ -87,16 +88,12 @@ class Log:
     async def open(self) -> AsyncIterator["Log"]:
         yield self
 
-    @asynccontextmanager
-    async def reading(self, heard: Callable[[AnyRecord], None]) -> AsyncIterator[None]:
-        self._listeners.append(heard)
-        yield
-        self._listeners.remove(heard)
+    def consuming(self, hear: Hear) -> "Consumer":
+        return Consumer(self._said, hear)
 
     def say(self, record: AnyRecord) -> None:
-        """As another service does."""
-        for heard in self._listeners:
-            heard(record)
+        """As another service does. It waits until somebody hears it."""
+        self._said.put_nowait(record)
 
     async def wait_for(self, count: int) -> list[tuple[str, str]]:
         """Types and Pages, once there are so many."""
@@ -105,6 +102,21 @@ class Log:
                 self.heard.clear()
                 await self.heard.wait()
         return [(record.type, record.page_id) for record in self.records]
+
+
+class Consumer:
+    """Hears what is said, one record after the other."""
+
+    def __init__(self, said: "asyncio.Queue[AnyRecord | None]", hear: Hear) -> None:
+        self._said, self._hear = said, hear
+
+    async def run(self) -> None:
+        while (record := await self._said.get()) is not None:
+            await self._hear(record)
+
+    async def stop(self, drain_timeout_s: float) -> None:
+        del drain_timeout_s
+        self._said.put_nowait(None)
 
 
 @dataclass
@@ -283,7 +295,8 @@ async def running_console(
         passwords=passwords or Passwords(QUICK),
         clock=clock,
         publisher=log.open,
-        reader=log.reading,
+        consumer=log.consuming,
+        erasure_lead=timedelta(milliseconds=20),
     )
     async with AsyncExitStack() as stack:
         runner = web.AppRunner(service.app, access_log=None, shutdown_timeout=1)

@@ -48,8 +48,10 @@ BODIES = {
     ("PATCH", "/api/v1/assistants/{assistant}"): '{"knowledge": "Got you"}',
     ("PUT", "/api/v1/assistants/{assistant}/key"): '{"api_key": "sk-theirs"}',
     ("POST", "/api/v1/assistants/{assistant}/test"): '{"question": "Hi?"}',
+    ("POST", "/api/v1/channels/{channel}/erasures"): '{"psid": "2"}',
 }
 ANY = {"user": "u", "token": "t", "secret": "s", "channel": "1", "login": "l", "assistant": "a"}
+ANY |= {"code": "c", "psid": "2"}
 PAGE_ID, LOGIN, ASSISTANT_ID = "1234567890", "a" * 64, "ast_victims"
 
 
@@ -119,7 +121,7 @@ async def test_another_workspaces_ids_are_not_found(console: Console) -> None:
     await browser.sign_in("eve@example.org")
     await add_page_of(console, victim)
     ids = {"user": victim.id, "token": victims_token, "channel": PAGE_ID, "login": LOGIN}
-    ids["assistant"] = ASSISTANT_ID
+    ids |= {"assistant": ASSISTANT_ID, "code": "c", "psid": "2"}
     await browser.get("/api/v1/me", Authorization=f"Bearer {strangers}")  # notes the token's use
 
     before = await everything(console)

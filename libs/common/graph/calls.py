@@ -55,7 +55,7 @@ CALLS = Counter(
     "Calls to Meta's Graph API, by what became of them.",
     # endpoint: messages, actions, conversations, message, profile; for connecting a Page: login,
     # debug_token, user, permissions, accounts, page, subscribed_apps, messenger_profile,
-    # subscriptions
+    # subscriptions, ids_for_pages
     # outcome: ok, refused, limited, token, unsure, not_sent, unknown, cancelled
     ["endpoint", "outcome"],
 )

@@ -16,6 +16,7 @@ from libs.common.graph.connecting_answers import (
     ACCESS_TOKEN,
     ACCOUNTS,
     APP_SUBSCRIPTIONS,
+    IDS_FOR_PAGES,
     MESSENGER_PROFILE,
     PAGE,
     PERMISSIONS,
@@ -27,6 +28,7 @@ from libs.common.graph.connecting_answers import (
     AccessToken,
     AppSubscription,
     FacebookUser,
+    IdForPage,
     MessengerProfile,
     PageAccount,
     PageInfo,
@@ -166,6 +168,27 @@ class ConnectingClient:
                 break  # it goes on, and does not say where
             after = answer.paging.cursors.after
         raise OutcomeUnknownError("incomplete list of Pages")
+
+    async def ids_for_pages(self, user_id: str) -> tuple[IdForPage, ...]:
+        """What somebody who is known to the app is called on each Page that they wrote to.
+
+        Args:
+            user_id: app-scoped, as it stands in a `signed_request`.
+        """
+        found: list[IdForPage] = []
+        after: str | None = None
+        for _ in range(MOST_ACCOUNT_CALLS):
+            params: dict[str, Any] = {"limit": ACCOUNTS_AT_ONCE}
+            if after is not None:
+                params["after"] = after
+            path = (user_id, "ids_for_pages")
+            call = Call("ids_for_pages", "GET", path, self._app_token, params)
+            answer = await self._caller.call(call, _whole(IDS_FOR_PAGES))
+            found += answer.data
+            if answer.paging.next is None or answer.paging.cursors.after in (None, after):
+                break
+            after = answer.paging.cursors.after
+        return tuple(found)
 
     # A Page
 

@@ -107,6 +107,19 @@ class FacebookUser(Answer):
     name: str = ""
 
 
+class PageOfPerson(Answer):
+    """A Page that a person has written to; it may name itself by nothing but its id."""
+
+    id: Id
+
+
+class IdForPage(Answer):
+    """What a person is called on one Page: their page-scoped id."""
+
+    id: Id
+    page: PageOfPerson
+
+
 class Permission(Answer):
     """One that was asked for, and what the person said: `granted`, `declined`, `expired`."""
 
@@ -235,6 +248,11 @@ class Accounts(Answer):
     paging: _Paging = _Paging()
 
 
+class IdsForPages(Answer):
+    data: tuple[IdForPage, ...]
+    paging: _Paging = _Paging()
+
+
 class Success(Answer):
     """What Meta answers where there is nothing to tell; in samples a string, in truth a boolean."""
 
@@ -251,6 +269,7 @@ TOKEN_INFO = TypeAdapter(TokenInfo)
 USER = TypeAdapter(FacebookUser)
 PERMISSIONS = TypeAdapter(tuple[Permission, ...])
 ACCOUNTS = TypeAdapter(Accounts)
+IDS_FOR_PAGES = TypeAdapter(IdsForPages)
 PAGE = TypeAdapter(PageInfo)
 SUBSCRIBED_APPS = TypeAdapter(tuple[SubscribedApp, ...])
 APP_SUBSCRIPTIONS = TypeAdapter(tuple[AppSubscription, ...])

@@ -17,6 +17,7 @@ from services.console.api.operations import (
     Refusal,
     add_operation,
 )
+from services.console.api.privacy import PRIVACY_OPERATIONS
 from services.console.api.schemas import (
     AuditPage,
     AuditShown,
@@ -275,6 +276,7 @@ OPERATIONS = (
     ),
     *DOCTOR_OPERATIONS,
     *ASSISTANT_OPERATIONS,
+    *PRIVACY_OPERATIONS,
 )
 
 

@@ -20,6 +20,8 @@ class Scope(StrEnum):
     CHANNELS_WRITE = "channels:write"
     ASSISTANTS_READ = "assistants:read"
     ASSISTANTS_WRITE = "assistants:write"
+    PEOPLE_READ = "people:read"
+    PEOPLE_ERASE = "people:erase"
     TOKENS_READ = "tokens:read"
     TOKENS_WRITE = "tokens:write"
     AUDIT_READ = "audit:read"
@@ -37,6 +39,8 @@ _MEANS = {
     Scope.CHANNELS_WRITE: "Change settings of Pages, pause and disconnect them",
     Scope.ASSISTANTS_READ: "List assistants with their texts, never their keys",
     Scope.ASSISTANTS_WRITE: "Make, change, try and delete assistants, and store their keys",
+    Scope.PEOPLE_READ: "Download what is stored about a person; see erasures",
+    Scope.PEOPLE_ERASE: "Have a person's data erased, for good",
     Scope.TOKENS_READ: "List API tokens, without their secrets",
     Scope.TOKENS_WRITE: "Make and revoke API tokens, with no more than its own scopes",
     Scope.AUDIT_READ: "Read the audit log",

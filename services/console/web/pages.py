@@ -24,6 +24,8 @@ from services.console.connecting import Connecting
 from services.console.doctor.reports import Reports
 from services.console.domain.setting_values import previewed
 from services.console.domain.tokens import hashed
+from services.console.erasing import Erasing
+from services.console.erasures_store import ErasureStore
 from services.console.first_run import FirstRun
 from services.console.internal import Internal
 from services.console.sessions_store import SessionStore
@@ -41,6 +43,8 @@ CHANNEL_SETTINGS: web.AppKey[Late[ChannelSettingsOffice]] = web.AppKey("channel_
 CHANNELS: web.AppKey[Late[ChannelStore]] = web.AppKey("channels", Late)
 CHECKS: web.AppKey[Late[ChannelChecks]] = web.AppKey("checks", Late)
 CONNECTING: web.AppKey[Late[Connecting]] = web.AppKey("connecting", Late)
+ERASING: web.AppKey[Late[Erasing]] = web.AppKey("erasing", Late)
+ERASURES: web.AppKey[Late[ErasureStore]] = web.AppKey("erasures", Late)
 FIRST_RUN: web.AppKey[Late[FirstRun]] = web.AppKey("first_run", Late)
 INTERNAL: web.AppKey[Late[Internal]] = web.AppKey("internal", Late)
 REPORTS: web.AppKey[Late[Reports]] = web.AppKey("reports", Late)
@@ -76,9 +80,14 @@ class Tab:
 
     path: str  # below /channels/{id}
     label: str
+    access: Access = Access.SIGNED_IN
 
 
-CHANNEL_TABS = (Tab("", "Overview"), Tab("/settings", "Settings"))
+CHANNEL_TABS = (
+    Tab("", "Overview"),
+    Tab("/settings", "Settings"),
+    Tab("/privacy", "Privacy", Access.ADMIN),
+)
 
 
 def set_up(app: web.Application) -> None:
@@ -94,6 +103,7 @@ def set_up(app: web.Application) -> None:
     env.globals["channel_tabs"] = CHANNEL_TABS
     env.filters["moment"] = moment
     env.filters["machine"] = machine
+    env.filters["parsed"] = parsed
     env.filters["preview"] = previewed
     env.filters["units"] = lambda value: utf16_length(str(value))
 
@@ -177,6 +187,11 @@ def moment(at: datetime | None) -> str:
     if at is None:
         return "never"
     return at.astimezone(UTC).strftime("%-d %b %Y, %H:%M UTC")
+
+
+def parsed(text: str | None) -> datetime | None:
+    """A moment as other services tell it."""
+    return datetime.fromisoformat(text) if text else None
 
 
 def machine(at: datetime) -> str:

@@ -59,6 +59,7 @@ def gateway_settings(
             "facebook_app_secret_previous": previous,
             "webhook_verify_token": VERIFY_TOKEN,
             "public_url": public_url,
+            "console_url": "https://console.example.org",
         }
     )
     http, runtime, kafka = HttpSettings(port=1), RuntimeSettings(env="test"), KafkaSettings()

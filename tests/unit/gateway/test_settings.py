@@ -11,6 +11,7 @@ GOOD = {
     "FACEBOOK_APP_SECRET": "app-secret-of-the-tests",
     "WEBHOOK_VERIFY_TOKEN": "verify-token-of-the-tests",
     "PUBLIC_URL": "https://hooks.example.org/",
+    "CONSOLE_URL": "https://console.example.org/",
 }
 
 
@@ -28,6 +29,7 @@ def test_good_settings(environment: pytest.MonkeyPatch) -> None:
     settings = load(Settings)
     assert settings.meta.secrets == ("app-secret-of-the-tests", "the-one-before")
     assert settings.meta.public_url == "https://hooks.example.org"
+    assert settings.meta.console_url == "https://console.example.org"
     assert "app-secret" not in repr(settings)
 
 
@@ -43,6 +45,9 @@ def test_good_settings(environment: pytest.MonkeyPatch) -> None:
         ("PUBLIC_URL", "http://hooks.example.org"),
         ("PUBLIC_URL", "hooks.example.org"),
         ("PUBLIC_URL", "https://"),
+        ("CONSOLE_URL", None),
+        ("CONSOLE_URL", "http://console.example.org"),
+        ("CONSOLE_URL", "https://console.example.org/path"),
         ("HTTP_PORT", "port"),
         ("GATEWAY_MAX_BODY_BYTES", "0"),
         ("GATEWAY_PUBLISH_TIMEOUT_S", "3"),

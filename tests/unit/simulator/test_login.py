@@ -495,7 +495,7 @@ async def test_a_wish_for_deletion_is_posted_and_its_answer_shown(
 ) -> None:
     alex = await app.user_named("Alex")
     answer = await app.control.request_deletion(alex)
-    assert answer == {"status": 200, "answer": "OK"}
+    assert answer == {"user_id": alex, "status": 200, "answer": "OK"}
     ((path, signed_request),) = fake_app.forms
     assert path == "/webhooks/messenger/data-deletion"
     assert fake_app.user_of(signed_request) == alex

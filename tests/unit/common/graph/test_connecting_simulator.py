@@ -21,6 +21,7 @@ from libs.common.graph import (
     InvalidRequestError,
     MenuItem,
     MessengerProfile,
+    NotFoundError,
     PermissionMissingError,
     PersistentMenu,
     RateLimitedError,
@@ -259,3 +260,19 @@ async def test_who_removes_the_app_ends_every_token(console: Console) -> None:
     assert not info.is_valid
     assert info.error is not None
     assert (info.error.code, info.error.subcode) == (190, 458)
+
+
+async def test_a_person_who_wants_deletion_is_found_by_what_they_are_called_on_pages(
+    console: Console,
+) -> None:
+    page = await console.control.add_page("Crumb")
+    psid = await console.control.add_person(page["id"], "Ann", "Lee")
+    wish = await console.control.wants_deletion(page["id"], psid)
+    assert wish["user_id"] != psid
+    again = await console.control.wants_deletion(page["id"], psid)
+    assert again["user_id"] == wish["user_id"]
+    (found,) = await console.meta.ids_for_pages(wish["user_id"])
+    assert (found.id, found.page.id) == (psid, page["id"])
+    with pytest.raises(NotFoundError):
+        await console.meta.ids_for_pages("1999")
+    assert (await console.control.wants_deletion(page["id"], psid, as_psid=True))["user_id"] == psid

@@ -1,0 +1,136 @@
+"""MongoDB: `erasures`, one document a request to erase somebody's data."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from libs.common.mongo import Database, DuplicateKeyError, mongo_errors
+from services.console.domain.erasure import How, Lookup, Shown, shown
+from services.console.records import Record
+
+LEASE = timedelta(seconds=20)
+LISTED = 100
+
+
+class PersonToErase(BaseModel):
+    """Somebody as one Page knows them."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    page_id: str
+    psid: str
+
+
+class Erasure(Record):
+    """The id is the confirmation code. When it is done, nothing here names the person any more."""
+
+    how: How
+    requested_at: datetime
+    next_at: datetime | None = Field(None, description="when somebody goes on; None: it is done")
+    workspace_id: str | None = Field(None, description="of the administrator who asked")
+    user_id: str | None = Field(None, description="app-scoped, from Facebook; until it is done")
+    people: tuple[PersonToErase, ...] = Field((), description="still to be erased")
+    pages: tuple[str, ...] = Field((), description="on which anything was found")
+    lookup: Lookup = "none"
+    lookups: int = 0
+    was_connector: bool = Field(False, description="they had connected Pages themselves")
+    services: dict[str, dict[str, int]] = Field({}, description="what each has erased, in numbers")
+    left: dict[str, dict[str, int]] | None = Field(None, description="what the last search found")
+    waits_for: str | None = None
+    attempts: int = 0
+    erased_at: datetime | None = Field(None, description="up to when everything is erased")
+    done_at: datetime | None = None
+
+    @property
+    def found_anything(self) -> bool:
+        return self.was_connector or self.erased_total > 0
+
+    @property
+    def erased_total(self) -> int:
+        return sum(sum(counts.values()) for counts in self.services.values())
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What was erased, by kind, without zeros."""
+        found: dict[str, int] = {}
+        for counts in self.services.values():
+            for name, number in counts.items():
+                found[name] = found.get(name, 0) + number
+        return {name: number for name, number in found.items() if number}
+
+    @property
+    def state(self) -> Shown:
+        return shown(
+            done_at=self.done_at,
+            erased_at=self.erased_at,
+            waits_for=self.waits_for,
+            lookup=self.lookup,
+            found_anything=self.found_anything,
+        )
+
+
+class ErasureStore:
+    """Requests by their codes. A lease is a `next_at` in the near future: of several replicas one
+    goes on, and if it dies, another does."""
+
+    def __init__(self, database: Database) -> None:
+        self._erasures = database["erasures"]
+
+    async def ensure_indexes(self) -> None:
+        with mongo_errors():
+            await self._erasures.create_index("next_at")
+            await self._erasures.create_index([("pages", 1), ("requested_at", -1)])
+            await self._erasures.create_index([("workspace_id", 1), ("requested_at", -1)])
+
+    async def add(self, erasure: Erasure) -> bool:
+        """False if the request is known: Facebook, or the log, told it again."""
+        try:
+            with mongo_errors():
+                await self._erasures.insert_one(erasure.to_document())
+        except DuplicateKeyError:
+            return False
+        return True
+
+    async def erasure(self, code: str) -> Erasure | None:
+        with mongo_errors():
+            found = await self._erasures.find_one({"_id": code})
+        return Erasure.model_validate(found) if found else None
+
+    async def lease(self, now: datetime) -> Erasure | None:
+        """One that somebody has to go on with; it is ours for a while."""
+        with mongo_errors():
+            wanted = {"next_at": {"$lte": now}}
+            found = await self._erasures.find(wanted).sort("next_at", 1).limit(1).to_list(1)
+            for each in found:
+                done = await self._erasures.update_one(
+                    {"_id": each["_id"], "next_at": each["next_at"]},
+                    {"$set": {"next_at": now + LEASE}},
+                )
+                if done.modified_count:
+                    return Erasure.model_validate(each)
+        return None
+
+    async def change(self, erasure: Erasure, **changes: Any) -> Erasure:  # noqa: ANN401 - fields
+        changed = erasure.model_copy(update=changes)
+        document = changed.to_document()
+        with mongo_errors():
+            await self._erasures.update_one(
+                {"_id": erasure.id}, {"$set": {name: document[name] for name in changes}}
+            )
+        return changed
+
+    async def of_page(self, page_id: str) -> list[Erasure]:
+        """The latest first."""
+        return await self._listed({"pages": page_id})
+
+    async def of_workspace(self, workspace_id: str, page_ids: list[str]) -> list[Erasure]:
+        """Those of its administrators, and those that concern its Pages."""
+        return await self._listed(
+            {"$or": [{"workspace_id": workspace_id}, {"pages": {"$in": page_ids}}]}
+        )
+
+    async def _listed(self, wanted: dict[str, Any]) -> list[Erasure]:
+        with mongo_errors():
+            cursor = self._erasures.find(wanted).sort("requested_at", -1).limit(LISTED)
+            return [Erasure.model_validate(each) for each in await cursor.to_list(LISTED)]
