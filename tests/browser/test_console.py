@@ -291,6 +291,7 @@ async def test_no_page_bars_anybody(
         await look_at(path)
     for path in ("", "/connect", "/connect/callback", "/1234567890", "/1234567890/disconnect"):
         await look_at(f"/channels{path}")
+    await look_at("/channels/1234567890/settings")
     for path in (f"/users/{mo.id}", f"/users/{admin.id}", f"/users/{mo.id}/disable"):
         await look_at(path)
     await page.locator("details.menu:visible summary").click()
@@ -325,6 +326,7 @@ async def test_no_page_bars_anybody(
     await look("member's home")
     await look_at("/users")
     await look_at("/channels/1234567890")
+    await look_at("/channels/1234567890/settings")
     assert {name: each for name, each in found.items() if each} == {}
     assert complaints == []
     await context.close()
