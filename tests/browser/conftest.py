@@ -1,13 +1,19 @@
 """A real browser on a running simulator; every test ends with a look at what went wrong in it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from playwright.async_api import Browser, BrowserContext, Page, expect
+from pydantic import SecretStr
 
+from deploy.local.environment import MONGO
+from libs.common.mongo import Database, open_database
+from libs.common.settings import MongoSettings
 from tests.browser.chromium import NoBrowserError, chromium_path, open_browser
 from tests.browser.site import Site, running_site
+from tests.stack import local_stack
 
 expect.set_options(timeout=10_000)
 
@@ -32,6 +38,25 @@ def _missing() -> str | None:
 async def site(tmp_path: Path) -> AsyncIterator[Site]:
     async with running_site(tmp_path) as site:
         yield site
+
+
+@pytest.fixture(scope="session")
+def mongodb_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A database server; Kafka the console doesn't need."""
+    with local_stack(tmp_path_factory.mktemp("mongo"), only="mongo") as stack:
+        yield stack.environment[MONGO]
+
+
+@pytest.fixture
+async def mongo(mongodb_uri: str) -> MongoSettings:
+    return MongoSettings(uri=SecretStr(mongodb_uri), database=f"test-{uuid4().hex}", timeout_s=20)
+
+
+@pytest.fixture
+async def database(mongo: MongoSettings) -> AsyncIterator[Database]:
+    async with open_database(mongo, app_name="test") as opened:
+        yield opened
+        await opened.client.drop_database(mongo.database)
 
 
 @pytest.fixture

@@ -1,45 +1,22 @@
 """The console in a real browser: with a person's hands, in both themes, wide and on a phone."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 from axe_playwright_python.base import AXE_FILE_PATH
 from playwright.async_api import Browser, BrowserContext, Page, expect
-from pydantic import SecretStr
 
-from deploy.local.environment import MONGO
-from libs.common.mongo import Database, open_database
+from libs.common.mongo import Database
 from libs.common.settings import MongoSettings
 from services.console.domain.roles import Role
 from tests.integration.console import ADMIN, PASSWORD, Console, running_console
-from tests.stack import local_stack
 
 NEW_PASSWORD = "a rather new password"
 SIZES = {"wide": (1280, 800), "phone": (390, 800)}
 AXE = Path(AXE_FILE_PATH).read_text(encoding="utf-8")
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 COLOURS = {"type": "rule", "values": ["color-contrast"]}
-
-
-@pytest.fixture(scope="session")
-def mongodb_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A database server; Kafka the console doesn't need."""
-    with local_stack(tmp_path_factory.mktemp("mongo"), only="mongo") as stack:
-        yield stack.environment[MONGO]
-
-
-@pytest.fixture
-async def mongo(mongodb_uri: str) -> MongoSettings:
-    return MongoSettings(uri=SecretStr(mongodb_uri), database=f"test-{uuid4().hex}", timeout_s=20)
-
-
-@pytest.fixture
-async def database(mongo: MongoSettings) -> AsyncIterator[Database]:
-    async with open_database(mongo, app_name="test") as opened:
-        yield opened
-        await opened.client.drop_database(mongo.database)
 
 
 @pytest.fixture

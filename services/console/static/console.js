@@ -46,6 +46,9 @@ function enliven(root) {
     field.addEventListener("input", count);
     count();
   }
+  for (const list of root.querySelectorAll("[data-at-end]")) {
+    list.scrollTop = list.scrollHeight;
+  }
   for (const part of root.querySelectorAll("[data-for-choice]")) {
     const choice = document.getElementById(part.dataset.forChoice);
     const fit = () => {
@@ -98,7 +101,7 @@ document.addEventListener("click", (event) => {
     document.dispatchEvent(new Event("theme"));
     markTheme();
   }
-  for (const menu of document.querySelectorAll("details.menu[open]")) {
+  for (const menu of document.querySelectorAll("details.menu[open], details.more[open]")) {
     if (!menu.contains(event.target)) menu.open = false;
   }
 });
@@ -112,7 +115,7 @@ function isTyping(target) {
 
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") {
-    for (const menu of document.querySelectorAll("details.menu[open]")) {
+    for (const menu of document.querySelectorAll("details.menu[open], details.more[open]")) {
       menu.open = false;
       menu.querySelector("summary").focus();
     }

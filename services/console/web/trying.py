@@ -92,8 +92,8 @@ def note_of(tried: Tried) -> str:
     """By whom, how fast, for how much."""
     who = "no model" if tried.model == "none" else tried.model
     if tried.is_demo:
-        who += " (offline demo model)"
-    parts = [who, f"{tried.duration_s:.1f} s"]
+        who = "offline demo model"
+    parts = [who, f"{tried.duration_s:.2f} s"]
     if tried.input_tokens is not None and tried.output_tokens is not None and not tried.is_demo:
         parts.append(f"{tried.input_tokens} tokens in, {tried.output_tokens} out")
     return " · ".join(parts)

@@ -1,0 +1,210 @@
+"""Assistants in a real browser: made, taught, tried, with a model and a key; nobody is barred."""
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from playwright.async_api import Browser, BrowserContext, Page, expect
+
+from libs.common.mongo import Database
+from libs.common.settings import MongoSettings
+from simulator.completions import SimulatedModel
+from tests.browser.test_console import SIZES, findings, sign_in, watched
+from tests.integration.console import Console, running_console
+from tests.integration.trials import running_trials
+
+PICTURES = os.environ.get("CONSOLE_PICTURES")  # a folder: look at what the test saw
+HOURS = "# Opening hours\n\nWe open at seven on weekdays."
+CANARY = "sk-canary-in-the-browser"
+
+
+class Model:
+    """The simulator's model endpoint; one key works."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.simulated = SimulatedModel()
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        if CANARY in request.headers.get("Authorization", ""):
+            return web.json_response({"error": {"message": "bad key"}}, status=401)
+        return await self.simulated.complete(request)
+
+
+@pytest.fixture
+async def model() -> AsyncIterator[Model]:
+    model = Model()
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", model.handle)
+    async with TestServer(app) as server:
+        model.url = f"http://127.0.0.1:{server.port}/v1"
+        yield model
+
+
+@pytest.fixture
+async def console(database: Database, mongo: MongoSettings) -> AsyncIterator[Console]:
+    async with (
+        running_trials(database) as url,
+        running_console(database, mongo, services=url) as console,
+    ):
+        yield console
+
+
+async def look(page: Page, name: str) -> None:
+    """Nothing bars anybody from this page."""
+    if PICTURES:
+        for scheme in ("light", "dark"):
+            await page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+            path = Path(PICTURES) / f"assistants-{name}-{scheme}.png"
+            await page.screenshot(path=path, full_page=True)
+        await page.emulate_media(color_scheme="light")
+    assert await findings(page) == [], name
+
+
+async def ask(page: Page, question: str) -> None:
+    await page.get_by_label("Question", exact=True).fill(question)
+    await page.get_by_role("button", name="Ask", exact=True).click()
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_one_is_made_taught_tried_and_given_a_model(
+    chromium: Browser, console: Console, model: Model, complaints: list[str], size: str
+) -> None:
+    width, height = SIZES[size]
+    context = await chromium.new_context(
+        viewport={"width": width, "height": height},
+        reduced_motion="reduce",
+        locale="en-GB",
+        bypass_csp=True,  # axe is put into the page
+    )
+    context.set_default_timeout(20_000)
+    page = await watched(context, console, complaints)
+    await page.goto(console.url)
+    await sign_in(page)
+    await expect(page.get_by_role("heading", name="Hello")).to_be_visible()
+
+    await page.get_by_role("link", name="Assistants").locator("visible=true").first.click()
+    await expect(page.get_by_text("There is no assistant yet.")).to_be_visible()
+    await look(page, f"{size}-empty")
+    await page.get_by_role("main").get_by_role("link", name="New assistant").first.click()
+    await page.get_by_role("button", name="Make the assistant").click()
+    await expect(page.get_by_text("Fill this in.")).to_have_count(2)
+    await look(page, f"{size}-new")
+    await page.get_by_label("Name").fill("Crumb")
+    await page.get_by_label("System prompt").fill("You are Crumb, the assistant of a bakery.")
+    await page.get_by_role("button", name="Make the assistant").click()
+    await expect(page.get_by_text("“Crumb” is made.")).to_be_visible()
+
+    # what is typed can be tried before it is saved, and is not lost when another card is
+    await page.get_by_label("Knowledge text").fill(HOURS)
+    await page.get_by_label("Provider").select_option("offline")
+    await page.get_by_role("button", name="Save model").click()
+    await expect(page.get_by_role("status").filter(has_text="Saved.")).to_be_focused()
+    await expect(page.get_by_label("Knowledge text")).to_have_value(HOURS)
+    await ask(page, "When do you open?")
+    latest = page.locator("#trial-latest")
+    await expect(latest).not_to_contain_text("seven")
+    await page.get_by_label("Ask", exact=True).select_option("typed")
+    await ask(page, "When do you open?")
+    await expect(latest).to_contain_text("We open at seven on weekdays.")
+    await expect(latest).to_contain_text("offline demo model")
+    await expect(page.get_by_label("Question", exact=True)).to_be_focused()
+    await page.get_by_role("button", name="Save knowledge").click()
+    await expect(page.get_by_role("status").filter(has_text="Saved.")).to_be_visible()
+    await expect(page.locator("#about")).to_contain_text("Changed by ada@example.org")
+    await ask(page, "I want to talk to a human")
+    await expect(page.get_by_text("A human would be called")).to_be_visible()
+    await look(page, f"{size}-tried")
+    await page.get_by_role("button", name="Start over").click()
+    await expect(latest).to_have_count(0)
+
+    # a model: what is wrong stands at its field
+    await expect(page.get_by_label("Base URL")).to_be_hidden()
+    await page.get_by_label("Provider").select_option("simulator")
+    await page.get_by_role("button", name="Save model").click()
+    await expect(page.get_by_text("Enter the simulator's address")).to_be_visible()
+    await expect(page.get_by_label("Base URL")).to_be_focused()
+    await page.get_by_label("Base URL").fill(model.url)
+    await page.get_by_role("button", name="Save model").click()
+    await expect(page.get_by_role("status").filter(has_text="Saved.").last).to_be_visible()
+    await ask(page, "Do you have rye bread?")
+    await expect(latest).to_contain_text("You wrote: “Do you have rye bread?”")
+    await expect(latest).to_contain_text("tokens in")
+
+    # a key: never shown again, refused in words, forgotten with its address
+    await page.get_by_label("Provider").select_option("openai")
+    await page.get_by_role("textbox", name="Model optional").fill("small")
+    await page.get_by_label("API key", exact=True).fill(CANARY)
+    await page.get_by_role("button", name="Save model").click()
+    await expect(page.get_by_text("A key is stored")).to_be_visible()
+    assert CANARY not in await page.content()
+    await ask(page, "Do you have rye bread?")
+    await expect(page.get_by_text("The provider refuses the API key.")).to_be_visible()
+    await look(page, f"{size}-refused")
+    await page.get_by_label("Base URL").fill("")
+    await page.get_by_role("button", name="Save model").click()
+    await expect(page.get_by_text("so it is forgotten")).to_be_visible()
+    await expect(page.get_by_text("No API key is stored")).to_be_visible()
+
+    await page.get_by_role("link", name="Assistants").locator("visible=true").first.click()
+    await expect(page.get_by_role("row").filter(has_text="Crumb")).to_contain_text("small")
+    await look(page, f"{size}-list")
+    await page.get_by_role("link", name="Crumb").click()
+    await page.get_by_role("link", name="Delete…").click()
+    await look(page, f"{size}-delete")
+    await page.get_by_role("button", name="Delete “Crumb”").click()
+    await expect(page.get_by_text("“Crumb” is deleted.")).to_be_visible()
+    assert complaints == []
+    await context.close()
+
+
+async def test_without_scripts_all_of_it_works(
+    chromium: Browser, console: Console, complaints: list[str]
+) -> None:
+    context = await chromium.new_context(java_script_enabled=False, locale="en-GB")
+    page = await watched(context, console, complaints)
+    await page.goto(f"{console.url}/assistants/new")
+    await sign_in(page)
+    await page.get_by_label("Name").fill("Crumb")
+    await page.get_by_label("System prompt").fill("You are Crumb.")
+    await page.get_by_role("button", name="Make the assistant").click()
+    await page.get_by_label("Knowledge text").fill(HOURS)
+    await page.get_by_role("button", name="Save knowledge").click()
+    await expect(page.get_by_text("Saved.")).to_be_visible()
+    await page.get_by_label("Provider").select_option("offline")
+    await page.get_by_role("button", name="Save model").click()
+    await expect(page.get_by_text("Saved.")).to_be_visible()
+    await ask(page, "When do you open?")
+    await expect(page.locator("#trial-latest")).to_contain_text("We open at seven")
+    await ask(page, "Thank you!")
+    await expect(page.locator(".trial-asked")).to_have_count(2)
+    assert complaints == []
+    await context.close()
+
+
+async def test_a_member_reads_it(
+    chromium: Browser, context: BrowserContext, console: Console, complaints: list[str]
+) -> None:
+    admin = await console.first_admin()
+    await console.database["assistants"].insert_one(
+        {
+            "_id": "ast_1",
+            "workspace_id": admin.workspace_id,
+            "name": "Crumb",
+            "system_prompt": "You are Crumb.",
+            "knowledge": HOURS,
+        }
+    )
+    await console.member()
+    own = await chromium.new_context(locale="en-GB", bypass_csp=True)
+    page = await watched(own, console, complaints)
+    await page.goto(f"{console.url}/assistants/ast_1")
+    await sign_in(page, "mo@example.org")
+    await expect(page.get_by_text("We open at seven on weekdays.")).to_be_visible()
+    await expect(page.get_by_role("button", name="Save")).to_have_count(0)
+    await look(page, "member")
+    assert complaints == []
+    await own.close()
