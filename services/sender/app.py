@@ -23,7 +23,7 @@ from services.sender.echo_history import EchoHistory
 from services.sender.echoes import Echoes
 from services.sender.erasing import PersonEraser
 from services.sender.graph_meta import GraphMeta
-from services.sender.handlers import DECISIONS, REVIEW, STORED, add_routes
+from services.sender.handlers import DECISIONS, KEPT, REVIEW, STORED, add_routes
 from services.sender.kept_store import KeptStore
 from services.sender.late import LateEvidence, wants_event
 from services.sender.meta_clock import MetaClock
@@ -54,7 +54,7 @@ def create_service(settings: Settings) -> Service:
     readiness = Readiness()
     app = base_app(readiness, json_errors, require_service_token(settings.internal.service_token))
     app[REVIEW], app[DECISIONS] = Late("the list of parts"), Late("deciding about parts")
-    app[STORED] = Late("the database")
+    app[STORED], app[KEPT] = Late("the database"), Late("the database")
     add_routes(app)
     add_erasure_routes(app)
     keys = KeyRing.parse(settings.crypto.encryption_keys.get_secret_value())
@@ -109,6 +109,8 @@ def create_service(settings: Settings) -> Service:
             stack.callback(app[ERASER].clear)
             app[STORED].set(eraser)
             stack.callback(app[STORED].clear)
+            app[KEPT].set(KeptStore(database))
+            stack.callback(app[KEPT].clear)
             app[REVIEW].set(review)
             stack.callback(app[REVIEW].clear)
             app[DECISIONS].set(Decisions(desk, review, late))

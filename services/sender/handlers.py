@@ -1,10 +1,11 @@
-"""The internal HTTP API: parts that were held or have failed, for the console. Service token.
+"""The internal HTTP API: parts that were held, failed or wait, for the console. Service token.
 
 | | |
 |---|---|
 | `GET /internal/v1/pages/{page_id}/deliveries` | `{deliveries: [...], next}`, the latest first |
 | `GET /internal/v1/conversations/{conversation}/deliveries` | the same, of one conversation |
 | `GET /internal/v1/conversations/{conversation}/stored` | `{deliveries: [...]}`, as kept |
+| `GET /internal/v1/pages/{page_id}/waiting` | `{waiting: {why: count}}`: commands put away |
 | `POST /internal/v1/deliveries/{send_id}/send-again` | 202 `{delivery}`: it will be sent |
 | `POST /internal/v1/deliveries/{send_id}/discard` | 200 `{delivery}`: it will not |
 
@@ -29,10 +30,12 @@ from libs.common.web import Late, invalid, problem
 from services.sender.decisions import Decisions, NoSuchPartError, NotPossibleError
 from services.sender.domain.deliveries import Delivery
 from services.sender.erasing import PersonEraser
+from services.sender.kept_store import KeptStore
 from services.sender.review_store import OPEN_STATES, ReviewStore
 
 REVIEW: web.AppKey[Late[ReviewStore]] = web.AppKey("review", Late)
 STORED: web.AppKey[Late[PersonEraser]] = web.AppKey("stored", Late)
+KEPT: web.AppKey[Late[KeptStore]] = web.AppKey("kept", Late)
 DECISIONS: web.AppKey[Late[Decisions]] = web.AppKey("decisions", Late)
 
 
@@ -54,6 +57,7 @@ def add_routes(app: web.Application) -> None:
     app.router.add_get("/internal/v1/pages/{page_id}/deliveries", list_of_page)
     app.router.add_get("/internal/v1/conversations/{conversation}/deliveries", list_of_conversation)
     app.router.add_get("/internal/v1/conversations/{conversation}/stored", show_stored)
+    app.router.add_get("/internal/v1/pages/{page_id}/waiting", waiting_of_page)
     app.router.add_post("/internal/v1/deliveries/{send_id}/send-again", send_again)
     app.router.add_post("/internal/v1/deliveries/{send_id}/discard", discard)
 
@@ -72,6 +76,12 @@ async def show_stored(request: web.Request) -> web.Response:
     """GET: everything that is kept of what was sent to a person."""
     found = await request.app[STORED].get().stored(request.match_info["conversation"])
     return web.json_response({"deliveries": found}, dumps=_dumped)
+
+
+async def waiting_of_page(request: web.Request) -> web.Response:
+    """GET: what waits until the Page may send again, counted by why."""
+    counts = await request.app[KEPT].get().counts(request.match_info["page_id"])
+    return web.json_response({"waiting": counts})
 
 
 async def send_again(request: web.Request) -> web.Response:

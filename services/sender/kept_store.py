@@ -114,6 +114,16 @@ class KeptStore:
             token = await self._kept.find_one({"page_id": page_id, "why": "token"}, {"_id": 1})
         return Closing(latest[0].get("wake_at") if latest else None, token is not None)
 
+    async def counts(self, page_id: str) -> dict[str, int]:
+        """How many commands of a Page are put away, by why."""
+        stages: list[Document] = [
+            {"$match": {"page_id": page_id}},
+            {"$group": {"_id": "$why", "count": {"$sum": 1}}},
+        ]
+        with mongo_errors():
+            found = await self._kept.aggregate(stages).to_list(None)
+        return {str(each["_id"]): int(each["count"]) for each in found}
+
     async def due(self, page_id: str, now: datetime, after: str, limit: int) -> list[str]:
         """Conversations of an open Page whose turn it is, in the order of their ids."""
         ready = {"$or": [{"wake_at": None}, {"wake_at": {"$lte": now}}]}

@@ -32,6 +32,7 @@ from libs.common.settings import (
 )
 from services.console.doctor.doctor import (
     GRAPH_TIMEOUT_S,
+    Clock,
     Doctor,
     UnknownPageError,
     open_session,
@@ -58,7 +59,13 @@ class DoctorSettings(SettingsGroup):
     site: SiteSettings = Field(default_factory=SiteSettings)
 
 
-async def look(settings: DoctorSettings, page_id: str | None) -> Report:
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+async def look(
+    settings: DoctorSettings, page_id: str | None = None, clock: Clock = utc_now
+) -> Report:
     """Raises: UnknownPageError."""
     token = settings.internal.service_token
     async with (
@@ -67,7 +74,7 @@ async def look(settings: DoctorSettings, page_id: str | None) -> Report:
         open_internal(settings.services, token) as internal,
         open_connecting(settings.graph, timeout_s=GRAPH_TIMEOUT_S) as meta,
     ):
-        doctor = Doctor(settings, database, session, internal, meta, lambda: datetime.now(UTC))
+        doctor = Doctor(settings, database, session, internal, meta, clock)
         return await doctor.examine(page_id=page_id)
 
 

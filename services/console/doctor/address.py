@@ -14,14 +14,24 @@ from urllib.parse import urlsplit
 import aiohttp
 from pydantic import SecretStr
 
+from services.console.doctor.asking import line_of
 from services.console.doctor.domain import address as rules
-from services.console.doctor.domain.findings import Found, Line, Verdict, failed, ok
+from services.console.doctor.domain.findings import (
+    Found,
+    Line,
+    Verdict,
+    failed,
+    ok,
+    unknown_because,
+)
+from services.console.doctor.domain.system import KAFKA
 from services.console.doctor.examining import Check
 
 SECTION = "Public address"
+GATEWAY = line_of("gateway")
 WITHIN_S = 8.0
-HARMLESS = b'{"object":"page","entry":[]}'
-"""A webhook without an event."""
+HARMLESS = b'{"object":"connection_doctor","entry":[{"id":"0"}]}'
+"""A webhook about nothing: it goes on the log as `unknown.received`, and nobody acts upon it."""
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 
@@ -61,9 +71,17 @@ class PublicAddress:
             Check(Line(has, SECTION, "Address"), self._is_set),
             Check(Line(dns, SECTION, "Name", (has,)), self._resolves),
             Check(Line(tls, SECTION, "Certificate", (has, dns)), self._certificate),
-            Check(Line(answers, SECTION, "Gateway answers", (has, dns, tls)), self._answers),
+            Check(
+                Line(answers, SECTION, "Gateway answers", (has, dns, tls)),
+                self._answers,
+                after=(GATEWAY,),
+            ),
             Check(Line("address.handshake", SECTION, "Verify token", (answers,)), self._handshake),
-            Check(Line("address.signature", SECTION, "App secret", (answers,)), self._signature),
+            Check(
+                Line("address.signature", SECTION, "App secret", (answers,)),
+                self._signature,
+                after=(KAFKA,),
+            ),
         ]
 
     async def _is_set(self, _found: Found) -> Verdict:
@@ -99,11 +117,14 @@ class PublicAddress:
             writer.close()
         return rules.judge_certificate(ends_at, self.now())
 
-    async def _answers(self, _found: Found) -> Verdict:
+    async def _answers(self, found: Found) -> Verdict:
         """Something refuses a bare GET as only the gateway does."""
         try:
             status, text = await self._get({})
         except (aiohttp.ClientError, TimeoutError) as error:
+            gateway = found.get(GATEWAY)
+            if gateway is not None and gateway.state == "failed":
+                return unknown_because(gateway)
             return _nobody(self.webhook, error)
         if status == 403 and "verify token" in text:
             return ok(f"{self.webhook} is the gateway.")
@@ -140,8 +161,8 @@ class PublicAddress:
             )
         return ok("The challenge comes back; another token is refused.")
 
-    async def _signature(self, _found: Found) -> Verdict:
-        """A webhook without events: one signed as Meta does, one signed by somebody else."""
+    async def _signature(self, found: Found) -> Verdict:
+        """One webhook signed as Meta does it, and the same signed by somebody else."""
         try:
             right = await self._post(self.app_secret.get_secret_value())
             wrong = await self._post(secrets.token_hex(16))
@@ -154,6 +175,8 @@ class PublicAddress:
                 "they have it, a proxy changes bodies on their way: let it pass them on untouched.",
                 status=right,
             )
+        if right == 503 and (kafka := found.get(KAFKA)) is not None and kafka.state == "failed":
+            return unknown_because(kafka)  # it is on the log before it is answered
         if right != 200:
             return failed(
                 f"A rightly signed webhook is answered with {right}; Meta takes only 200.",

@@ -1,26 +1,51 @@
 """What other services know of a Page, asked by their internal APIs."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict
 
-from services.console.doctor.domain.findings import Verdict
+from services.console.doctor.domain.findings import Found, Verdict, unknown_because
 from services.console.doctor.domain.meta import Refusal
 from services.console.doctor.domain.pages import Traffic
-from services.console.doctor.domain.system import judge_model
+from services.console.doctor.domain.system import judge_model, not_asked
+from services.console.doctor.examining import CannotJudgeError
 from services.console.internal import Internal, ServiceAwayError, ServiceName, ServiceRefusedError
+
+T = TypeVar("T")
 
 MOST = 200
 WITHIN_S = 6.0
 MODEL_WITHIN_S = 18.0
 
-Refusals = Mapping[str, Sequence[Refusal]] | None
-"""What Meta refused lately, by Page; None: the sender can't be asked."""
-
 NO_ANSWER = (ServiceAwayError, ServiceRefusedError)
+
+
+async def told(service: ServiceName, found: Found, question: Callable[[], Awaitable[T]]) -> T:
+    """What a service answers. One that is known to be gone is not asked.
+
+    Args:
+        found: with the line of the service.
+
+    Raises:
+        CannotJudgeError: no answer; because of that line, if it is broken.
+    """
+    line = found.get(line_of(service))
+    if line is not None and line.state == "failed":
+        raise CannotJudgeError(unknown_because(line))
+    try:
+        return await question()
+    except NO_ANSWER:
+        broken = line is not None and line.state == "unknown"
+        verdict = unknown_because(line) if line and broken else not_asked(service)
+        raise CannotJudgeError(verdict) from None
+
+
+def line_of(service: str) -> str:
+    """The id of the line that says how a service is."""
+    return f"service.{service}"
 
 
 class _Told(BaseModel):
@@ -39,6 +64,10 @@ class _FailedList(_Told):
 class _HeldList(_Told):
     deliveries: tuple[dict[str, Any], ...]
     next: str | None = None
+
+
+class _Waiting(_Told):
+    waiting: dict[str, int]
 
 
 class _Message(_Told):
@@ -97,18 +126,14 @@ class Asking:
     def __init__(self, internal: Internal) -> None:
         self._internal = internal
 
-    async def refusals(self, page_ids: Iterable[str]) -> Refusals:
-        """None: the sender can't be asked. Raises nothing."""
-        found: dict[str, Sequence[Refusal]] = {}
+    async def refusals(self, page_ids: Iterable[str]) -> Sequence[Refusal]:
+        """What Meta refused lately on these Pages."""
+        found: list[Refusal] = []
+        query = {"state": "failed", "limit": str(MOST)}
         for page_id in page_ids:
-            try:
-                answer = await self._page(
-                    "sender", page_id, "deliveries", {"state": "failed", "limit": str(MOST)}
-                )
-            except NO_ANSWER:
-                return None
+            answer = await self._page("sender", page_id, "deliveries", query)
             listed = _FailedList.model_validate(answer).deliveries
-            found[page_id] = [Refusal(each.reason, each.at) for each in listed if each.reason]
+            found += [Refusal(each.reason, each.at) for each in listed if each.reason]
         return found
 
     async def held(self, page_id: str) -> tuple[int, bool]:
@@ -116,6 +141,10 @@ class Asking:
         query = {"state": "held", "limit": str(MOST)}
         listed = _HeldList.model_validate(await self._page("sender", page_id, "deliveries", query))
         return len(listed.deliveries), listed.next is not None
+
+    async def waiting(self, page_id: str) -> Mapping[str, int]:
+        """What is put away until the Page may send again, counted by why."""
+        return _Waiting.model_validate(await self._page("sender", page_id, "waiting")).waiting
 
     async def traffic(self, page_id: str) -> Traffic:
         told = _Traffic.model_validate(await self._page("conversation", page_id, "traffic"))

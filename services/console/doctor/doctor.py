@@ -21,7 +21,7 @@ from libs.common.settings import (
 )
 from services.console.channels_store import ChannelStore
 from services.console.doctor.address import PublicAddress, Resolve, resolve
-from services.console.doctor.asking import Asking, Refusals
+from services.console.doctor.asking import Asking
 from services.console.doctor.domain import address as address_rules
 from services.console.doctor.domain.findings import (
     Finding,
@@ -33,7 +33,7 @@ from services.console.doctor.domain.findings import (
     waiting,
 )
 from services.console.doctor.domain.system import MONGODB
-from services.console.doctor.examining import Check, Once, Sparing, examine
+from services.console.doctor.examining import Check, Sparing, examine
 from services.console.doctor.kafka import KafkaLines
 from services.console.doctor.meta import MetaApp
 from services.console.doctor.pages import PageLines
@@ -115,10 +115,9 @@ class Doctor:
             shown = [each for each in channels if each.id == page_id]
             if not shown:
                 raise UnknownPageError("no Page with this id is connected")
-        refusals = Once(lambda: self._asking.refusals([each.id for each in channels or []]))
         checks = [
-            *self._installation(channels or [], refusals),
-            *(check for each in shown for check in self._page(each, refusals).checks()),
+            *self._installation(channels or []),
+            *(check for each in shown for check in self._page(each).checks()),
         ]
         if not shown:
             checks.append(_no_pages(is_known=channels is not None))
@@ -128,14 +127,11 @@ class Doctor:
     async def look_again(self, workspace_id: str) -> tuple[Finding, ...]:
         """The lines about messages that come and go, of all Pages of a workspace."""
         channels = await self._channels(workspace_id)
-        refusals: Once[Refusals] = Once(lambda: self._asking.refusals([]))
         return await examine(
-            [check for each in channels or [] for check in self._page(each, refusals).live_checks()]
+            [check for each in channels or [] for check in self._page(each).live_checks()]
         )
 
-    def _installation(
-        self, channels: Sequence[ConnectedChannel], refusals: Once[Refusals]
-    ) -> list[Check]:
+    def _installation(self, channels: Sequence[ConnectedChannel]) -> list[Check]:
         """In the order in which they may stand on one another."""
         settings = self._settings
         is_production = settings.runtime.env == "production"
@@ -156,7 +152,8 @@ class Doctor:
             settings.graph.graph_api_url,
             settings.graph.facebook_app_id,
             address.webhook,
-            refusals,
+            self._asking,
+            [each.id for each in channels],
             self._clock,
         )
         kafka = KafkaLines(settings.kafka, self._clock)
@@ -172,14 +169,13 @@ class Doctor:
             *OwnLines(self._asking, self._keys, channels).checks(),
         ]
 
-    def _page(self, channel: ConnectedChannel, refusals: Once[Refusals]) -> PageLines:
+    def _page(self, channel: ConnectedChannel) -> PageLines:
         return PageLines(
             channel,
             self._meta,
             self._keys,
             self._settings.graph.facebook_app_id,
             self._asking,
-            refusals,
             self._sparing,
             self._clock,
         )

@@ -24,6 +24,16 @@ MODEL_DEADLINE_S = 20.0
 AT_ONCE = 24  # a hundred Pages must not mean a hundred calls in the same moment
 
 T = TypeVar("T")
+
+
+class CannotJudgeError(Exception):
+    """A probe ends here: this is all that can be said."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(verdict.words)
+        self.verdict = verdict
+
+
 Probe = Callable[[Found], Awaitable[Verdict]]
 """Looks, and judges. It may use what was found for the lines it asked for."""
 
@@ -73,6 +83,8 @@ async def _look(check: Check, found: Found) -> Verdict:
     try:
         async with asyncio.timeout(check.deadline_s):
             return await check.probe(found)
+    except CannotJudgeError as error:
+        return error.verdict
     except TimeoutError:
         return unknown(f"No answer within {check.deadline_s:g} s.", "Run the doctor again.")
     except TransientError as error:
@@ -112,6 +124,6 @@ class Sparing:
         if kept is not None and self._clock() < kept[0]:
             return kept[1]
         verdict = await look()
-        if verdict.state != "unknown":
+        if verdict.state in ("ok", "failed"):
             self._kept[name] = (self._clock() + for_s, verdict)
         return verdict

@@ -87,8 +87,8 @@ class KafkaLines:
         return probe
 
     async def _dead(self, _found: Found) -> Verdict:
-        async with self._reader() as reader:
-            partitions = await _partitions(reader, DEAD_LETTERS)
+        async with self._admin() as admin, self._reader() as reader:
+            partitions = await _partitions(admin, DEAD_LETTERS)
             begins = await reader.beginning_offsets(partitions)
             ends = await reader.end_offsets(partitions)
             since = int((self._now() - rules.RECENT).timestamp() * 1000)
@@ -103,9 +103,7 @@ class KafkaLines:
         async with self._admin() as admin, self._reader() as reader:
             names = [group.name for group in rules.GROUPS]
             topics = {name: COMMANDS if name == "sender" else EVENTS for name in names}
-            partitions = [
-                each for topic in set(topics.values()) for each in await _partitions(reader, topic)
-            ]
+            partitions = await _partitions(admin, *set(topics.values()))
             begins = await reader.beginning_offsets(partitions)
             ends = await reader.end_offsets(partitions)
             real = await _real_names(admin, names)
@@ -156,9 +154,13 @@ class KafkaLines:
             await reader.stop()
 
 
-async def _partitions(reader: AIOKafkaConsumer, topic: str) -> list[TopicPartition]:
-    await reader.topics()  # brings the metadata
-    return [TopicPartition(topic, each) for each in reader.partitions_for_topic(topic) or ()]
+async def _partitions(admin: AIOKafkaAdminClient, *topics: str) -> list[TopicPartition]:
+    described = await admin.describe_topics(list(topics))
+    return [
+        TopicPartition(topic["topic"], each["partition"])
+        for topic in described
+        for each in topic["partitions"]
+    ]
 
 
 async def _oldest(

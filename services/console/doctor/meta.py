@@ -1,16 +1,16 @@
 """The app at Facebook: whether it can be asked, takes us for the app, and sends webhooks here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 import aiohttp
 
 from libs.common.graph import ConnectingClient, GraphError, RateLimitedError, UnsureError
-from services.console.doctor.asking import Refusals
+from services.console.doctor.asking import Asking, line_of, told
 from services.console.doctor.domain import meta as rules
 from services.console.doctor.domain.findings import Found, Line, Verdict, failed, ok, unknown
-from services.console.doctor.examining import Check, Once
+from services.console.doctor.examining import Check
 from services.console.facebook_words import FACEBOOK_ERRORS, facebook_words
 
 SECTION = "Meta app"
@@ -28,7 +28,8 @@ class MetaApp:
         graph_url: str,
         app_id: str,
         callback_url: str,
-        refusals: Once[Refusals],
+        asking: Asking,
+        page_ids: Sequence[str],
         now: Callable[[], datetime],
     ) -> None:
         """`callback_url`: where webhooks should go."""
@@ -37,7 +38,8 @@ class MetaApp:
         self._graph_url = graph_url
         self._app_id = app_id
         self._callback_url = callback_url
-        self._refusals = refusals
+        self._asking = asking
+        self._page_ids = page_ids
         self._now = now
         self._date: datetime | None = None
         self._subscription: rules.Subscription | None = None
@@ -48,7 +50,7 @@ class MetaApp:
             Check(Line(reach, SECTION, "Graph API"), self._reachable),
             Check(Line("meta.clock", SECTION, "Clock", (reach,)), self._clock),
             Check(Line(APP, SECTION, "Id and secret", (reach,)), self._app),
-            Check(Line("meta.mode", SECTION, "Live"), self._mode),
+            Check(Line("meta.mode", SECTION, "Live"), self._mode, (line_of("sender"),)),
             Check(Line(hook, SECTION, "Webhook", (APP,)), self._registered),
             Check(Line("webhook.callback", SECTION, "Callback URL", (hook,)), self._callback),
             Check(Line("webhook.fields", SECTION, "Webhook fields", (hook,)), self._fields),
@@ -94,12 +96,9 @@ class MetaApp:
             return unknown(facebook_words(error))
         return rules.judge_app(self._app_id, info.app_id, is_valid=info.is_valid)
 
-    async def _mode(self, _found: Found) -> Verdict:
-        by_page = await self._refusals.get()
-        if by_page is None:
-            return unknown("The sender tells what was refused, and can't be asked now.")
-        everything = [each for refusals in by_page.values() for each in refusals]
-        return rules.judge_mode(everything, self._now())
+    async def _mode(self, found: Found) -> Verdict:
+        refusals = await told("sender", found, lambda: self._asking.refusals(self._page_ids))
+        return rules.judge_mode(refusals, self._now())
 
     async def _registered(self, _found: Found) -> Verdict:
         try:

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from datetime import datetime
 
 from libs.common.crypto import DecryptionError, KeyRing
-from libs.common.graph import ConnectingClient, TokenInfo
-from services.console.doctor.asking import NO_ANSWER, Asking, Refusals
+from libs.common.graph import ConnectingClient, PermissionMissingError, RateLimitedError, TokenInfo
+from services.console.doctor.asking import Asking, line_of, told
 from services.console.doctor.domain import pages as rules
 from services.console.doctor.domain.findings import (
     Found,
@@ -15,9 +15,9 @@ from services.console.doctor.domain.findings import (
     ok,
     unknown,
     unknown_because,
+    waiting,
 )
-from services.console.doctor.domain.meta import recent_refusal
-from services.console.doctor.domain.system import MODEL, not_asked
+from services.console.doctor.domain.system import MODEL
 from services.console.doctor.examining import MODEL_DEADLINE_S, Check, Once, Sparing
 from services.console.doctor.meta import APP
 from services.console.domain.token_check import TokenState, token_cause
@@ -25,7 +25,7 @@ from services.console.facebook_words import FACEBOOK_ERRORS, facebook_words
 from services.console.records import ConnectedChannel
 
 PROFILE_KEPT_S = 120.0  # Meta allows a Page ten such calls in ten minutes
-SENDER, CONVERSATION, TAKEOVER = "service.sender", "service.conversation", "service.takeover"
+SENDER, CONVERSATION, TAKEOVER = map(line_of, ("sender", "conversation", "takeover"))
 
 
 class PageLines:
@@ -38,7 +38,6 @@ class PageLines:
         keys: KeyRing,
         app_id: str,
         asking: Asking,
-        refusals: Once[Refusals],
         sparing: Sparing,
         now: Callable[[], datetime],
     ) -> None:
@@ -47,7 +46,6 @@ class PageLines:
         self._keys = keys
         self._app_id = app_id
         self._asking = asking
-        self._refusals = refusals
         self._sparing = sparing
         self._now = now
         self._token = ""
@@ -57,7 +55,7 @@ class PageLines:
     def checks(self) -> list[Check]:
         if self._channel.status == "disconnected":
             return [Check(self._line("connected", "Connection"), self._disconnected)]
-        stored, token = self._id("stored"), self._id("token")
+        stored, token, permissions = map(self._id, ("stored", "token", "permissions"))
         line = self._line
         return [
             Check(line("enabled", "Switched on"), self._enabled),
@@ -65,17 +63,17 @@ class PageLines:
             Check(line("token", "Token at Facebook", stored, APP), self._valid),
             Check(line("permissions", "Permissions", token), self._scopes),
             Check(line("expiry", "Until when", token), self._expiry),
-            Check(line("subscribed", "Subscription", token), self._subscribed),
+            Check(line("subscribed", "Subscription", token), self._subscribed, (permissions,)),
             Check(line("standing", "Standing", token), self._standing),
-            Check(line("profile", "Messenger profile", token), self._profile),
-            Check(line("human_agent", "People after 24 hours", TAKEOVER), self._human_agent),
-            Check(line("held", "Held messages", SENDER), self._held),
+            Check(line("profile", "Messenger profile", token), self._profile, (permissions,)),
+            Check(line("human_agent", "People after 24 hours"), self._human_agent, (TAKEOVER,)),
+            Check(line("held", "Held messages"), self._held, (SENDER,)),
             Check(
-                line("model", "Its model", CONVERSATION),
-                self._model,
-                after=(MODEL,),
-                deadline_s=MODEL_DEADLINE_S,
+                line("waiting", "Waiting messages"),
+                self._waiting,
+                (SENDER, self._id("enabled"), stored, token),
             ),
+            Check(line("model", "Its model"), self._model, (CONVERSATION, MODEL), MODEL_DEADLINE_S),
             *self.live_checks(),
         ]
 
@@ -84,10 +82,10 @@ class PageLines:
         if self._channel.status == "disconnected":
             return []
         return [
-            Check(self._live("message", "Last message in"), self._message),
-            Check(self._live("reply", "Last reply out"), self._reply),
-            Check(self._live("echo", "Its echo"), self._echo),
-            Check(self._live("receipt", "Delivery receipt"), self._receipt),
+            Check(self._live("message", "Last message in"), self._message, (CONVERSATION,)),
+            Check(self._live("reply", "Last reply out"), self._reply, (CONVERSATION,)),
+            Check(self._live("echo", "Its echo"), self._echo, (CONVERSATION,)),
+            Check(self._live("receipt", "Delivery receipt"), self._receipt, (CONVERSATION,)),
         ]
 
     async def _disconnected(self, _found: Found) -> Verdict:
@@ -147,9 +145,11 @@ class PageLines:
         info = self._info
         return rules.judge_expiry(info.expires_at, info.data_access_expires_at, self._now())
 
-    async def _subscribed(self, _found: Found) -> Verdict:
+    async def _subscribed(self, found: Found) -> Verdict:
         try:
             apps = await self._client.subscribed_apps(self._channel.id, self._token)
+        except PermissionMissingError:
+            return self._lacks_permission(found)
         except FACEBOOK_ERRORS as error:
             return unknown(facebook_words(error))
         ours = [each for each in apps if each.id == self._app_id]
@@ -161,19 +161,26 @@ class PageLines:
             page = await self._client.page(self._channel.id, self._token)
         except FACEBOOK_ERRORS as error:
             return unknown(facebook_words(error))
-        by_page = await self._refusals.get()
-        refused = (by_page or {}).get(self._channel.id, ())
-        return rules.judge_standing(
-            is_published=page.is_published,
-            restricted_at=recent_refusal(refused, "page_restricted", self._now()),
-        )
+        return rules.judge_standing(page.is_published)
 
-    async def _profile(self, _found: Found) -> Verdict:
-        return await self._sparing.get(self._id("profile"), PROFILE_KEPT_S, self._look_at_profile)
+    async def _profile(self, found: Found) -> Verdict:
+        try:
+            return await self._sparing.get(
+                self._id("profile"), PROFILE_KEPT_S, self._look_at_profile
+            )
+        except PermissionMissingError:
+            return self._lacks_permission(found)
 
     async def _look_at_profile(self) -> Verdict:
+        """Raises: PermissionMissingError."""
         try:
             profile = await self._client.messenger_profile(self._channel.id, self._token)
+        except PermissionMissingError:
+            raise
+        except RateLimitedError:
+            return waiting(
+                "Not looked at now.", "Facebook allows ten such looks in ten minutes: wait a few."
+            )
         except FACEBOOK_ERRORS as error:
             return unknown(facebook_words(error))
         names = {
@@ -185,51 +192,49 @@ class PageLines:
         there = [name for name, value in names.items() if value]
         return ok(f"Shows {', '.join(there)}." if there else "Can be read; nothing is set.")
 
-    async def _human_agent(self, _found: Found) -> Verdict:
-        try:
-            refused_at = await self._asking.human_agent_refused_at(self._channel.id)
-        except NO_ANSWER:
-            return not_asked("takeover")
+    async def _human_agent(self, found: Found) -> Verdict:
+        page_id = self._channel.id
+        refused_at = await told(
+            "takeover", found, lambda: self._asking.human_agent_refused_at(page_id)
+        )
         return rules.judge_human_agent(refused_at)
 
-    async def _held(self, _found: Found) -> Verdict:
-        try:
-            held, more = await self._asking.held(self._channel.id)
-        except NO_ANSWER:
-            return not_asked("sender")
+    async def _held(self, found: Found) -> Verdict:
+        held, more = await told("sender", found, lambda: self._asking.held(self._channel.id))
         return rules.judge_held(held, more=more)
+
+    async def _waiting(self, found: Found) -> Verdict:
+        counts = await told("sender", found, lambda: self._asking.waiting(self._channel.id))
+        roots = [found.get(self._id(name)) for name in ("enabled", "stored", "token")]
+        return rules.judge_waiting(counts, roots)
 
     async def _model(self, found: Found) -> Verdict:
         """Where it is the installation's, that line says what there is to say."""
-        try:
-            told = await self._asking.model(self._channel.id)
-        except NO_ANSWER:
-            return not_asked("conversation")
-        if told.is_own and told.failure and MODEL in found:
+        answer = await told("conversation", found, lambda: self._asking.model(self._channel.id))
+        if answer.is_own and answer.failure and MODEL in found:
             return unknown_because(found[MODEL])
-        return told.verdict
+        return answer.verdict
 
-    async def _message(self, _found: Found) -> Verdict:
-        traffic = await self._told()
-        return rules.judge_message(traffic) if traffic else not_asked("conversation")
+    async def _message(self, found: Found) -> Verdict:
+        return rules.judge_message(await self._told(found))
 
-    async def _reply(self, _found: Found) -> Verdict:
-        traffic = await self._told()
-        return rules.judge_reply(traffic) if traffic else not_asked("conversation")
+    async def _reply(self, found: Found) -> Verdict:
+        return rules.judge_reply(await self._told(found))
 
-    async def _echo(self, _found: Found) -> Verdict:
-        traffic = await self._told()
-        return rules.judge_echo(traffic, self._now()) if traffic else not_asked("conversation")
+    async def _echo(self, found: Found) -> Verdict:
+        return rules.judge_echo(await self._told(found), self._now())
 
-    async def _receipt(self, _found: Found) -> Verdict:
-        traffic = await self._told()
-        return rules.judge_receipt(traffic) if traffic else not_asked("conversation")
+    async def _receipt(self, found: Found) -> Verdict:
+        return rules.judge_receipt(await self._told(found))
 
-    async def _told(self) -> rules.Traffic | None:
-        try:
-            return await self._traffic.get()
-        except NO_ANSWER:
-            return None
+    async def _told(self, found: Found) -> rules.Traffic:
+        return await told("conversation", found, self._traffic.get)
+
+    def _lacks_permission(self, found: Found) -> Verdict:
+        permissions = found.get(self._id("permissions"))
+        if permissions is not None and permissions.state == "failed":
+            return unknown_because(permissions)
+        return unknown(facebook_words(PermissionMissingError(10)))
 
     def _id(self, name: str) -> str:
         return f"page.{self._channel.id}.{name}"
@@ -238,8 +243,7 @@ class PageLines:
         return Line(self._id(name), self._section, title, needs, self._channel.id)
 
     def _live(self, name: str, title: str) -> Line:
-        needs = (CONVERSATION,)
-        return Line(self._id(name), self._section, title, needs, self._channel.id, is_live=True)
+        return Line(self._id(name), self._section, title, (), self._channel.id, is_live=True)
 
     @property
     def _section(self) -> str:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from libs.common.crypto import DecryptionError, KeyRing
 from libs.common.mongo import Database, mongo_errors, ping
-from services.console.doctor.asking import NO_ANSWER, Asking
+from services.console.doctor.asking import Asking, line_of, told
 from services.console.doctor.domain import system as rules
 from services.console.doctor.domain.findings import Found, Line, Verdict, failed, ok, unknown
 from services.console.doctor.examining import MODEL_DEADLINE_S, Check, Probe
@@ -42,7 +42,7 @@ class ServiceLines:
     def checks(self) -> list[Check]:
         return [
             Check(
-                Line(f"service.{name}", "Services", name.capitalize()),
+                Line(line_of(name), "Services", name.capitalize()),
                 self._probe(name, address),
                 after=(rules.KAFKA, rules.TOPICS, rules.MONGODB),
             )
@@ -148,16 +148,15 @@ class OwnLines:
         self._channels = channels
 
     def checks(self) -> list[Check]:
-        model = Line(rules.MODEL, "Model", "Answers", ("service.conversation",))
+        model = Line(rules.MODEL, "Model", "Answers")
         tokens = Line("keys.tokens", "Encryption", "Stored tokens", (rules.MONGODB,))
-        return [Check(model, self._model, deadline_s=MODEL_DEADLINE_S), Check(tokens, self._tokens)]
+        return [
+            Check(model, self._model, (line_of("conversation"),), MODEL_DEADLINE_S),
+            Check(tokens, self._tokens),
+        ]
 
-    async def _model(self, _found: Found) -> Verdict:
-        try:
-            told = await self._asking.model()
-        except NO_ANSWER:
-            return rules.not_asked("conversation")
-        return told.verdict
+    async def _model(self, found: Found) -> Verdict:
+        return (await told("conversation", found, self._asking.model)).verdict
 
     async def _tokens(self, _found: Found) -> Verdict:
         unreadable, total = [], 0

@@ -149,7 +149,7 @@ def test_the_exit_status_says_the_worst(states: Sequence[State]) -> None:
     ("states", "headline"),
     [
         (("ok", "ok"), "All good: every link from Meta to the reply works."),
-        (("ok", "waiting"), "All good so far. Section, l1: words."),
+        (("ok", "waiting"), "All good so far. Section, l1: words. cure."),
         (
             ("waiting", "unknown"),
             "Nothing has failed, and not everything could be looked at. Section, l1: words.",
@@ -322,14 +322,32 @@ def test_the_page_has_to_tell_of_everything(fields: Sequence[str] | None, state:
 
 
 def test_standing() -> None:
-    assert pages.judge_standing(is_published=True, restricted_at=None).state == "ok"
-    assert pages.judge_standing(is_published=None, restricted_at=None).state == "ok"
-    assert pages.judge_standing(is_published=False, restricted_at=None).state == "failed"
-    assert pages.judge_standing(is_published=True, restricted_at=NOW).state == "failed"
+    assert pages.judge_standing(True).state == pages.judge_standing(None).state == "ok"
+    assert pages.judge_standing(False).state == "failed"
     assert pages.judge_human_agent(None).state == "ok"
     assert pages.judge_human_agent(NOW).state == "failed"
     assert pages.judge_held(0, more=False).state == "ok"
     assert "200 or more" in pages.judge_held(200, more=True).words
+
+
+@pytest.mark.parametrize(
+    ("counts", "token", "state"),
+    [
+        ({}, None, "ok"),
+        ({"limit": 3, "behind": 9}, None, "waiting"),
+        ({"token": 1, "behind": 9}, failed("run out.", "Reconnect."), "unknown"),
+        ({"channel": 1}, failed("switched off.", "Switch it on."), "unknown"),
+        ({"token": 1}, ok("good."), "failed"),
+        ({"broken": 1}, ok("good."), "failed"),
+    ],
+)
+def test_what_waits_to_be_sent_says_for_what(
+    counts: dict[str, int], token: Verdict | None, state: State
+) -> None:
+    root = finding("token", token) if token else None
+    verdict = pages.judge_waiting(counts, [None, root])
+    assert verdict.state == state
+    assert (verdict.because == "token") is (state == "unknown")
 
 
 def test_messages_are_waited_for_and_an_echo_only_for_a_while() -> None:

@@ -135,7 +135,7 @@ class Report:
         first = chosen[0]
         name = f"{first.line.section}, {first.line.title.lower()}: {first.verdict.words}"
         if self.state == "waiting":
-            return f"All good so far. {name}"
+            return f"All good so far. {name} {first.verdict.cure}".rstrip()
         if self.state == "failed":
             others = len(chosen) - 1
             more = f" {others} more failed." if others else ""

@@ -124,11 +124,6 @@ def judge_fields(subscription: Subscription) -> Verdict:
     )
 
 
-def recent_refusal(refusals: Sequence[Refusal], reason: str, now: datetime) -> datetime | None:
-    """When Meta refused a message for that reason, if it was lately."""
-    return _recent(refusals, reason, now)
-
-
 def _recent(refusals: Sequence[Refusal], reason: str, now: datetime) -> datetime | None:
     moments = [each.at for each in refusals if each.reason == reason]
     latest = max(moments, default=None)

@@ -1,10 +1,10 @@
 """One Page: its token, what Facebook lets it do, and what was last heard and said."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from services.console.doctor.domain.findings import Verdict, failed, ok, waiting
+from services.console.doctor.domain.findings import Finding, Verdict, failed, ok, waiting
 from services.console.domain.connection import CAUSES
 from services.console.domain.facebook_login import PERMISSIONS
 from services.console.domain.token_check import missing_fields
@@ -117,21 +117,13 @@ def judge_subscribed(fields: Collection[str] | None) -> Verdict:
     return ok("Subscribed to all that is needed.")
 
 
-def judge_standing(*, is_published: bool | None, restricted_at: datetime | None) -> Verdict:
+def judge_standing(is_published: bool | None) -> Verdict:
     if is_published is False:
         return failed(
             "The Page is not published: only people with a role on it can write.",
             "Publish the Page in its settings at Facebook.",
         )
-    if restricted_at is not None:
-        return failed(
-            f"Facebook barred the Page from sending ({_day(restricted_at)}, "
-            f"{restricted_at:%H:%M} UTC).",
-            "Look at the Page's Support Inbox and Page Quality at Facebook. Sending goes on by "
-            "itself when the bar is lifted.",
-            restricted_at=restricted_at.isoformat(),
-        )
-    return ok("Published, and not barred from sending.")
+    return ok("Published.")
 
 
 def judge_human_agent(refused_at: datetime | None) -> Verdict:
@@ -188,6 +180,35 @@ def judge_held(held: int, *, more: bool) -> Verdict:
         "docs/operations.md says how.",
         held=held,
     )
+
+
+def judge_waiting(counts: Mapping[str, int], roots: Sequence[Finding | None]) -> Verdict:
+    """What the sender has put away until it may go out.
+
+    Args:
+        counts: by why, as the sender calls it.
+        roots: lines that would explain why the Page may not send.
+    """
+    total = sum(counts.values())
+    if not total:
+        return ok("Nothing waits.", waiting=0)
+    details = {"waiting": dict(counts)}
+    words = f"{total} wait to be sent."
+    if counts.get("token") or counts.get("channel"):
+        broken = [root for root in roots if root is not None and root.state == "failed"]
+        if broken:
+            return Verdict("unknown", words, details=details, because=broken[0].id)
+        return failed(
+            f"{words} Facebook refused the last message, though the token is good.",
+            "Look at Page Quality and the Support Inbox at Facebook: the Page may be barred from "
+            "sending for a while. They go out by themselves as long as their time allows.",
+            **details,
+        )
+    if counts.get("broken"):
+        return failed(
+            words, "Look at the sender's log: kept_command_failed names the error.", **details
+        )
+    return waiting(words, "Meta's allowance is used up; they go out by themselves.", **details)
 
 
 def _day(at: datetime) -> str:

@@ -214,7 +214,7 @@ def judge_model(
     name = "The offline demo model" if provider == "offline" else f"{model} ({provider})"
     details = {"provider": provider, "model": model}
     if failure is None:
-        took = f" in {took_s:.1f} s" if took_s is not None else ""
+        took = f" in {took_s:.1f} s" if took_s is not None and took_s >= 0.05 else ""
         return ok(f"{name} answered{took}.", **details)
     return failed(
         f"{name} gave no answer. {words}".rstrip(),
