@@ -24,6 +24,7 @@ from deploy.local.errors import StackError
 from deploy.local.ports import DEFAULTS, HOST, require_free, shifted
 from deploy.local.secrets_file import parse
 from deploy.local.state import StateFolder
+from tests.leaks import found_in_logs
 
 # Every port stays below 32768, where systems begin to lend ports to clients.
 LOWEST_OFFSET, HIGHEST_OFFSET = 1_000, 32_767 - max(DEFAULTS.values())
@@ -177,6 +178,7 @@ def local_stack(
 
     Raises:
         NoServersError: it can't be started; with all it said.
+        AssertionError: at the end, a secret stands in a log.
     """
     state = StateFolder(folder)
     command = [sys.executable, "-m", module, "run", "--with-parent", "--only", only]
@@ -191,6 +193,7 @@ def local_stack(
                 finally:
                     if process.poll() is None:
                         stop_detached(state, process.pid)
+            assert found_in_logs(folder) == []
             return
         except StackError as error:
             if "is busy" not in "".join(said) or attempt == ATTEMPTS:

@@ -3,6 +3,7 @@
 Facebook's dialog is the simulator's, answered over its control API as its first user would.
 """
 
+import json
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -77,6 +78,11 @@ class Admin:
         if 'class="note note-bad"' in text:
             raise ConsoleError(f"connecting: {_shown(200, text)}")
 
+    async def page(self, path: str) -> tuple[int, str]:
+        """A page of the console as it is: status and HTML."""
+        status, _, text = await self._ask("GET", path)
+        return status, text
+
     @asynccontextmanager
     async def api(self, name: str, *scopes: str) -> AsyncIterator["Api"]:
         """The management API, with a token for as long as the block is."""
@@ -119,14 +125,20 @@ class Api:
         self, method: str, path: str, body: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
         """Raises: ConsoleError: it was refused."""
+        status, text = await self.answer(method, path, body)
+        if status >= 400:
+            raise ConsoleError(f"{method} /api/v1{path}: {status} {text[:300]}")
+        answer: dict[str, Any] = json.loads(text) if text else {}
+        return answer
+
+    async def answer(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None
+    ) -> tuple[int, str]:
+        """Status and body, whatever they are."""
         async with self._session.request(
             method, self._url + path, json=body, headers=self._headers
         ) as response:
-            text = await response.text()
-            if response.status >= 400:
-                raise ConsoleError(f"{method} /api/v1{path}: {response.status} {text[:300]}")
-            answer: dict[str, Any] = await response.json() if text else {}
-            return answer
+            return response.status, await response.text()
 
     async def channel(self, page_id: str) -> dict[str, Any]:
         """A Page's connection: `status`, `cause`, `since` and more."""

@@ -15,6 +15,7 @@ from playwright.async_api import Browser, Page, Route, ViewportSize, expect
 from libs.common.channels import CHANNELS_COLLECTION
 from simulator.client import Simulator
 from tests.browser.test_console import findings
+from tests.canaries import watched
 from tests.e2e.console import database_of
 from tests.stack import LocalStack, local_stack
 
@@ -32,7 +33,7 @@ EXPIRED = {
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
-    with local_stack(tmp_path_factory.mktemp("stack")) as running:
+    with local_stack(tmp_path_factory.mktemp("stack")) as running, watched(running):
         yield running
 
 

@@ -6,6 +6,7 @@ import aiohttp
 import pytest
 
 from simulator.client import Simulator
+from tests.canaries import watched
 from tests.stack import LocalStack, local_stack
 
 
@@ -15,7 +16,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
 
     It ends with the last of these tests: others start stacks, too.
     """
-    with local_stack(tmp_path_factory.mktemp("stack")) as running:
+    with local_stack(tmp_path_factory.mktemp("stack")) as running, watched(running):
         yield running
 
 
