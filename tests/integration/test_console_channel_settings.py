@@ -26,6 +26,7 @@ from services.console.web.pages import CHECKS
 from simulator.client import Simulator
 from tests.browser.site import Site, running_site
 from tests.integration.console import KEYS, Answer, Browser, Console, running_console
+from tests.integration.test_console_connecting import Person
 
 VERSION = re.compile(r'name="version" value="(\d+)"')
 DEFAULTS = ChannelSettings()
@@ -681,3 +682,44 @@ async def test_programs_pause_resume_and_write_the_profile(shop: Shop, program: 
     assert "secret words" not in str(written)
     _, written = await program.ask("POST", "messenger-profile")
     assert written["messenger_profile"]["get_started_payload"] == "GET_STARTED"
+
+
+# Connecting
+
+
+async def connected(console: Console, facebook: Simulator, page: str) -> Shop:
+    person = Person(await console.admin(), facebook)
+    assert "is connected" in (await person.connect(page)).words
+    return Shop(console, facebook, person.browser, page)
+
+
+async def settled(shop: Shop) -> None:
+    async with asyncio.timeout(20):
+        while (await shop.stored())["profile"] is None:
+            await asyncio.sleep(0.02)
+
+
+async def test_a_page_that_is_connected_gets_its_button(
+    console: Console, facebook: Simulator
+) -> None:
+    page = await facebook.add_page("New Shop", subscribed=False)
+    shop = await connected(console, facebook, page["id"])
+    await settled(shop)
+    assert await shop.at_facebook() == {"get_started": {"payload": "GET_STARTED"}}
+
+
+async def test_a_page_is_connected_whatever_becomes_of_its_greeting(
+    console: Console, facebook: Simulator
+) -> None:
+    page = await facebook.add_page("New Shop", subscribed=False)
+    await facebook.add_fault(endpoint="messenger_profile", drop="before", times=30)
+    shop = await connected(console, facebook, page["id"])
+    async with asyncio.timeout(20):
+        while not any(
+            call["endpoint"] == "messenger_profile" for call in await facebook.calls(shop.page)
+        ):
+            await asyncio.sleep(0.02)
+    await facebook.clear_faults()
+    assert (await shop.stored())["status"] == "active"
+    await look(console)
+    assert await shop.at_facebook() == {"get_started": {"payload": "GET_STARTED"}}

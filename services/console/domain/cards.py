@@ -16,6 +16,14 @@ from libs.common.errors import PermanentError
 Card = Literal["assistant", "greeting", "replies", "handover", "contacts", "limits"]
 CARDS: tuple[Card, ...] = get_args(Card)
 
+TITLES: Mapping[Card, str] = {
+    "assistant": "Assistant",
+    "greeting": "Greeting and Get Started",
+    "replies": "Replies",
+    "handover": "Hand-over",
+    "contacts": "Contacts",
+    "limits": "Limits",
+}
 FIELDS: Mapping[Card, tuple[str, ...]] = {
     "assistant": ("enabled", "assistant_id", "prompt_addition", "quiet_window_s"),
     "greeting": ("greeting", "get_started_payload", "welcome_prompt"),

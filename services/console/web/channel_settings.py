@@ -13,13 +13,13 @@ from services.console.connecting import ChannelBusyError
 from services.console.domain.cards import (
     CARDS,
     SECRET,
+    TITLES,
     Card,
     CardChange,
     ChangedMeanwhileError,
     in_words,
 )
 from services.console.domain.messenger_profile import missing
-from services.console.domain.setting_values import PLACEHOLDERS
 from services.console.records import ConnectedChannel
 from services.console.web.access import Access, add_page, visitor_of
 from services.console.web.forms import FORM, Form
@@ -187,7 +187,7 @@ async def _context(
         "assistants": assistants,
         "languages": LANGUAGES,
         "missing": missing(channel.profile, channel.wish),
-        "placeholders": PLACEHOLDERS,
+        "titles": TITLES,
         "has_secret": bool(channel.settings.notification_secret),
     }
 
@@ -202,7 +202,8 @@ async def _read(request: web.Request, channel: ConnectedChannel) -> dict[str, An
         ]
         for card in CARDS
     }
-    return {"channel": channel, "cards": rows, "missing": missing(channel.profile, channel.wish)}
+    absent = missing(channel.profile, channel.wish)
+    return {"channel": channel, "cards": rows, "titles": TITLES, "missing": absent}
 
 
 def _view(channel: ConnectedChannel, card: Card, saved: str = "") -> CardView:
