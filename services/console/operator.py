@@ -2,8 +2,9 @@
 
 `link ADDRESS`              a one-time link to choose a password, when no administrator can make it
 `workspace NAME ADDRESS`    another workspace, and the link for its first administrator
+`keys`                      encrypts every stored secret anew with the first of `ENCRYPTION_KEYS`
 
-Both stand in the workspace's audit log.
+The first two stand in the workspace's audit log.
 """
 
 import asyncio
@@ -13,9 +14,10 @@ from contextlib import asynccontextmanager
 
 from pydantic import Field
 
-from libs.common.errors import ProjectError
+from libs.common.crypto import KeyRing
+from libs.common.errors import PermanentError, ProjectError
 from libs.common.mongo import Database, open_database
-from libs.common.settings import MongoSettings, RuntimeSettings, SettingsGroup, load
+from libs.common.settings import CryptoSettings, MongoSettings, RuntimeSettings, SettingsGroup, load
 from services.console.accounts import Accounts
 from services.console.accounts_store import AccountStore
 from services.console.app import utc_now
@@ -24,11 +26,18 @@ from services.console.domain.addresses import normalised
 from services.console.domain.roles import Role, UnknownMemberError
 from services.console.domain.tokens import new_id
 from services.console.hashing import Passwords
+from services.console.renewing import renew
 from services.console.sessions_store import SessionStore
 from services.console.settings import SiteSettings
 
 WHO = "whoever runs the console"
 LONGEST_NAME = 80
+
+
+class KeysStillNeededError(PermanentError):
+    """Not everything is encrypted with the first key."""
+
+    code = "keys_still_needed"
 
 
 class OperatorSettings(SettingsGroup):
@@ -37,6 +46,29 @@ class OperatorSettings(SettingsGroup):
     runtime: RuntimeSettings = Field(default_factory=RuntimeSettings)
     mongo: MongoSettings = Field(default_factory=MongoSettings)
     site: SiteSettings = Field(default_factory=SiteSettings)
+
+
+class KeysSettings(OperatorSettings):
+    """For whoever replaces an encryption key."""
+
+    crypto: CryptoSettings = Field(default_factory=CryptoSettings)
+
+
+async def renew_keys(settings: KeysSettings) -> str:
+    """Encrypt everything anew with the first key; says how much that was.
+
+    Raises:
+        KeysStillNeededError: some of it still needs another key.
+        ProjectError: the database is away.
+    """
+    keys = KeyRing.parse(settings.crypto.encryption_keys.get_secret_value())
+    async with _opened(settings) as database:
+        found = await renew(database, keys)
+    if not found.is_complete:
+        unreadable = [f"{each} can't be decrypted" for each in found.unreadable]
+        changed = [f"{each} was changed at this moment" for each in found.changed]
+        raise KeysStillNeededError("; ".join([*unreadable, *changed]))
+    return f"{found.renewed} encrypted anew, {found.current} were already"
 
 
 async def make_link(settings: OperatorSettings, email: str) -> str:
@@ -87,12 +119,14 @@ def main() -> None:
             wanted = make_link(load(OperatorSettings), _address(address))
         case ["workspace", name, address] if 0 < len(name.strip()) <= LONGEST_NAME:
             wanted = make_workspace(load(OperatorSettings), name.strip(), _address(address))
+        case ["keys"]:
+            wanted = renew_keys(load(KeysSettings))
         case _:
             sys.exit((__doc__ or "").partition("\n\n")[2])
     try:
         print(asyncio.run(wanted))
     except ProjectError as error:
-        sys.exit(f"no link: {error}")
+        sys.exit(f"not done: {error}")
 
 
 def _address(text: str) -> str:
