@@ -1,4 +1,4 @@
-"""`make screenshots`: pictures of the chat page for the docs, from the running system.
+"""`make screenshots`: pictures of the chat page and the console, from the running system.
 
 Somebody new writes to the first Page and whoever answers there answers: the pictures show what the
 system really says.
@@ -10,14 +10,18 @@ import os
 import re
 import sys
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from playwright.async_api import Browser, Page, expect
 from playwright.async_api import Error as BrowserError
 
+from deploy.local.demo.running import environment_of
+from deploy.local.seed import ASSISTANT_ID
+from deploy.local.state import StateFolder
 from tests.browser.chromium import NoBrowserError, open_browser
+from tests.browser.console_pictures import Whereabouts, take
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 ANSWER_WITHIN_MS = 60_000
@@ -128,10 +132,27 @@ def _call(url: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
     return answer
 
 
+async def take_all(url: str, environment: Mapping[str, str]) -> list[Path]:
+    """The chat page first: then the console shows a Page that has answered."""
+    taken = await take_pictures(url, IMAGES)
+    page = (await asyncio.to_thread(_call, f"{url}/simulator/api/pages"))["pages"][0]["id"]
+    where = Whereabouts(
+        environment["CONSOLE_URL"],
+        environment["ADMIN_EMAIL"],
+        environment["ADMIN_PASSWORD"],
+        page,
+        ASSISTANT_ID,
+    )
+    async with open_browser() as browser:
+        return [*taken, *await take(browser, where, IMAGES)]
+
+
 def main() -> None:
     url = simulator_url()
     try:
-        for path in asyncio.run(take_pictures(url, IMAGES)):
+        folder = StateFolder.from_environment(os.environ)
+        environment = environment_of(folder, os.environ)
+        for path in asyncio.run(take_all(url, environment)):
             print(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
     except OSError as error:
         sys.exit(f"{url}: {error} (is the system running? make up)")

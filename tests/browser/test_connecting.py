@@ -12,8 +12,10 @@ import aiohttp
 import pytest
 from playwright.async_api import Browser, Page, Route, ViewportSize, expect
 
+from deploy.local.seed import ASSISTANT_ID
 from libs.common.channels import CHANNELS_COLLECTION
 from simulator.client import Simulator
+from tests.browser.console_pictures import SHOTS, SIGN_IN, Whereabouts, take
 from tests.browser.test_console import findings
 from tests.canaries import watched
 from tests.e2e.console import database_of
@@ -383,3 +385,19 @@ async def test_the_last_step_waits_out_a_console_that_is_away(
     await page.unroute("**/verify/lines*")
     await facebook.write(bakery, person, SUNDAY)
     await expect(page.get_by_text("All of it works.")).to_be_visible(timeout=SLOW_MS)
+
+
+async def test_pictures_for_the_docs_show_a_page_that_has_answered(
+    stack: LocalStack, facebook: Simulator, chromium: Browser, tmp_path: Path
+) -> None:
+    bakery = (await facebook.pages())[0]["id"]
+    person = await facebook.add_person(bakery, "Lena", "Moreau")
+    await facebook.write(bakery, person, SUNDAY)
+    await facebook.wait_for_answers(bakery, person, within_s=SLOW_MS / 1000)
+    env = stack.environment
+    where = Whereabouts(
+        stack.url("console"), env["ADMIN_EMAIL"], env["ADMIN_PASSWORD"], bakery, ASSISTANT_ID
+    )
+    taken = await take(chromium, where, tmp_path)
+    assert {each.stem for each in taken} == {shot.name for shot in (SIGN_IN, *SHOTS)}
+    assert all(each.read_bytes().startswith(b"\x89PNG") for each in taken)
