@@ -149,16 +149,16 @@ async def token(stage: Stage) -> None:
             ("expired", "The token has run out."),
             (lost["status"], lost["words"]),
         )
+        chosen_at = time.time()
         await repair()
-        repaired_at = time.time()
         stage.transcript.aside(
             "An administrator chooses “Reconnect” in the console and logs in at Facebook again: "
             "there is another token, the channel is active, and the services are told "
             "(channel.connected)."
         )
         heard = {person: await person.receives(lines) for person, lines in people.items()}
-    _show(heard, repaired_at)
-    last_s = max(message["at"] for each in heard.values() for message in each) / 1000 - repaired_at
+    _show(heard, chosen_at)
+    last_s = max(message["at"] for each in heard.values() for message in each) / 1000 - chosen_at
     expect(
         f"all {waiting} went out within {last_s:.1f} s, in the order of each person's questions",
         [
@@ -181,7 +181,7 @@ def _show(heard: Mapping[Person, Sequence[Message]], since: float) -> None:
     ]
     for at, person, message in sorted(all_of_it, key=lambda item: float(item[0])):
         later_s = at / 1000 - since
-        person.shows([message], note=f"to {person.first_name}, {later_s:.1f} s after the reconnect")
+        person.shows([message], note=f"to {person.first_name}, {later_s:.1f} s after “Reconnect”")
 
 
 async def _refusal(stage: Stage, person: Person) -> Call:
