@@ -6,12 +6,14 @@ Three round trips, however many events there are. `domain/rollups.py` says why i
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import takewhile
 from typing import Protocol
 
 from prometheus_client import Counter
 
 from libs.common.erasures import Erased, NobodyErased, is_of_erased, name_of
 from libs.common.errors import TransientError
+from libs.common.events import MessageDelivered, MessageRead
 from services.analytics.domain.rollups import (
     Advance,
     Arrival,
@@ -25,6 +27,7 @@ from services.analytics.domain.rollups import (
 )
 
 ATTEMPTS = 20
+RECEIPTS = (MessageDelivered, MessageRead)
 KNOWN_ROLLUPS = 20_000
 
 EVENTS = Counter(
@@ -83,9 +86,9 @@ class Folder:
             TransientError: some of it may be there; the same again takes in the rest.
         """
         self._trim()
-        named: dict[str, str] = {}  # nameless: what it was called
-        news = by_conversation([self._without_name(each, named) for each in arrivals])
-        stored = await self._states(news, named)
+        news = by_conversation(map(self._without_name, arrivals))
+        stored = await self._states(news)
+        self._move_late_receipts(news, stored)
         advances = {
             conversation: advance(stored.get(conversation) or Stored(), arrivals, self._own_app_id)
             for conversation, arrivals in news.items()
@@ -97,24 +100,41 @@ class Folder:
             await self._store.write_states(further)
         _measure(advances.values())
 
-    def _without_name(self, arrival: Arrival, named: dict[str, str]) -> Arrival:
+    def _without_name(self, arrival: Arrival) -> Arrival:
         """What was before an erasure counts as it would have, and not as that person's."""
         if not is_of_erased(self._erased, arrival.event):
             return arrival
-        name = nameless(arrival.conversation)
-        named[name] = arrival.conversation
-        return replace(arrival, conversation=name)
+        return replace(
+            arrival, conversation=nameless(arrival.conversation), called_before=arrival.conversation
+        )
 
-    async def _states(
-        self, conversations: Iterable[str], named: Mapping[str, str]
-    ) -> dict[str, Stored]:
+    async def _states(self, news: Mapping[str, Sequence[Arrival]]) -> dict[str, Stored]:
         """Those that there are; of who is just being erased, the state may still have its name."""
-        stored = await self._store.states([*conversations, *named.values()])
-        for name, before in named.items():
-            if name not in stored and before in stored:
-                known = stored[before]
+        called = {name: arrivals[0].called_before for name, arrivals in news.items()}
+        before = {name: old for name, old in called.items() if old is not None}
+        erased = [name for name in news if self._erased.erased_at(name) is not None]
+        wanted = dict.fromkeys([*news, *before.values(), *map(nameless, erased)])
+        stored = await self._store.states(wanted)
+        for name, old in before.items():
+            if name not in stored and old in stored:
+                known = stored[old]
                 stored[name] = Stored(known.folded, dict(known.offsets), known.state.copy())
         return stored
+
+    def _move_late_receipts(
+        self, news: dict[str, list[Arrival]], stored: Mapping[str, Stored]
+    ) -> None:
+        """Of who was erased and is nobody new yet, a receipt is about a message of before."""
+        for name in [each for each in news if self._erased.erased_at(each) is not None]:
+            if name in stored:
+                continue
+            arrivals = sorted(news[name], key=lambda each: (each.partition, each.offset))
+            late = list(takewhile(lambda each: isinstance(each.event, RECEIPTS), arrivals))
+            if late:
+                news.setdefault(nameless(name), []).extend(late)
+                news[name] = arrivals[len(late) :]
+            if not news[name]:
+                del news[name]
 
     async def _write_rollups(self, changes: Mapping[str, Change]) -> None:
         await self._look_up([rollup for rollup in changes if rollup not in self._known])

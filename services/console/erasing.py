@@ -245,7 +245,7 @@ class Erasing:
                 erasure = await self._store.change(
                     erasure,
                     services=_with(erasure.services, service, counts),
-                    next_at=self._clock() + timedelta(seconds=ERASE_TIMEOUT_S) + LEASE,
+                    next_at=self._clock() + LEASE,
                 )
         left: Counts = {}
         for person in erasure.people:

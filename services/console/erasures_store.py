@@ -9,7 +9,8 @@ from libs.common.mongo import Database, DuplicateKeyError, mongo_errors
 from services.console.domain.erasure import How, Lookup, Shown, shown
 from services.console.records import Record
 
-LEASE = timedelta(seconds=20)
+LEASE = timedelta(seconds=8)
+"""Shorter than a slow service may take: two at work on one request only cost work."""
 LISTED = 100
 
 

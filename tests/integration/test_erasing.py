@@ -313,6 +313,35 @@ async def test_figures_stay_what_they_are_and_late_events_count_as_they_would_ha
     assert await left(database, *(f"{figures.PAGE}:{psid}" for psid in gone)) == []
 
 
+async def test_a_receipt_of_after_an_erasure_counts_and_brings_no_name_back(
+    database: Database,
+) -> None:
+    """Somebody opens Messenger, and has not written again."""
+    events: list[AnyRecord] = [
+        figures.message("m1", 0, "200"),
+        figures.sent("a1", 5, "200"),
+        figures.echo("a1", 4, "200"),
+    ]
+    late: list[AnyRecord] = [
+        figures.delivered(500, "m.a1", psid="200"),
+        figures.read(600, psid="200"),
+    ]
+    again = figures.message("m2", 700, "200")
+    log, erased = in_partitions([*events, *late, again]), Erased()
+    person = Person(figures.PAGE, "200", figures.at(100))
+    await Folder(AnalyticsStore(database), figures.APP, erased).fold(log[:3])
+    erased.people[person.conversation] = figures.at(100)
+    await AnalyticsEraser(database).erase(person)
+    folder = Folder(AnalyticsStore(database), figures.APP, erased)
+    await folder.fold(log[3:5])
+    assert await left(database, person.conversation) == []
+    found, expected = await totals(database), reference.totals([*events, *late])
+    assert found == expected
+    assert sum(n for (_, name), n in found.items() if name == "read") == 1
+    await folder.fold(log[3:])
+    assert await left(database, person.conversation) == ["receipts"]
+
+
 async def test_a_rebuild_counts_those_who_were_erased_and_who_comes_back_is_new(
     database: Database,
 ) -> None:

@@ -30,12 +30,16 @@ NONE = -1
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """An event, and where it stands on the log."""
+    """An event, and where it stands on the log.
+
+    `called_before`: the conversation's own name, where its person was erased after the event.
+    """
 
     partition: int
     offset: int
     conversation: str
     event: AnyRecord
+    called_before: str | None = None
 
 
 @dataclass(slots=True)

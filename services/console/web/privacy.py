@@ -42,7 +42,7 @@ KINDS: Mapping[str, str] = {
 
 
 class FindForm(FormModel):
-    find: str = Field("", max_length=200)
+    find: str = Field(max_length=200)
 
 
 class PersonForm(FormModel):
