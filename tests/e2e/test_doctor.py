@@ -329,6 +329,7 @@ OF_TOKEN = {
                     "sender",
                     "takeover",
                     "analytics",
+                    "console",
                 )
             },
         ),

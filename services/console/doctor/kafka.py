@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError
 from libs.common.kafka import KafkaUnavailableError
 from libs.common.kafka.connection import client_options
 from libs.common.settings import KafkaSettings
-from libs.common.topics import COMMANDS, DEAD_LETTERS, EVENTS, TOPICS
+from libs.common.topics import DEAD_LETTERS, TOPICS
 from services.console.doctor.domain import system as rules
 from services.console.doctor.domain.findings import Found, Line, Verdict, failed, ok
 from services.console.doctor.examining import Check, Once, Probe
@@ -101,12 +101,11 @@ class KafkaLines:
     async def _ask_lags(self) -> Mapping[str, rules.Lag]:
         """What each group has not committed, and how old the oldest of it is."""
         async with self._admin() as admin, self._reader() as reader:
-            names = [group.name for group in rules.GROUPS]
-            topics = {name: COMMANDS if name == "sender" else EVENTS for name in names}
+            topics = {group.name: group.topic for group in rules.GROUPS}
             partitions = await _partitions(admin, *set(topics.values()))
             begins = await reader.beginning_offsets(partitions)
             ends = await reader.end_offsets(partitions)
-            real = await _real_names(admin, names)
+            real = await _real_names(admin, topics)
             lags = {}
             for group, topic in topics.items():
                 committed = await admin.list_consumer_group_offsets(real[group])

@@ -9,7 +9,7 @@ from services.console.doctor.doctor import Doctor, UnknownPageError
 from services.console.doctor.domain.findings import Finding, Report
 
 FRESH = timedelta(seconds=60)
-ANEW_AFTER = timedelta(seconds=3)
+ANEW_AFTER = timedelta(seconds=1)
 LIVE_AFTER = timedelta(seconds=1)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from libs.common.topics import CHANNELS, COMMANDS, EVENTS
 from services.console.doctor.domain.findings import (
     Finding,
     Found,
@@ -28,6 +29,7 @@ class Group:
     name: str
     service: str
     work: str
+    topic: str = EVENTS
 
 
 GROUPS = (
@@ -35,9 +37,10 @@ GROUPS = (
     Group("conversation-history", "conversation", "Archive"),
     Group("conversation-contacts", "conversation", "Names and contacts"),
     Group("conversation-notifications", "conversation", "Notifications"),
-    Group("sender", "sender", "Sends"),
+    Group("sender", "sender", "Sends", COMMANDS),
     Group("takeover", "takeover", "Takeovers"),
     Group("analytics", "analytics", "Figures"),
+    Group("console", "console", "News of Pages", CHANNELS),
 )
 
 RESTART = "Look at the last lines of its log, and start it again."
