@@ -109,7 +109,7 @@ async def test_what_is_broken_is_seen_and_mended_and_messages_turn_up_by_themsel
         await look(page, "broken", closely=True)
         await page.get_by_role("button", name="Copy report").click()
         await expect(page.get_by_text("Copied").first).to_be_visible()
-        report = await page.get_by_label("Report", exact=True).input_value()
+        report = await page.locator("#report-text").input_value()
         assert "FAILED" in report
         assert stack.environment["FACEBOOK_APP_SECRET"] not in report
 
