@@ -99,6 +99,9 @@ class TakeoverRequested(ConversationRecord):
         "model_failed, limit_reached, loop_suspected: the assistant can't go on"
     )
     summary: str = Field("", description="for the human, at most 500 characters of one line")
+    cause: str | None = Field(
+        None, description="why the assistant can't go on, as `turn.failed` has it"
+    )
 
 
 class TakeoverStarted(ConversationRecord):

@@ -8,6 +8,7 @@ import hmac
 import json
 
 from libs.common.events import TakeoverRequested
+from services.conversation.domain.failures import words_for
 
 SIGNATURE = "X-Signature-256"
 NOTIFICATION_ID = "X-Notification-Id"
@@ -26,6 +27,8 @@ def body_of(event: TakeoverRequested, page_name: str) -> bytes:
     """The same bytes for the same request. Of messages it holds nothing but the summary."""
     why = _REASONS.get(event.reason, event.reason)
     told = f"A human is wanted on “{page_name}”: {why}."
+    if event.reason == "model_failed" and event.cause:
+        told += f" {words_for(event.cause)}"
     if event.summary:
         told += f"\n> {event.summary}"
     body = {
@@ -36,6 +39,7 @@ def body_of(event: TakeoverRequested, page_name: str) -> bytes:
         "page_name": page_name,
         "conversation": event.conversation_id,
         "reason": event.reason,
+        **({"cause": event.cause} if event.cause else {}),
         "summary": event.summary,
         "requested_at": event.occurred_at.isoformat(),
     }

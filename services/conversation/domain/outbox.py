@@ -79,4 +79,5 @@ def _requested(turn: Turn, request: HumanRequest, page_id: str, psid: str) -> Ta
         turn_id=turn.turn_id,
         reason=request.reason,
         summary=request.summary,
+        cause=request.cause or None,
     )

@@ -23,7 +23,11 @@ def trouble(state: State, failure: str) -> HumanRequest:
     """A request because no answer could be made. The summary is what stays unanswered."""
     reasons = {"daily_limit": "limit_reached", "loop_suspected": "loop_suspected"}
     return HumanRequest.model_validate(
-        {"reason": reasons.get(failure, "model_failed"), "summary": _last_words(state)}
+        {
+            "reason": reasons.get(failure, "model_failed"),
+            "summary": _last_words(state),
+            "cause": failure,
+        }
     )
 
 

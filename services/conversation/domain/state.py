@@ -41,10 +41,11 @@ class Pending(Model):
 
 
 class HumanRequest(Model):
-    """A human is wanted. The person or the model asked, or we can't go on."""
+    """A human is wanted. The person or the model asked, or we can't go on, for this `cause`."""
 
     reason: RequestReason
     summary: str = ""
+    cause: str = ""
 
 
 class Requested(HumanRequest):

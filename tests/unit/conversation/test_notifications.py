@@ -467,3 +467,9 @@ async def test_a_cancelled_delivery_ends_at_once() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+def test_why_the_assistant_cannot_go_on_is_said_to_those_who_can_mend_it() -> None:
+    told = json.loads(body_of(requested(reason="model_failed", cause="key_refused"), "Bakery"))
+    assert "The provider refuses the API key." in told["text"]
+    assert told["cause"] == "key_refused"
