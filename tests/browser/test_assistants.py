@@ -18,6 +18,7 @@ from tests.integration.trials import running_trials
 
 PICTURES = os.environ.get("CONSOLE_PICTURES")  # a folder: look at what the test saw
 HOURS = "# Opening hours\n\nWe open at seven on weekdays."
+PAGE_ID = "1234567890"
 CANARY = "sk-canary-in-the-browser"
 
 
@@ -69,6 +70,20 @@ async def ask(page: Page, question: str) -> None:
     await page.get_by_role("button", name="Ask", exact=True).click()
 
 
+async def connect(console: Console, assistant_id: str) -> None:
+    """A Page that the assistant answers on."""
+    admin = await console.first_admin()
+    await console.database["channels"].insert_one(
+        {
+            "_id": PAGE_ID,
+            "workspace_id": admin.workspace_id,
+            "assistant_id": assistant_id,
+            "page_name": "Corner Bakery",
+            "token": "t",
+        }
+    )
+
+
 @pytest.mark.parametrize("size", SIZES)
 async def test_one_is_made_taught_tried_and_given_a_model(
     chromium: Browser, console: Console, model: Model, complaints: list[str], size: str
@@ -97,6 +112,10 @@ async def test_one_is_made_taught_tried_and_given_a_model(
     await page.get_by_label("System prompt").fill("You are Crumb, the assistant of a bakery.")
     await page.get_by_role("button", name="Make the assistant").click()
     await expect(page.get_by_text("“Crumb” is made.")).to_be_visible()
+
+    await connect(console, page.url.rpartition("/")[2])
+    await page.reload()
+    await expect(page.get_by_label("As on the Page")).to_have_value(PAGE_ID)
 
     # what is typed can be tried before it is saved, and is not lost when another card is
     await page.get_by_label("Knowledge text").fill(HOURS)
@@ -150,11 +169,16 @@ async def test_one_is_made_taught_tried_and_given_a_model(
     await expect(page.get_by_text("No API key is stored")).to_be_visible()
 
     await page.get_by_role("link", name="Assistants").locator("visible=true").first.click()
-    await expect(page.get_by_role("row").filter(has_text="Crumb")).to_contain_text("small")
+    row = page.get_by_role("row").filter(has_text="Crumb")
+    await expect(row).to_contain_text("small")
+    await expect(row.get_by_role("link", name="Corner Bakery")).to_be_visible()
     await look(page, f"{size}-list")
     await page.get_by_role("link", name="Crumb").click()
     await page.get_by_role("link", name="Delete…").click()
+    await expect(page.get_by_role("link", name="Corner Bakery")).to_be_visible()
     await look(page, f"{size}-delete")
+    await console.database["channels"].delete_one({"_id": PAGE_ID})
+    await page.reload()
     await page.get_by_role("button", name="Delete “Crumb”").click()
     await expect(page.get_by_text("“Crumb” is deleted.")).to_be_visible()
     assert complaints == []
