@@ -99,6 +99,7 @@ class Profiles:
             answer = await self._write(channel, wanted)
             if await self._channels.note_profile(channel, answer):
                 return
+            all_of_it = True  # ours may have come last, and over what is noted by now
 
     async def settle(self, channel: ConnectedChannel) -> None:
         """Take over what a new Page brings along, and mend what could not be written."""

@@ -16,6 +16,7 @@ import pytest
 
 from libs.common.channels import ChannelSettings
 from libs.common.crypto import KeyRing
+from libs.common.graph import ConnectingClient
 from libs.common.mongo import Database, Document
 from libs.common.settings import MongoSettings
 from services.console.domain.roles import Role
@@ -537,18 +538,33 @@ async def test_a_page_without_one_gets_get_started(shop: Shop) -> None:
     assert shop.console.log.records == []  # no setting has changed
 
 
-async def test_whoever_was_late_at_facebook_writes_what_is_wanted_now(shop: Shop) -> None:
-    """The first write is held up; meanwhile somebody saves another greeting."""
-    await shop.facebook.add_fault(endpoint="messenger_profile", page=shop.page, delay_ms=400)
+async def test_whoever_was_late_at_facebook_writes_what_is_wanted_now(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first write is held up; meanwhile somebody saves another greeting, which is written."""
+    gate, calls = asyncio.Event(), 0
+    write = ConnectingClient.set_messenger_profile
+
+    async def held_up(client: ConnectingClient, *args: Any) -> None:  # noqa: ANN401
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            await gate.wait()
+        await write(client, *args)
+
+    monkeypatch.setattr(ConnectingClient, "set_messenger_profile", held_up)
     first = asyncio.create_task(shop.save("greeting", **GREETING))
     async with asyncio.timeout(10):
-        while (await shop.stored()).get("settings_version") != 1:
+        while not calls:
             await asyncio.sleep(0.01)
     await shop.save("greeting", 1, **GREETING | {"greeting": "Second"})
+    assert (await shop.at_facebook())["greeting"][0]["text"] == "Second"
+    gate.set()
     await first
     assert (await shop.at_facebook())["greeting"][0]["text"] == "Second"
     stored = await shop.stored()
     assert (stored["settings"]["greeting"], stored["profile"]["greeting"]) == ("Second", "Second")
+    assert calls == 3
 
 
 # Programs
