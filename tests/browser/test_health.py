@@ -102,7 +102,7 @@ async def test_what_is_broken_is_seen_and_mended_and_messages_turn_up_by_themsel
         await expect(summary).to_contain_text("The app has no webhook for Pages", timeout=SLOW_MS)
         await expect(summary.get_by_role("alert")).to_be_visible()
         line = page.get_by_role("listitem").filter(has_text="The app has no webhook for Pages")
-        await expect(line).to_contain_text("set the callback URL and the verify token")
+        await expect(line).to_contain_text("set the callback URL to")
         behind = page.get_by_role("listitem").filter(has_text="before “Webhook” is ok.")
         await expect(behind).to_have_count(2)  # where it leads, and of what it tells
         await expect(again).to_be_enabled()
@@ -133,5 +133,5 @@ async def test_without_scripts_it_is_all_there(chromium: Browser, stack: LocalSt
         while await looked_at.get_attribute("datetime") == before:
             await page.get_by_role("button", name="Run again").click()
     await page.get_by_text("Kafka", exact=True).click()
-    await expect(page.get_by_text("All there, with their partitions.")).to_be_visible()
+    await expect(page.get_by_text("All there, with their partitions.", exact=True)).to_be_visible()
     await context.close()

@@ -130,6 +130,14 @@ async def test_first_in_first_out_for_each_person(kept_store: KeptStore) -> None
     assert order == [("a", 1), ("b", 2), ("c", 3)]
 
 
+async def test_what_is_put_away_for_a_page_is_counted_by_why(kept_store: KeptStore) -> None:
+    assert await kept_store.counts(PAGE) == {}
+    for number, why in enumerate(("token", "behind", "behind", "limit")):
+        await kept_store.add(kept(f"c{number}", number, why=why))
+    await kept_store.add(kept("other", page_id="9", conversation="9:200"))
+    assert await kept_store.counts(PAGE) == {"token": 1, "behind": 2, "limit": 1}
+
+
 async def test_who_is_due_and_whose_window_has_closed(kept_store: KeptStore) -> None:
     later = NOW + timedelta(hours=1)
     await kept_store.add(kept("a", psid="1"))

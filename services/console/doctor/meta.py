@@ -109,7 +109,8 @@ class MetaApp:
             [
                 rules.Subscription(each.object, each.callback_url, each.active, each.fields)
                 for each in found
-            ]
+            ],
+            self._callback_url,
         )
         return verdict
 

@@ -271,7 +271,7 @@ def subscription(**changes: object) -> meta.Subscription:
     ],
 )
 def test_the_app_needs_a_webhook_for_pages(found: list[meta.Subscription], state: State) -> None:
-    assert meta.judge_registered(found)[0].state == state
+    assert meta.judge_registered(found, HERE)[0].state == state
 
 
 def test_the_webhook_has_to_lead_here_with_all_fields() -> None:
@@ -438,7 +438,7 @@ def test_keys_indexes_and_the_model() -> None:
         address.unresolved("h"),
         address.refused_certificate(20),
         meta.app_refused(),
-        meta.judge_registered([])[0],
+        meta.judge_registered([], HERE)[0],
         pages.judge_subscribed(None),
         system.judge_topics({"events": 12}, {}),
     ],

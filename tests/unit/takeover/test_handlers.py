@@ -369,6 +369,14 @@ async def test_the_list_is_paged_the_latest_first(api: Api) -> None:
     assert (status, answer["error"]["field"]) == (422, "limit")
 
 
+async def test_what_meta_says_of_a_pages_late_messages_can_be_asked_for(api: Api) -> None:
+    here = f"/internal/v1/pages/{PAGE}/human-agent"
+    assert await api.get(here) == (200, {"refusal": None})
+    api.permissions.known = TagRefusal(refused_at=api.world.now, explanation="not approved")
+    status, answer = await api.get(here)
+    assert (status, answer["refusal"]["explanation"]) == (200, "not approved")
+
+
 async def test_it_describes_itself(api: Api) -> None:
     status, document = await api.get("/internal/v1/openapi.json")
     assert (status, document["openapi"]) == (200, "3.1.0")

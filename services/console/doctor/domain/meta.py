@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from services.console.doctor.domain.findings import Verdict, failed, ok
+from services.console.domain.facebook_login import FIELDS
 from services.console.domain.token_check import missing_fields
 
 MOST_SKEW = timedelta(seconds=60)
@@ -76,29 +77,27 @@ def judge_mode(refusals: Sequence[Refusal], now: datetime) -> Verdict:
     )
 
 
-def judge_registered(subscriptions: Sequence[Subscription]) -> tuple[Verdict, Subscription | None]:
-    """Whether the app has a webhook for Pages at all, and which."""
+def judge_registered(
+    subscriptions: Sequence[Subscription], wanted: str
+) -> tuple[Verdict, Subscription | None]:
+    """Whether the app has a webhook for Pages at all, and which.
+
+    Args:
+        wanted: where it should lead.
+    """
+    cure = (
+        f"In the app's dashboard (Messenger, Webhooks) set the callback URL to {wanted} with our "
+        f"verify token, for the object Page, and subscribe to {', '.join(FIELDS)}."
+    )
     for each in subscriptions:
         if each.object == "page":
             if each.active:
                 return ok("The app has a webhook for Pages."), each
-            return (
-                failed(
-                    "The app's webhook for Pages is switched off at Facebook.",
-                    _SUBSCRIBE_AGAIN,
-                ),
-                each,
-            )
+            return failed("The app's webhook for Pages is switched off at Facebook.", cure), each
     others = sorted({each.object for each in subscriptions})
     also = f" It has one for {', '.join(others)}, which is no use here." if others else ""
-    return (
-        failed(
-            f"The app has no webhook for Pages: nothing arrives.{also}",
-            _SUBSCRIBE_AGAIN,
-            objects=others,
-        ),
-        None,
-    )
+    words = f"The app has no webhook for Pages: nothing arrives.{also}"
+    return failed(words, cure, objects=others), None
 
 
 def judge_callback(subscription: Subscription, wanted: str) -> Verdict:
@@ -132,9 +131,3 @@ def _recent(refusals: Sequence[Refusal], reason: str, now: datetime) -> datetime
 
 def _clock(at: datetime) -> str:
     return f"{at:%-d %b, %H:%M} UTC"
-
-
-_SUBSCRIBE_AGAIN = (
-    "In the app's dashboard (Messenger, Webhooks) set the callback URL and the verify token for "
-    "the object Page, and subscribe to the fields that are named in the documentation."
-)
