@@ -23,7 +23,7 @@ from libs.common.channels import Channel
 from libs.common.events import SendText
 from libs.common.window import Decision, Refuse, Send, Wait, as_human_agent, decide
 from services.sender.closing import closing_of
-from services.sender.desk import Desk
+from services.sender.desk import Desk, PersonErasedError
 from services.sender.domain.claims import Claim, Exactly, Expected, Sending, is_in_doubt
 from services.sender.domain.deliveries import Delivery, DeliveryState, event_of
 from services.sender.domain.evidence import Absent, Found
@@ -384,8 +384,12 @@ class Part:
 
     async def _conclude(self, delivery: Delivery) -> Delivery:
         """Record the final state, then tell it. What is recorded first is what counts."""
-        self._desk.check_erased(self._command)
-        self._desk.memory.keep_result(delivery)
+        self._desk.memory.keep_result(delivery)  # first: who was erased may not be known just now
+        try:
+            self._desk.check_erased(self._command)
+        except PersonErasedError:
+            self._desk.memory.recorded(delivery.send_id)
+            raise
         recorded = await self._desk.store.finish(delivery)
         self._desk.memory.recorded(delivery.send_id)
         PARTS.labels(recorded.state).inc()

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from libs.common.erasures import StaleTombstonesError
 from services.sender.domain.claims import Claim
 from tests.unit.sender.stories import THREE_PARTS, play
 from tests.unit.sender.world import PAGE, STARTED_AT, World, send_text
@@ -61,6 +62,30 @@ def test_erased_while_meta_is_called_nothing_is_recorded() -> None:
     world = play(story)
     assert len(world.accepted()) == 1
     assert (world.store.deliveries, world.publisher.records) == ({}, [])
+    assert world.desk.memory.result("c1:0") is None
+
+
+def test_while_nobody_knows_who_was_erased_nothing_is_sent_twice_or_lost() -> None:
+    """The database is away just when Meta has taken the part."""
+
+    async def story(world: World) -> None:
+        original = world.meta.send
+
+        async def send(*args: object) -> object:
+            answer = await original(*args)  # type: ignore[arg-type]
+            world.erased.is_known = False
+            return answer
+
+        world.meta.send = send  # type: ignore[method-assign,assignment]
+        with pytest.raises(StaleTombstonesError):
+            await world.deliver(send_text())
+        world.erased.is_known = True
+        await world.deliver(send_text())
+
+    world = play(story)
+    assert world.accepted() == ["c1:0"]
+    assert world.outcomes() == [("c1:0", "message.sent")]
+    assert len(world.meta.posts) == 1
 
 
 def test_what_was_put_away_is_not_sent_either() -> None:

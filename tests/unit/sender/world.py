@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from libs.common.channels import Channel
+from libs.common.erasures import StaleTombstonesError
 from libs.common.errors import TransientError
 from libs.common.events import (
     MessageEchoed,
@@ -469,8 +470,11 @@ class Erased:
     """Up to when the person was erased, once they are."""
 
     until: datetime | None = None
+    is_known = True
 
     def erased_at(self, _conversation: str) -> datetime | None:
+        if not self.is_known:
+            raise StaleTombstonesError("not known")
         return self.until
 
 
