@@ -4,8 +4,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
-from libs.common.outbound import Inside
-from services.conversation.assistants.base import Assistant, ModelChoice
+from libs.common.outbound import Inside, service_problem_of
+from services.conversation.assistants.base import Assistant, AssistantRefusedError, ModelChoice
 from services.conversation.assistants.offline import OfflineAssistant
 from services.conversation.assistants.settings import AssistantSettings
 
@@ -48,9 +48,15 @@ def chosen_assistant(
     """What an administrator has chosen; of the settings, only the limits count.
 
     It blocks for seconds where a model's packages are not there yet.
+
+    Raises:
+        AssistantRefusedError: its base URL is none that may be asked.
     """
     if choice.provider == "offline":
         return OfflineAssistant()
+    if choice.base_url is not None and service_problem_of(choice.base_url, inside) is not None:
+        # the console says so before it stores one; what may be asked may have changed since
+        raise AssistantRefusedError("a base URL that may not be asked", cause="address_forbidden")
     from services.conversation.assistants.llm import LanguageModelAssistant
 
     return LanguageModelAssistant(

@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from libs.common.outbound import Inside
 from libs.common.settings import problems
-from services.conversation.assistants.factory import assistant_maker
+from services.conversation.assistants.base import AssistantRefusedError, ModelChoice
+from services.conversation.assistants.factory import assistant_maker, chosen_assistant
 from services.conversation.assistants.llm import LanguageModelAssistant
 from services.conversation.assistants.offline import OfflineAssistant
 from services.conversation.assistants.settings import AssistantSettings
@@ -72,3 +74,19 @@ def test_what_is_wrong_is_named_and_never_shown(values: dict[str, Any], line: st
     lines = problems(AssistantSettings, raised.value)
     assert lines[0].startswith(line)
     assert KEY not in str(lines)
+
+
+@pytest.mark.parametrize("url", ["http://m.example/v1", "https://10.0.0.1/v1", "nowhere"])
+def test_what_an_administrator_may_not_ask_is_not_even_made(url: str) -> None:
+    with pytest.raises(AssistantRefusedError) as raised:
+        chosen_assistant(AssistantSettings(), Inside(), ModelChoice("openai", url), KEY)
+    assert raised.value.cause == "address_forbidden"
+    assert KEY not in str(raised.value)
+
+
+async def test_what_an_administrator_may_ask_is_a_model() -> None:
+    opened = Inside(hosts=frozenset({"ollama"}))
+    choice = ModelChoice("openai", "http://ollama:11434/v1")
+    assistant = chosen_assistant(AssistantSettings(), opened, choice, None)
+    assert isinstance(assistant, LanguageModelAssistant)
+    await assistant.aclose()
