@@ -105,6 +105,14 @@ class Walk:
         found = await self.facebook.wait_for_answers(self.page, psid, count, WITHIN_S)
         return [str(each["text"]) for each in found]
 
+    async def is_answered(self, psid: str, count: int = 1) -> bool:
+        """Within a moment."""
+        try:
+            await self.facebook.wait_for_answers(self.page, psid, count, 5)
+        except SimulatorError:
+            return False
+        return True
+
     async def asked(self) -> list[dict[str, Any]]:
         """The model's last request: instructions, then what was said."""
         return list((await self.facebook.model())["requests"][-1]["messages"])
@@ -160,6 +168,15 @@ async def walk(stack: LocalStack, context: BrowserContext) -> AsyncIterator[Walk
         await facebook.clear_faults()
 
 
+async def soon(is_so: Callable[[], Awaitable[bool]], within_s: float = 5.0) -> bool:
+    """Whether it becomes so within a moment."""
+    try:
+        await until(is_so, within_s)
+    except AssertionError:
+        return False
+    return True
+
+
 async def until(is_so: Callable[[], Awaitable[bool]], within_s: float = WITHIN_S) -> None:
     deadline = time.monotonic() + within_s
     while not await is_so():
@@ -177,14 +194,19 @@ async def test_contacts(walk: Walk) -> None:
     assert channel is not None
     contacts = f"/workspaces/{channel['workspace_id']}/contacts"
     await walk.call("conversation", f"{contacts}/mira", {"name": "Mira Storm"})
-    await is_told(walk)
-    mira, odo = await walk.person("Mira", "Storm"), await walk.person("Odo", "Quark")
-    for psid in (mira, odo):
+
+    async def has_contact(name: str, by: str) -> bool:
+        psid = await walk.person(*name.split())
         await walk.facebook.write(walk.page, psid, "Hello!")
-    shown = await walk.conversation(mira, lambda each: bool(each["contact_id"]))
-    assert (shown["contact_id"], shown["contact_linked_by"]) == ("mira", "name")
-    shown = await walk.conversation(odo, lambda each: bool(each["contact_id"]))
-    assert shown["contact_linked_by"] == "created"
+
+        async def linked() -> bool:
+            shown = await walk.conversation(psid, lambda each: True)
+            return bool(shown["contact_linked_by"] == by)
+
+        return await soon(linked)
+
+    await until(lambda: has_contact("Odo Quark", "created"), 40)
+    assert await has_contact("Mira Storm", "name")
 
 
 async def test_greeting_and_get_started(walk: Walk, context: BrowserContext) -> None:
@@ -206,7 +228,13 @@ async def test_greeting_and_get_started(walk: Walk, context: BrowserContext) -> 
     ]
     assert profile["get_started"] == {"payload": "BEGIN"}
 
-    await is_told(walk)
+    async def is_welcomed() -> bool:
+        psid = await walk.person()
+        await walk.facebook.tap(walk.page, psid, "BEGIN", "Get Started")
+        await walk.facebook.wait_for_answers(walk.page, psid, 1, WITHIN_S)
+        return "Say welcome to the bakery." in json.dumps(await walk.asked())
+
+    await until(is_welcomed)
     await walk.person("Zoe", "Park")
     chat = await context.new_page()
     await chat.goto(walk.stack.url("simulator"))
@@ -250,7 +278,6 @@ async def test_replies(walk: Walk) -> None:
     await walk.facebook.set_model()
     await card.get_by_label("Longest message").fill("2000")
     await walk.save("Replies")
-    await is_told(walk)
 
 
 async def test_assistant(walk: Walk) -> None:
@@ -289,33 +316,32 @@ async def test_assistant(walk: Walk) -> None:
     await walk.browser.get_by_role("button", name="Pause the assistant").click()
     await expect(walk.browser.get_by_text("The assistant is switched off")).to_be_visible()
     await expect(walk.browser.get_by_text("Paused", exact=True)).to_be_visible()
-    await is_told(walk)
-    psid = await walk.person()
-    await walk.facebook.write(walk.page, psid, "Is anybody there?")
-    await walk.conversation(psid, lambda found: found["inbound_count"] == 1)
+    psid = ""
+
+    async def is_silent() -> bool:
+        nonlocal psid
+        psid = await walk.person()
+        await walk.facebook.write(walk.page, psid, "Is anybody there?")
+        await walk.conversation(psid, lambda found: found["inbound_count"] == 1)
+        return not await walk.is_answered(psid)
+
+    await until(is_silent, 40)
     await walk.browser.get_by_role("link", name="Settings", exact=True).click()
     card = walk.card("Assistant")
     await expect(card.get_by_label("The assistant answers")).not_to_be_checked()
     await card.get_by_label("The assistant answers").check()
     await walk.save("Assistant")
-    await is_told(walk)
+
+    async def answers_again() -> bool:
+        somebody = await walk.person()
+        await walk.facebook.write(walk.page, somebody, "Hello?")
+        return await walk.is_answered(somebody)
+
+    await until(answers_again, 40)
     await walk.facebook.write(walk.page, psid, "Now?")
     answers = await walk.facebook.wait_for_answers(walk.page, psid, 1, WITHIN_S)
     assert len(answers) == 1
     assert "Now?" in answers[0]["text"]
-
-
-async def is_told(walk: Walk) -> None:
-    """What was saved is on the log, and those who read it have had a moment for it."""
-
-    async def told() -> bool:
-        channel = await walk.database["channels"].find_one({"_id": walk.page})
-        return channel is not None and channel.get("news") is None
-
-    await until(told)
-    probe = await walk.person()
-    await walk.facebook.write(walk.page, probe, "Anything")
-    await walk.conversation(probe, lambda found: found["inbound_count"] == 1)
 
 
 async def test_hand_over(walk: Walk) -> None:
@@ -364,11 +390,7 @@ async def test_hand_over(walk: Walk) -> None:
         await walk.facebook.write_in_inbox(walk.page, psid, "Yes, we are!")
         await walk.facebook.write(walk.page, psid, "And tomorrow?")
         await walk.conversation(psid, lambda each: each["inbound_count"] == 2)
-        try:
-            await walk.facebook.wait_for_answers(walk.page, psid, 3, 5)
-        except SimulatorError:  # a service may not have heard yet: another person tries
-            return False
-        return True
+        return await walk.is_answered(psid, 3)
 
     await until(goes_on, 40)
 
@@ -381,13 +403,16 @@ async def test_limits(walk: Walk) -> None:
     async def is_limited() -> bool:
         return "simulated model" not in (await walk.answers("Are you open?"))[0]
 
+    async def is_free() -> bool:
+        return not await is_limited()
+
     await until(is_limited)
     await card.get_by_label("Model calls a day").fill("")
+    await walk.save("Limits")
+    await until(is_free)
     await card.get_by_label("Model tokens a day").fill("1")
     await walk.save("Limits")
-    await is_told(walk)
-    assert "simulated model" not in (await walk.answers("Are you open?"))[0]
-
+    await until(is_limited)
     await card.get_by_label("Model tokens a day").fill("")
     await card.get_by_label("A new session begins").fill("0.1")
     await card.get_by_label("Turns in a row").fill("0")
@@ -398,13 +423,16 @@ async def test_limits(walk: Walk) -> None:
     assert stored["settings"]["session_idle_s"] == 360  # its effect takes longer than a test
     await card.get_by_label("Turns in a row").fill("2")
     await walk.save("Limits")
-    await is_told(walk)
-    psid = await walk.person()
-    for number in range(3):
-        await walk.facebook.write(walk.page, psid, "I am a machine, too")
-        await walk.facebook.wait_for_answers(walk.page, psid, number + 1, WITHIN_S)
-    thread = await walk.facebook.thread(walk.page, psid)
-    assert "machine" not in answers_in(thread)[-1]["text"]  # not the model's: a human is called
+
+    async def looks_like_a_machine() -> bool:
+        psid = await walk.person()
+        for number in range(3):
+            await walk.facebook.write(walk.page, psid, "I am a machine, too")
+            await walk.facebook.wait_for_answers(walk.page, psid, number + 1, WITHIN_S)
+        last = answers_in(await walk.facebook.thread(walk.page, psid))[-1]["text"]
+        return "machine" not in last  # the last word is not the model's, and a human is called
+
+    await until(looks_like_a_machine, 40)
 
 
 @pytest.mark.parametrize("size", SIZES)

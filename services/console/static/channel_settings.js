@@ -3,9 +3,9 @@
 
 const NAMES = { user_first_name: "Alex", user_last_name: "Morgan", user_full_name: "Alex Morgan" };
 
-/** What a field of the form says now, and whether that differs from what came with the page. */
+/** Whether a field says something else than what came with the page. */
 function isChanged(field) {
-  if (field.type === "checkbox") return field.checked !== field.defaultChecked;
+  if (field.type === "checkbox" || field.type === "radio") return field.checked !== field.defaultChecked;
   if (field.tagName === "SELECT") {
     return [...field.options].some((each) => each.selected !== each.defaultSelected);
   }
