@@ -21,7 +21,7 @@ MOST_SECRET = 200
 MOST_PHRASES = 50
 MOST_PHRASE = 200  # a longer sentence is never looked at
 MOST_MINUTES = 10_080  # a week
-MOST_IDLE_S = 30 * 86_400
+LEAST_IDLE_S, MOST_IDLE_S = 360, 30 * 86_400
 MOST_A_DAY = 10**12  # the database holds no number without end
 
 PLACEHOLDERS = ("user_first_name", "user_last_name", "user_full_name")
@@ -86,7 +86,7 @@ Address = Annotated[str, Utf16(MOST_URL)]
 Secret = Annotated[str, Utf16(MOST_SECRET)]
 MessageLength = Annotated[int, Field(ge=50, le=2000)]
 QuietWindow = Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)]
-SessionIdle = Annotated[float, Field(ge=60, le=MOST_IDLE_S, allow_inf_nan=False)]
+SessionIdle = Annotated[float, Field(ge=LEAST_IDLE_S, le=MOST_IDLE_S, allow_inf_nan=False)]
 LoopTurns = Annotated[int, Field(ge=0, le=30)]
 LoopPause = Annotated[float, Field(ge=60, le=86_400, allow_inf_nan=False)]
 ResumeMinutes = Annotated[int, Field(ge=5, le=MOST_MINUTES)]

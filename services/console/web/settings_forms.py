@@ -164,8 +164,8 @@ class LimitsForm(CardForm):
 
 
 def _number(value: float) -> str:
-    """As somebody types it: 24, 0.5."""
-    return f"{value:.4f}".rstrip("0").rstrip(".")
+    """As somebody types it: 24, 0.5; so exact that what is shown is what is stored."""
+    return f"{value:.12g}"
 
 
 FORMS: Mapping[Card, type[CardForm]] = {
