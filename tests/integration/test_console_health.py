@@ -14,6 +14,7 @@ from services.console.domain.roles import Role
 from services.console.domain.tokens import ApiToken, Scope, hashed
 from services.console.records import StoredToken
 from services.console.tokens_store import TokenStore
+from services.console.web.pages import REPORTS, machine
 from tests.integration.console import (
     APP_SECRET,
     KEYS,
@@ -125,6 +126,9 @@ async def test_a_minute_later_it_is_looked_at_anew_and_before_only_when_asked(
     second = await looked_at()
     assert second != first
     console.clock.ahead = timedelta(seconds=91)
+    reports, workspace_id = console.app[REPORTS].get(), (await console.first_admin()).workspace_id
+    watched, _ = await reports.live(workspace_id, OURS)  # who only watches has nothing looked at
+    assert machine(watched.at) in second
     assert await looked_at() != second
 
 

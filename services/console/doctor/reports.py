@@ -34,10 +34,12 @@ class Reports:
     async def live(self, workspace_id: str, page_id: str) -> tuple[Report, tuple[Finding, ...]]:
         """The latest report, and in it what changes on a Page while somebody watches, as it is now.
 
+        However old the rest is: a browser that is left open asks Facebook and the model nothing.
+
         Raises:
             UnknownPageError: the Page is not among those that were looked at.
         """
-        report = await self.latest(workspace_id)
+        report = self._latest.get(workspace_id) or await self.latest(workspace_id)
         async with self._lock(workspace_id):
             now = self._clock()
             if now - self._live_at.get(workspace_id, report.at) >= LIVE_AFTER:
