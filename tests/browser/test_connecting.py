@@ -12,6 +12,7 @@ import aiohttp
 import pytest
 from playwright.async_api import Browser, Page, Route, ViewportSize, expect
 
+from deploy.local.admin import open_admin
 from deploy.local.seed import ASSISTANT_ID
 from libs.common.channels import CHANNELS_COLLECTION
 from simulator.client import Simulator
@@ -364,8 +365,10 @@ async def test_the_last_step_waits_out_a_console_that_is_away(
     page: Page, stack: LocalStack, facebook: Simulator
 ) -> None:
     """Nobody is told every two seconds that nothing can be reached, and it goes on by itself."""
-    bakery = (await facebook.pages())[0]["id"]
-    person = await facebook.add_person(bakery, "Ben", "Adler")
+    shop = (await facebook.add_page("Patient Shop", subscribed=False))["id"]
+    person = await facebook.add_person(shop, "Ben", "Adler")
+    async with open_admin(stack.environment) as admin:
+        await admin.connect([shop])
     await sign_in(page, stack)
     asked: list[str] = []
 
@@ -374,8 +377,8 @@ async def test_the_last_step_waits_out_a_console_that_is_away(
         await route.abort()
 
     await page.route("**/verify/lines*", drop)
-    await page.goto(f"{stack.url('console')}/channels/{bakery}/verify")
-    await has_heading(page, "Does “Corner Bakery” work?")
+    await page.goto(f"{stack.url('console')}/channels/{shop}/verify")
+    await has_heading(page, "Does “Patient Shop” work?")
     for _ in range(60):
         if len(asked) >= 2:
             break
@@ -383,7 +386,7 @@ async def test_the_last_step_waits_out_a_console_that_is_away(
     assert len(asked) >= 2
     await expect(page.locator("#toasts")).to_be_empty()
     await page.unroute("**/verify/lines*")
-    await facebook.write(bakery, person, SUNDAY)
+    await facebook.write(shop, person, SUNDAY)
     await expect(page.get_by_text("All of it works.")).to_be_visible(timeout=SLOW_MS)
 
 
