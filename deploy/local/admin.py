@@ -50,11 +50,14 @@ class Admin:
     async def sign_out(self) -> None:
         await self._post("/sign-out", {})
 
-    async def connect(self, page_ids: Sequence[str], *, again: bool = False) -> None:
+    async def connect(
+        self, page_ids: Sequence[str], *, again: bool = False, assistant: str | None = None
+    ) -> None:
         """Log in at Facebook, give all that is asked for, choose these Pages, connect them.
 
         Args:
             again: it is the reconnecting of the one Page there is.
+            assistant: who answers on Pages that are new; None: the workspace's first one.
 
         Raises:
             ConsoleError: with the words of the page that came instead.
@@ -71,6 +74,8 @@ class Admin:
         if status != 303:
             raise ConsoleError(f"back from Facebook: {_shown(status, text)}")
         chosen = [("pages", page_id) for page_id in page_ids]
+        if assistant is not None:
+            chosen.append(("assistant", assistant))
         status, where, text = await self._post(where, chosen)
         if status != 303:
             raise ConsoleError(f"choosing Pages: {_shown(status, text)}")

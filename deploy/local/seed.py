@@ -16,7 +16,7 @@ from typing import Any
 import aiohttp
 from pydantic import SecretStr
 
-from deploy.local.admin import ConsoleError, SignInRefusedError, open_admin
+from deploy.local.admin import Admin, ConsoleError, SignInRefusedError, open_admin
 from libs.common.channels import (
     ASSISTANTS_COLLECTION,
     CHANNELS_COLLECTION,
@@ -30,7 +30,8 @@ from libs.common.mongo import Database, open_database
 from libs.common.settings import KafkaSettings, MongoSettings
 
 WORKSPACE = {"_id": "demo", "name": "Demo workspace", "time_zone": "Europe/Berlin"}
-ASSISTANT_ID = "demo-assistant"
+NAME = "Crumb"
+ASSISTANT_ID = "demo-assistant"  # of the one that `seed` writes
 MOST_AT_ONCE = 100  # Pages that one choice in the console takes
 LOST = ("expired", "revoked")
 """What a channel becomes when its token is refused; who disconnected it on purpose keeps that."""
@@ -48,7 +49,7 @@ async def seed(env: Mapping[str, str]) -> str:
     """
     pages = await _simulated_pages(env["GRAPH_API_URL"])
     async with _opened(env) as office:
-        assistant = _assistant(office.workspace_id).to_document()
+        assistant = seeded_assistant(office.workspace_id).to_document()
         await insert_once(office.database, ASSISTANTS_COLLECTION, assistant)
         for page in pages:
             if not await office.is_connected(page):
@@ -71,12 +72,12 @@ async def connect_in_console(env: Mapping[str, str]) -> str:
     pages = await _simulated_pages(env["GRAPH_API_URL"])
     async with _opened_database(env) as database:
         workspace_id = await _workspace(database)
-        await insert_once(database, ASSISTANTS_COLLECTION, _assistant(workspace_id).to_document())
         new = [page for page in pages if await _is_new(database, page["id"], workspace_id)]
     if new:
         try:
             async with open_admin(env) as admin:
-                await admin.connect([page["id"] for page in new][:MOST_AT_ONCE])
+                chosen = [page["id"] for page in new][:MOST_AT_ONCE]
+                await admin.connect(chosen, assistant=await _hired(admin))
         except ConsoleError as error:
             if len(new) == len(pages) and not isinstance(error, SignInRefusedError):
                 raise
@@ -123,6 +124,16 @@ class _Office:
 def is_the_consoles(channel: Mapping[str, Any]) -> bool:
     """Whether a Page was connected or disconnected in the console: the seed leaves it alone."""
     return channel.get("connection") is not None or channel.get("status") == "disconnected"
+
+
+async def _hired(admin: Admin) -> str:
+    """The id of the assistant that answers on the simulator's Pages, made if it isn't there."""
+    async with admin.api("make up", "assistants:read", "assistants:write") as api:
+        for each in (await api.ask("GET", "/assistants"))["assistants"]:
+            if each["name"] == NAME:
+                return str(each["id"])
+        wanted = {"name": NAME, "system_prompt": SYSTEM_PROMPT, "knowledge": _knowledge()}
+        return str((await api.ask("POST", "/assistants", wanted))["id"])
 
 
 async def insert_once(database: Database, collection: str, document: Mapping[str, Any]) -> None:
@@ -183,14 +194,19 @@ def _names(pages: Sequence[Mapping[str, str]]) -> str:
     return ", ".join(f"{page['name']} ({page['id']})" for page in pages)
 
 
-def _assistant(workspace_id: str) -> Assistant:
+def seeded_assistant(workspace_id: str) -> Assistant:
+    """Who answers where there is no console."""
     return Assistant(
         id=ASSISTANT_ID,
         workspace_id=workspace_id,
-        name="Crumb",
+        name=NAME,
         system_prompt=SYSTEM_PROMPT,
-        knowledge=(Path(__file__).parent / "knowledge.md").read_text(encoding="utf-8"),
+        knowledge=_knowledge(),
     )
+
+
+def _knowledge() -> str:
+    return (Path(__file__).parent / "knowledge.md").read_text(encoding="utf-8")
 
 
 def _connected(page_id: str) -> ChannelConnected:

@@ -17,8 +17,8 @@ from typing import Any
 from playwright.async_api import Browser, Page, expect
 from playwright.async_api import Error as BrowserError
 
+from deploy.local.admin import open_admin
 from deploy.local.demo.running import environment_of
-from deploy.local.seed import ASSISTANT_ID
 from deploy.local.state import StateFolder
 from tests.browser.chromium import NoBrowserError, open_browser
 from tests.browser.console_pictures import Whereabouts, take
@@ -136,12 +136,14 @@ async def take_all(url: str, environment: Mapping[str, str]) -> list[Path]:
     """The chat page first: then the console shows a Page that has answered."""
     taken = await take_pictures(url, IMAGES)
     page = (await asyncio.to_thread(_call, f"{url}/simulator/api/pages"))["pages"][0]["id"]
+    async with open_admin(environment) as admin, admin.api("pictures", "channels:read") as api:
+        assistant = (await api.channel(page))["assistant_id"]
     where = Whereabouts(
         environment["CONSOLE_URL"],
         environment["ADMIN_EMAIL"],
         environment["ADMIN_PASSWORD"],
         page,
-        ASSISTANT_ID,
+        assistant,
     )
     async with open_browser() as browser:
         return [*taken, *await take(browser, where, IMAGES)]

@@ -13,7 +13,6 @@ import pytest
 from playwright.async_api import Browser, Page, Route, ViewportSize, expect
 
 from deploy.local.admin import open_admin
-from deploy.local.seed import ASSISTANT_ID
 from libs.common.channels import CHANNELS_COLLECTION
 from simulator.client import Simulator
 from tests.browser.console_pictures import SHOTS, SIGN_IN, Whereabouts, take
@@ -367,8 +366,9 @@ async def test_the_last_step_waits_out_a_console_that_is_away(
     """Nobody is told every two seconds that nothing can be reached, and it goes on by itself."""
     shop = (await facebook.add_page("Patient Shop", subscribed=False))["id"]
     person = await facebook.add_person(shop, "Ben", "Adler")
+    crumb = (await kept(stack, (await facebook.pages())[0]["id"]))["assistant_id"]
     async with open_admin(stack.environment) as admin:
-        await admin.connect([shop])
+        await admin.connect([shop], assistant=crumb)
     await sign_in(page, stack)
     asked: list[str] = []
 
@@ -397,9 +397,9 @@ async def test_pictures_for_the_docs_show_a_page_that_has_answered(
     person = await facebook.add_person(bakery, "Lena", "Moreau")
     await facebook.write(bakery, person, SUNDAY)
     await facebook.wait_for_answers(bakery, person, within_s=SLOW_MS / 1000)
-    env = stack.environment
+    env, assistant = stack.environment, (await kept(stack, bakery))["assistant_id"]
     where = Whereabouts(
-        stack.url("console"), env["ADMIN_EMAIL"], env["ADMIN_PASSWORD"], bakery, ASSISTANT_ID
+        stack.url("console"), env["ADMIN_EMAIL"], env["ADMIN_PASSWORD"], bakery, assistant
     )
     taken = await take(chromium, where, tmp_path)
     assert {each.stem for each in taken} == {shot.name for shot in (SIGN_IN, *SHOTS)}

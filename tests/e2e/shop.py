@@ -10,8 +10,13 @@ import aiohttp
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from pydantic import SecretStr
 
-from deploy.local.seed import ASSISTANT_ID
-from libs.common.channels import CHANNELS_COLLECTION, Channel, ChannelSettings
+from deploy.local.seed import ASSISTANT_ID, insert_once, seeded_assistant
+from libs.common.channels import (
+    ASSISTANTS_COLLECTION,
+    CHANNELS_COLLECTION,
+    Channel,
+    ChannelSettings,
+)
 from libs.common.crypto import KeyRing
 from libs.common.events import AnyRecord, Record, TakeoverRequested, decode
 from libs.common.mongo import open_database
@@ -173,6 +178,7 @@ async def open_shop(stack: LocalStack, name: str, **settings: Any) -> AsyncItera
             token=keys.encrypt(page["access_token"], context=page["id"]),
             settings=ChannelSettings.model_validate(settings),
         )
+        await insert_once(database, ASSISTANTS_COLLECTION, seeded_assistant("demo").to_document())
         await database[CHANNELS_COLLECTION].insert_one(channel.to_document())
         psid = await simulator.add_person(page["id"], "Ann", "Lee")
         yield Shop(stack, simulator, page["id"], psid)

@@ -11,7 +11,13 @@ import aiohttp
 import pytest
 from pydantic import SecretStr
 
-from libs.common.channels import CHANNELS_COLLECTION, Channel, ChannelSettings
+from deploy.local.seed import ASSISTANT_ID, insert_once, seeded_assistant
+from libs.common.channels import (
+    ASSISTANTS_COLLECTION,
+    CHANNELS_COLLECTION,
+    Channel,
+    ChannelSettings,
+)
 from libs.common.crypto import KeyRing
 from libs.common.mongo import open_database
 from libs.common.settings import MongoSettings
@@ -82,11 +88,13 @@ async def connect(stack: LocalStack, simulator: Simulator) -> AsyncIterator[Call
             channel = Channel(
                 id=page["id"],
                 workspace_id=workspace,
-                assistant_id="demo-assistant",
+                assistant_id=ASSISTANT_ID,
                 page_name=page["name"],
                 token=keys.encrypt(page["access_token"], context=page["id"]),
                 settings=ChannelSettings(**settings),
             )
+            assistant = seeded_assistant("demo").to_document()
+            await insert_once(database, ASSISTANTS_COLLECTION, assistant)
             await database[CHANNELS_COLLECTION].insert_one(channel.to_document())
             return str(page["id"])
 

@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 
 from deploy.local.admin import ConsoleError, open_admin
-from deploy.local.seed import ASSISTANT_ID, connect_in_console
+from deploy.local.seed import connect_in_console
 from libs.common.mongo import Database
 from libs.common.settings import MongoSettings
 from simulator.client import Simulator
@@ -59,13 +59,18 @@ async def test_pages_are_connected_once_and_stay_as_somebody_left_them(
     )
     stored = await console.database["channels"].find_one({"_id": first["id"]})
     assert stored is not None
-    assert stored["assistant_id"] == ASSISTANT_ID
+    assistants = await console.database["assistants"].find().to_list(None)
+    assert [(each["name"], each["_id"]) for each in assistants] == [
+        ("Crumb", stored["assistant_id"])
+    ]
+    assert "Opening hours" in assistants[0]["knowledge"]
     assert stored["connection"]["facebook_user_name"] == "Alex Morgan"
     browser = await console.admin()
     name = {"page_name": "Corner Bakery"}
     assert (await browser.post(f"/channels/{first['id']}/disconnect", name)).status == 303
     await facebook.add_page("Corner Shop", subscribed=False)
     await connect_in_console(env)
+    assert await console.database["assistants"].count_documents({}) == 1
     assert await channels(console) == {"Corner Bakery": "disconnected", "Corner Shop": "active"}
 
 
