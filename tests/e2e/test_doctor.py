@@ -13,13 +13,16 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import aiohttp
 import pytest
 
 from libs.common.crypto import generate_key
+from libs.common.events import ChannelUpdated
 from libs.common.graph import ConnectingClient, open_connecting
 from libs.common.kafka import Message, open_publisher
+from libs.common.settings import KafkaSettings
 from libs.common.topics import DEAD_LETTERS
 from services.console.doctor.__main__ import DoctorSettings, look, utc_now
 from services.console.doctor.domain.findings import Report
@@ -57,6 +60,10 @@ class Ground:
     meta: ConnectingClient
     page: str
     person: str
+
+    @property
+    def kafka(self) -> KafkaSettings:
+        return KafkaSettings(bootstrap_servers=self.stack.environment["KAFKA_BOOTSTRAP_SERVERS"])
 
     async def look(
         self, changes: Mapping[str, str] | None = None, ahead: timedelta = timedelta()
@@ -429,6 +436,20 @@ async def test_what_the_app_in_development_mode_costs(ground: Ground) -> None:
     await ground.until(lambda found: not found)
 
 
+async def test_a_page_that_meta_bars_from_sending(ground: Ground) -> None:
+    """The token is good, and what waits says so; news of the Page make the sender try again."""
+    person = await ground.simulator.add_person(ground.page, "Noa", "Baker")
+    await ground.simulator.behave(ground.page, restricted=True)
+    await ground.simulator.write(ground.page, person, "hi")
+    found = await ground.until(lambda found: "page.waiting" in found)
+    assert found == {"page.waiting": "failed"}
+    await ground.simulator.behave(ground.page, restricted=False)
+    news = ChannelUpdated(event_id=str(uuid4()), page_id=ground.page, occurred_at=utc_now())
+    async with open_publisher(ground.kafka, client_id="test") as publisher:
+        await publisher.publish(news)
+    await ground.until(lambda found: not found)
+
+
 async def test_messages_after_24_hours_that_meta_refuses(ground: Ground) -> None:
     await ground.simulator.behave(ground.page, human_agent="not_granted")
     person = await ground.simulator.add_person(ground.page, "Eve", "Lindt")
@@ -463,11 +484,7 @@ async def write_as_human(desk: Console, conversation: str, key: str = "1") -> No
 
 async def test_what_is_dead_is_counted(ground: Ground) -> None:
     """The last of these tests: nothing takes a dead letter off its topic."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in ground.stack.environment.items():
-            patch.setenv(name, value)
-        kafka = DoctorSettings().kafka
-    async with open_publisher(kafka, client_id="test") as publisher:
+    async with open_publisher(ground.kafka, client_id="test") as publisher:
         await publisher.publish_messages([Message(DEAD_LETTERS, b"key", b"value", ())])
     found = await ground.until(lambda found: "kafka.dead_letters" in found)
     assert found["kafka.dead_letters"] == "failed"
