@@ -84,7 +84,8 @@ def prompt(wanted: ModelChoice | None) -> Prompt:
 
 
 async def ask(pool: AssistantPool, wanted: ModelChoice | None) -> str:
-    return (await pool.reply(prompt(wanted))).text
+    async with asyncio.timeout(10):
+        return (await pool.reply(prompt(wanted))).text
 
 
 async def closed(model: Model) -> None:
