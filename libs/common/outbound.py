@@ -92,9 +92,11 @@ def is_allowed(address: str, *, is_production: bool) -> bool:
 def _parsed(url: str) -> URL | Problem:
     try:
         parsed = URL(url)
+        host = parsed.host  # which is decoded only now
+        (parsed.raw_host or "").encode("idna")  # as whoever looks a name up does: `a..b` fails
     except (ValueError, IndexError):  # the second is what yarl makes of `https://[]@]`
         return "unreadable"
-    if not parsed.host or parsed.scheme not in ("http", "https"):
+    if not host or parsed.scheme not in ("http", "https"):
         return "not_http"
     if parsed.user is not None or parsed.password is not None:
         return "has_credentials"

@@ -28,6 +28,9 @@ OPENED = Inside.parse("ollama, 10.0.0.5:8000, [::1]:9", is_production=True)
         ("ftp://ollama/v1", "not_http"),
         ("models.example", "not_http"),
         ("https://[", "unreadable"),
+        ("https://xn--/v1", "unreadable"),
+        ("https://a..b/v1", "unreadable"),
+        (f"https://{'a' * 64}.example/v1", "unreadable"),
     ],
 )
 def test_where_production_asks_for_answers(url: str, problem: str | None) -> None:

@@ -134,6 +134,7 @@ def test_the_signature_is_of_the_bytes_that_go_out() -> None:
         ("hooks.example.com", "not_http", "not_http"),
         ("https://[::1", "unreadable", "unreadable"),
         ("https://a:99999/", "unreadable", "unreadable"),
+        ("https://hooks..example.com/x", "unreadable", "unreadable"),
     ],
 )
 def test_where_a_webhook_may_be(
