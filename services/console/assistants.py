@@ -17,6 +17,7 @@ from services.console.assistants_store import AssistantStore
 from services.console.audit import Actor, AuditLog, Clock
 from services.console.connecting import news_of
 from services.console.domain.assistants import (
+    CONNECTION,
     MOST_ASSISTANTS,
     WrongSettingError,
     keeps_key,
@@ -247,7 +248,10 @@ class Assistants:
     def _changed(
         self, actor: Actor, before: Assistant, changes: Mapping[str, Any], key: str | None
     ) -> Assistant:
-        after = settled(before.model_copy(update=dict(changes)), self._inside)
+        after = before.model_copy(update=dict(changes))
+        if CONNECTION & changes.keys():
+            # else an address that may not be asked any more would hold back all other changes
+            after = settled(after, self._inside)
         update: dict[str, Any] = {"version": before.version + 1, "changed": self._change(actor)}
         if key is not None:
             if not takes_key(after):

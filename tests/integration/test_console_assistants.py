@@ -14,11 +14,15 @@ from structlog.testing import capture_logs
 
 from libs.common.crypto import KeyRing
 from libs.common.mongo import Database
+from libs.common.outbound import Inside
 from libs.common.settings import MongoSettings
+from services.console.assistants import Assistants
+from services.console.assistants_store import AssistantStore
 from services.console.domain.roles import Role
 from services.console.domain.tokens import ApiToken, Scope, hashed
 from services.console.records import StoredToken
 from services.console.tokens_store import TokenStore
+from services.console.web.pages import ASSISTANTS, AUDIT
 from simulator.completions import SimulatedModel
 from tests.integration.console import KEYS, Answer, Browser, Console, running_console
 from tests.integration.trials import running_trials
@@ -443,3 +447,30 @@ async def test_another_workspaces_page_is_not_tried_on(console: Console) -> None
     asked = {"question": "Hi", "channel": "42"}
     status, error = await caller.ask("POST", f"/assistants/{made}/test", asked)
     assert (status, error["error"]["code"]) == (404, "page_not_found")
+
+
+async def test_an_address_that_was_closed_since_holds_no_other_change_back(
+    console: Console,
+) -> None:
+    browser, caller = await console.admin(), await program(console)
+    made = await make(browser)
+    where = f"/assistants/{made}"
+    inside = {"provider": "openai", "model": "m", "base_url": "http://ollama:11434/v1"}
+    assert (await browser.post(f"{where}/model", inside | {"api_key": CANARY})).status == 303
+    closed = Assistants(
+        AssistantStore(console.database),
+        KeyRing.parse(KEYS),
+        Inside(),  # as in production, with nothing opened
+        console.app[AUDIT].get(),
+        console.clock,
+        lambda: None,
+    )
+    console.app[ASSISTANTS].set(closed)
+    typed = {"name": "Loaf", "system_prompt": "Be brief."}
+    assert (await browser.post(f"{where}/prompt", typed)).status == 303
+    refused = await browser.post(f"{where}/model", inside)
+    assert (refused.status, "Use https." in refused.words) == (422, True)
+    assert (await caller.ask("PUT", f"{where}/key", {"api_key": CANARY + "2"}))[0] == 200
+    assert (await caller.ask("DELETE", f"{where}/key"))[0] == 200
+    assert (await browser.post(f"{where}/key/remove")).status == 303
+    assert (await stored(console, made))["api_key"] is None

@@ -30,6 +30,8 @@ PROVIDERS: Mapping[AssistantProvider | None, str] = {
 }
 _WITH_CONNECTIONS = ("openai", "anthropic", "simulator")
 _WITH_KEY = ("openai", "anthropic")
+CONNECTION = frozenset({"provider", "model", "base_url"})
+"""Settings that `settled` is about."""
 
 _URL_PROBLEMS: Mapping[Problem, str] = {
     "unreadable": "This is no address. Use one like https://models.example.org/v1.",
