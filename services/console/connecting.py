@@ -83,6 +83,10 @@ class LoginCancelledError(PermanentError):
 
     code = "login_cancelled"
 
+    def __init__(self, why: str, wanted_page: str | None) -> None:
+        super().__init__(why)
+        self.wanted_page = wanted_page
+
 
 class LoginFailedError(PermanentError):
     """Facebook's answer could not be used; `words` say why and what to do."""
@@ -241,7 +245,7 @@ class Connecting:
         if problem is not None:
             raise StateRefusedError(problem)
         if code is None:
-            raise LoginCancelledError(error or "no code")
+            raise LoginCancelledError(error or "no code", login.wanted_page if login else None)
         try:
             await self._logins.change(login_id, await self._fetch(login_id, code))
         except FACEBOOK_ERRORS as failure:

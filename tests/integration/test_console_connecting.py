@@ -310,6 +310,19 @@ async def test_what_was_declined_is_asked_for_again(facebook: Simulator, person:
     assert "is connected" in (await person.choose(path, page)).words
 
 
+async def test_whoever_cancels_a_reconnect_or_ticks_nothing_is_still_about_that_page(
+    facebook: Simulator, person: Person
+) -> None:
+    page = await new_page(facebook)
+    await person.connect(page)
+    kept = f'name="page" value="{page}"'
+    cancelled = await facebook.answer_dialog(await person.dialog(page=page), answer="cancel")
+    assert kept in (await person.follow(cancelled)).text
+    nothing = await facebook.answer_dialog(await person.dialog(page=page), pages=[])
+    path = (await person.follow(nothing)).headers["Location"]
+    assert kept in (await person.browser.get(path)).text
+
+
 async def test_no_page_was_ticked(facebook: Simulator, person: Person) -> None:
     await new_page(facebook)
     assert "No Page was ticked" in await causes(person, pages=[])

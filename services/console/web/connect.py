@@ -144,8 +144,8 @@ async def come_back(request: web.Request) -> web.StreamResponse:
         )
     except StateRefusedError as error:
         return _refused(request, STATES[error.problem])
-    except LoginCancelledError:
-        return _refused(request, CANCELLED)
+    except LoginCancelledError as error:
+        return _refused(request, CANCELLED, error.wanted_page)
     except LoginFailedError as error:
         words = f"{error.words} Nothing was connected."
         return _refused(request, Refused("Facebook's answer can't be used", words, status=502))
@@ -242,5 +242,14 @@ async def _choice_page(
     )
 
 
-def _refused(request: web.Request, refused: Refused) -> web.Response:
-    return render(request, "connect_failed.html", status=refused.status, refused=refused)
+def _refused(
+    request: web.Request, refused: Refused, wanted_page: str | None = None
+) -> web.Response:
+    """`wanted_page`: the one that was to be connected again, and still is."""
+    return render(
+        request,
+        "connect_failed.html",
+        status=refused.status,
+        refused=refused,
+        wanted_page=wanted_page,
+    )
