@@ -136,10 +136,13 @@ class TombstoneStore:
             await self._tombstones.create_index("written_at")
 
     async def put(self, conversation: str, erased_at: datetime, now: datetime) -> None:
-        """The moment only ever moves forward."""
+        """The moment only ever moves forward. So does `written_at` from one to the next: whoever
+        looks for what is newer finds this one, even if a clock has been ahead by days."""
         with mongo_errors():
+            newest = await self._tombstones.find({}).sort("written_at", -1).limit(1).to_list(1)
+            written_at = max(now, *(each["written_at"] for each in newest)) if newest else now
             await self._tombstones.update_one(
                 {"_id": name_of(conversation)},
-                {"$max": {"erased_at": erased_at, "written_at": now}},
+                {"$max": {"erased_at": erased_at, "written_at": written_at}},
                 upsert=True,
             )

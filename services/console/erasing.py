@@ -177,7 +177,8 @@ class Erasing:
         if user_id is None or lookup_is_over(erasure.lookup, erasure.requested_at, self._clock()):
             return erasure
         people = set(erasure.people) | set(await self._called_so(user_id))
-        told = await self._told_by_facebook(user_id)
+        is_page_scoped = bool(people or erasure.pages)
+        told = await self._told_by_facebook(user_id, is_page_scoped=is_page_scoped)
         was_connector = await self._channels.forget_facebook_user(user_id)
         was_connector |= await self._logins.forget_facebook_user(user_id)
         people |= set(told or ())
@@ -202,13 +203,19 @@ class Erasing:
                 found.append(person)
         return found
 
-    async def _told_by_facebook(self, user_id: str) -> list[PersonToErase] | None:
-        """Of our Pages only; None: it does not say."""
+    async def _told_by_facebook(
+        self, user_id: str, *, is_page_scoped: bool
+    ) -> list[PersonToErase] | None:
+        """Of our Pages only; None: it does not say.
+
+        Facebook answers the same about what there is not and what the app may not see, such as who
+        has just removed the app: that it finds nobody means nothing but for an id of a Page's own.
+        """
         try:
             told = await self._meta.ids_for_pages(user_id)
-        except NotFoundError:
-            return []
         except FACEBOOK_ERRORS as error:
+            if is_page_scoped and isinstance(error, NotFoundError):
+                return []
             code = error.code_ if isinstance(error, GraphError) else None
             log.warning("erasure_not_looked_up", error=type(error).__name__, code=code)
             return None

@@ -114,12 +114,14 @@ class ContactKeeper:
     async def settle(
         self, channel: Channel, person_id: str, heard: Addresses | None = None
     ) -> Person:
-        """See to a person's profile and contact.
+        """See to a person's profile and contact; without `heard`, of whom something is known.
 
         Raises:
             ChangedMeanwhileError: another process did; the same again will pass.
         """
         known = await self._store.person(person_id)
+        if heard is None and not known.version:
+            return known.person  # erased since somebody thought of them
         person = contacts.hear(known.person, heard or Addresses())
         known = await self._with_profile(channel, known, person)
         if _asks_for_contacts(channel) or known.person.link.state == "claiming":
@@ -179,6 +181,8 @@ class ContactKeeper:
     async def put_off(self, person_id: str) -> None:
         """Nobody can be asked about this person: the Page is not connected."""
         known = await self._store.person(person_id)
+        if not known.version:
+            return
         until = self._clock() + WITHOUT_CHANNEL
         profile = waiting_until(known.person.profile, until, "no_channel")
         await self._store.save_person(known, _changed(known.person, profile=profile))

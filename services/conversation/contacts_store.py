@@ -208,16 +208,18 @@ async def _compare_and_set(
 ) -> None:
     """Write the fields if the document has this version still; 0: if there is none.
 
-    If it is not so, the upsert meets the unique `_id`.
+    Then the upsert meets the unique `_id` if there is one. What has been there and is gone was
+    erased, and stays so.
     """
     change = {"$set": fields | {"version": version + 1}}
+    wanted = {"_id": document_id, "version": version}
     try:
         with mongo_errors():
-            await collection.update_one(
-                {"_id": document_id, "version": version}, change, upsert=True
-            )
+            done = await collection.update_one(wanted, change, upsert=not version)
     except DuplicateKeyError:
         raise ChangedMeanwhileError("written by somebody else meanwhile") from None
+    if version and not done.matched_count:
+        raise ChangedMeanwhileError("written by somebody else meanwhile, or gone")
 
 
 def _see_to_at(person: Person) -> datetime | None:

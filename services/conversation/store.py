@@ -80,12 +80,23 @@ class ConversationStore:
         """
         if self._erased.erased_at(stored.conversation) != stored.erased_at:
             raise ConversationChangedError("the person is being erased")
+        if stored.erased_at is not None and stored.version:
+            await self._write_over(stored, state)
+            return replace(stored, version=stored.version + 1, state=state)
         write = UpdateOne(_unchanged(stored), _saving(stored.conversation, state), upsert=True)
         try:
             await self._write_state(write, is_first=stored.version == 0)
         except DuplicateKeyError:
             raise ConversationChangedError("written by somebody else meanwhile") from None
         return replace(stored, version=stored.version + 1, state=state)
+
+    async def _write_over(self, stored: Stored, state: State) -> None:
+        """Of somebody erased, the document may just have gone: an upsert would bring it back."""
+        change = _saving(stored.conversation, state)
+        with mongo_errors():
+            done = await self._conversations.update_one(_unchanged(stored), change)
+        if not done.matched_count:
+            raise ConversationChangedError("written by somebody else meanwhile, or erased")
 
     async def _write_state(self, write: UpdateOne, *, is_first: bool) -> None:
         try:

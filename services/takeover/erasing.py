@@ -5,9 +5,16 @@ from datetime import UTC, datetime
 
 from libs.common.erasure_api import Person
 from libs.common.erasures import name_of
+from libs.common.errors import TransientError
 from libs.common.mongo import Database, Document, mongo_errors
 from services.takeover.domain.transitions import Erase
 from services.takeover.keeper import Keeper, UnknownConversationError
+
+
+class NotToldError(TransientError):
+    """Figures have not heard of the end yet; it would be lost with the rest. Soon they have."""
+
+    code = "takeover_not_told"
 
 
 class PersonEraser:
@@ -28,6 +35,8 @@ class PersonEraser:
         with suppress(UnknownConversationError):
             outcome = await self._keeper.carry_out(name, Erase(person.until or datetime.now(UTC)))
             await self._keeper.until_quiet(outcome.found)
+            if (await self._keeper.find(name)).untold:
+                raise NotToldError("what belongs on the log is not there yet")
         with mongo_errors():
             rows = await self._rows.delete_one({"_id": name})
             keys = await self._keys.delete_many({"person": name_of(name)})

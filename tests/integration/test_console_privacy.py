@@ -42,6 +42,7 @@ class Services:
         self.calls: list[tuple[str, JSON]] = []
         self.known_to_meta: list[JSON] = []
         self.meta_error: JSON | None = None
+        self.paging: JSON = {}
 
     def app(self) -> web.Application:
         app = web.Application()
@@ -88,7 +89,7 @@ class Services:
         assert request.query["appsecret_proof"]
         if self.meta_error:
             return web.json_response({"error": self.meta_error}, status=400)
-        return web.json_response({"data": self.known_to_meta})
+        return web.json_response({"data": self.known_to_meta, "paging": self.paging})
 
     async def _body(self, request: web.Request, what: str) -> JSON:
         assert request.headers["Authorization"] == f"Bearer {SERVICE_TOKEN}"
@@ -201,6 +202,41 @@ async def test_who_is_not_known_has_nothing_stored(console: Console, services: S
     console.log.say(wish())
     await until(console, "Nothing was stored that belongs to this account.")
     assert [what for what, _ in services.calls if what == "erase"] == []
+
+
+async def test_who_facebook_does_not_show_is_not_said_to_have_nothing(
+    console: Console, services: Services
+) -> None:
+    """It answers so about who has just removed the app, too."""
+    services.meta_error = {
+        "code": 100,
+        "error_subcode": 33,
+        "message": "does not exist, cannot be loaded due to missing permissions",
+        "type": "GraphMethodException",
+    }
+    console.log.say(wish())
+    await until(console, "Waiting for Facebook")
+    console.clock.ahead = timedelta(hours=25)
+    await until(console, "Facebook did not say which conversations belong to this account")
+
+
+async def test_a_wish_that_was_heard_a_day_late_is_carried_out(
+    console: Console, services: Services
+) -> None:
+    services.known_to_meta = [{"id": PSID, "page": {"id": PAGE}}]
+    old = datetime.now(UTC) - timedelta(days=3)
+    console.log.say(wish().model_copy(update={"occurred_at": old}))
+    await until(console, "Everything was erased")
+    assert services.kept[f"{PAGE}:{PSID}"] == 0
+
+
+async def test_a_list_that_does_not_say_where_it_goes_on_is_not_the_whole_answer(
+    console: Console, services: Services
+) -> None:
+    services.known_to_meta = [{"id": PSID, "page": {"id": PAGE}}]
+    services.paging = {"next": "https://graph.facebook.com/more"}
+    console.log.say(wish())
+    await until(console, "Waiting for Facebook")
 
 
 async def test_what_facebook_refuses_is_asked_again_for_a_day(

@@ -7,9 +7,9 @@ import pytest
 
 from libs.common.channels import Channel, ChannelSettings
 from libs.common.erasure_api import Person
-from libs.common.erasures import name_of
+from libs.common.erasures import Tombstones, TombstoneStore, name_of
 from libs.common.events import AnyRecord, Record, TakeoverEnded
-from libs.common.kafka import KeyBatch
+from libs.common.kafka import KeyBatch, PublishError
 from libs.common.mongo import Database
 from services.analytics.domain.fold import EVER
 from services.analytics.erasing import PersonEraser as AnalyticsEraser
@@ -27,6 +27,7 @@ from services.sender.domain.deliveries import Delivery
 from services.sender.erasing import PersonEraser as SenderEraser
 from services.takeover.consumer import EventHandler
 from services.takeover.domain.transitions import Take
+from services.takeover.erasing import NotToldError
 from services.takeover.erasing import PersonEraser as TakeoverEraser
 from services.takeover.human_agent import HumanAgentStore
 from services.takeover.keeper import Keeper
@@ -194,6 +195,40 @@ async def test_nor_can_a_profile_that_is_being_asked_for(service: Service) -> No
     assert await left(service.database, PSID, "x@example.org") == []
 
 
+async def test_nor_can_a_turn_or_a_profile_begun_just_before_the_documents_go(
+    service: Service,
+) -> None:
+    """Everybody knows of the tombstone, and what is of before is still there: they write again."""
+    await service.hear(*EVENTS)
+    service.erased.people[CONVERSATION] = UNTIL
+    under_way = await service.store.load(CONVERSATION)
+    known = await service.people.person(CONVERSATION)
+    assert under_way.state.history
+    await service.eraser.erase(ANN)
+    with pytest.raises(ConversationChangedError):
+        await service.store.save(under_way, under_way.state)
+    changed = known.person.model_copy(update={"emails": (*known.person.emails, "x@example.org")})
+    with pytest.raises(ChangedMeanwhileError):
+        await service.people.save_person(known, changed)
+    assert await left(service.database, PSID, NAME, MAIL) == []
+    again = await service.store.load(CONVERSATION)
+    saved = await service.store.save(again, State(inbound_count=1))
+    await service.store.save(saved, State(inbound_count=2))
+
+
+async def test_who_was_to_be_seen_to_and_is_erased_meanwhile_is_not_looked_up(
+    service: Service,
+) -> None:
+    await service.hear(*EVENTS)
+    service.erased.people[CONVERSATION] = UNTIL
+    await service.eraser.erase(ANN)
+    channel = await Meta().channel(PAGE)
+    assert channel is not None
+    await service.keeper.settle(channel, CONVERSATION)  # the sweep had read the id before
+    await service.keeper.put_off(CONVERSATION)
+    assert await left(service.database, PSID, NAME) == []
+
+
 async def test_a_contact_with_another_person_keeps_what_that_one_told(service: Service) -> None:
     await service.hear(*EVENTS)
     (contact,) = await service.database["contacts"].find({}).to_list(None)
@@ -286,6 +321,28 @@ async def test_a_takeover_ends_before_it_is_erased_and_no_late_echo_begins_anoth
     assert (await eraser.erase(person))["takeovers"] == 0
 
 
+class SilentLog(Log):
+    """Kafka is away."""
+
+    async def publish(self, *_records: Record) -> None:
+        raise PublishError("away")
+
+
+async def test_a_takeover_is_not_erased_before_its_end_is_on_the_log(database: Database) -> None:
+    conversation = f"{THEIR_PAGE}:{THEIR_PSID}"
+    await database["conversations"].insert_one({"_id": conversation, "page_id": THEIR_PAGE})
+    now = NOON + timedelta(minutes=5)
+    store, rows, log = TakeoverStore(database), Roster(database), Log()
+    await Keeper(store, rows, log, lambda: now).carry_out(conversation, Take("user:ann", "Ann"))
+    person = Person(THEIR_PAGE, THEIR_PSID, now)
+    without = TakeoverEraser(database, Keeper(store, rows, SilentLog(), lambda: now))
+    with pytest.raises(NotToldError):
+        await without.erase(person)
+    found = await store.find(conversation)
+    assert found is not None
+    assert [each.type for each in found.untold] == ["takeover.ended"]
+
+
 @pytest.mark.parametrize("first", [0, 100, 300])
 @pytest.mark.parametrize("is_known_first", [True, False])
 async def test_figures_stay_what_they_are_and_late_events_count_as_they_would_have(
@@ -356,3 +413,15 @@ async def test_a_rebuild_counts_those_who_were_erased_and_who_comes_back_is_new(
     assert found.pop((EVER, "conversations")) == expected.pop((EVER, "conversations")) + 1
     messages = {key: n for key, n in found.items() if "gap" not in key[1]}
     assert messages == {key: n for key, n in expected.items() if "gap" not in key[1]}
+
+
+async def test_a_tombstone_is_found_also_after_a_clock_was_ahead_by_days(
+    database: Database,
+) -> None:
+    store, known = TombstoneStore(database), Tombstones(database)
+    await store.ensure_indexes()
+    await store.put("100:1", NOON, NOON + timedelta(days=2))
+    await known.look()
+    await store.put("100:2", NOON, NOON)
+    await known.look()
+    assert known.erased_at("100:2") == NOON

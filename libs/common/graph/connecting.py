@@ -185,10 +185,12 @@ class ConnectingClient:
             call = Call("ids_for_pages", "GET", path, self._app_token, params)
             answer = await self._caller.call(call, _whole(IDS_FOR_PAGES))
             found += answer.data
-            if answer.paging.next is None or answer.paging.cursors.after in (None, after):
-                break
+            if answer.paging.next is None:
+                return tuple(found)
+            if answer.paging.cursors.after in (None, after):
+                break  # it goes on, and does not say where
             after = answer.paging.cursors.after
-        return tuple(found)
+        raise OutcomeUnknownError("incomplete list of a person's ids")
 
     # A Page
 

@@ -35,8 +35,10 @@ def lookup_pause(attempts: int) -> timedelta:
 
 
 def lookup_is_over(lookup: Lookup, requested_at: datetime, now: datetime) -> bool:
-    """Whether nothing more is to be had from Facebook."""
-    return lookup in ("none", "found", "nothing") or now - requested_at >= LOOKUP_FOR
+    """Whether nothing more is to be had from Facebook. However old a request, it was asked once."""
+    if lookup == "pending":
+        return False
+    return lookup != "refused" or now - requested_at >= LOOKUP_FOR
 
 
 def shown(

@@ -124,7 +124,8 @@ def finish(
     asked = state.pending if asked is None else asked
     answered = tuple(waiting.message for waiting in asked)
     this_turn = turn_id(conversation, asked)
-    answered_at = _storable(now)
+    # not before what it answers, however clocks differ: else it may be of who was erased since
+    answered_at = _storable(max(now, *(each.at or now for each in asked)))
     request = answer.request
     if request is not None and requests.is_told(state, request, takeover.epoch, answered_at):
         request = None

@@ -61,6 +61,14 @@ def test_a_question_is_bounded_and_keeps_the_newest() -> None:
     assert question.splitlines()[-1].startswith("49:")
 
 
+def test_an_answer_is_not_older_than_what_it_answers_however_clocks_differ() -> None:
+    """Its command would be taken for one of somebody erased, whose first message this is."""
+    _, turn = finished(state_of(make.message("m1", "hello again", 10)))
+    assert turn.answered_at == make.at(10)
+    _, turn = finished(state_of(make.message("m1", "hello again", 1)))
+    assert turn.answered_at == make.at(5.123)
+
+
 def test_what_waits_is_no_part_of_the_earlier_lines() -> None:
     state, _ = finished(state_of(make.message("m1", "first")))
     state = receive.receive(state, arrivals(make.message("m2", "second"), first=1), rules())
