@@ -1,8 +1,7 @@
 """Connected Pages and their assistants, as conversation and sender read them.
 
-The console owns the collections `channels` and `assistants`; until it exists, the development
-stack's seed writes them. Readers keep what they read for a short time and drop it at once when
-`messenger.channels` says that something changed.
+The console owns the collections `channels` and `assistants`. Readers keep what they read for a
+short time and drop it at once when `messenger.channels` says that something changed.
 """
 
 import time
