@@ -67,7 +67,13 @@ def shown(
 
 
 def _done(lookup: Lookup, *, found_anything: bool) -> Shown:
-    if found_anything:
+    if found_anything and lookup == "refused":
+        words = (
+            "What could be matched was erased, and a search afterwards found nothing left of it. "
+            "Facebook did not say which conversations belong to this account: if you have written "
+            "to another Page, ask that Page to erase your data."
+        )
+    elif found_anything:
         words = "Everything was erased, and a search afterwards found nothing left."
     elif lookup == "refused":
         words = (

@@ -55,6 +55,10 @@ def test_who_could_not_be_found_is_told_why() -> None:
     nothing = shown(lookup="nothing", **facts)  # type: ignore[arg-type]
     assert "Facebook did not say" in refused.words
     assert "Nothing was stored" in nothing.words
+    facts["found_anything"] = True
+    some = shown(lookup="refused", **facts)  # type: ignore[arg-type]
+    assert "Facebook did not say" in some.words
+    assert "Everything" not in some.words
 
 
 @given(st.integers(0, 10_000))
