@@ -5,8 +5,8 @@ Facebook's dialog is the simulator's, answered over its control API as its first
 
 import json
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from html import unescape
 from typing import Any
 
@@ -112,10 +112,11 @@ class Admin:
         form: Mapping[str, str] | Sequence[tuple[str, str]] | None = None,
     ) -> tuple[int, str, str]:
         """Status, where it leads, and the page."""
-        async with self._session.request(
-            method, self._url + path, data=form, headers=_OURS, allow_redirects=False
-        ) as response:
-            return response.status, response.headers.get("Location", ""), await response.text()
+        with _answering():
+            async with self._session.request(
+                method, self._url + path, data=form, headers=_OURS, allow_redirects=False
+            ) as response:
+                return response.status, response.headers.get("Location", ""), await response.text()
 
 
 class Api:
@@ -140,10 +141,11 @@ class Api:
         self, method: str, path: str, body: Mapping[str, Any] | None = None
     ) -> tuple[int, str]:
         """Status and body, whatever they are."""
-        async with self._session.request(
-            method, self._url + path, json=body, headers=self._headers
-        ) as response:
-            return response.status, await response.text()
+        with _answering():
+            async with self._session.request(
+                method, self._url + path, json=body, headers=self._headers
+            ) as response:
+                return response.status, await response.text()
 
     async def channel(self, page_id: str) -> dict[str, Any]:
         """A Page's connection: `status`, `cause`, `since` and more."""
@@ -169,7 +171,17 @@ async def open_admin(env: Mapping[str, str]) -> AsyncIterator[Admin]:
         try:
             yield admin
         finally:
-            await admin.sign_out()
+            with suppress(ConsoleError):  # what was to be done is done; the session ends by itself
+                await admin.sign_out()
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    """Raises: ConsoleError: there is no answer, or none in time."""
+    try:
+        yield
+    except (aiohttp.ClientError, TimeoutError) as error:
+        raise ConsoleError(f"the console gives no answer ({type(error).__name__})") from error
 
 
 def _shown(status: int, text: str) -> str:

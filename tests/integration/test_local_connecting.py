@@ -99,6 +99,19 @@ async def test_a_first_page_that_cannot_be_connected_is_an_error_with_the_consol
     assert (await connect_in_console(env)).startswith("not connected: Corner Shop")
 
 
+async def test_a_console_that_gives_no_answer_stops_only_a_stack_without_a_page(
+    facebook: Simulator, env: Mapping[str, str]
+) -> None:
+    nowhere = {**env, "CONSOLE_URL": "http://127.0.0.1:1"}
+    with pytest.raises(ConsoleError, match="gives no answer"):
+        await connect_in_console(nowhere)
+    await connect_in_console(env)
+    await facebook.add_page("Corner Shop", subscribed=False)
+    said = await connect_in_console(nowhere)
+    assert said.startswith("not connected: Corner Shop")
+    assert "gives no answer" in said
+
+
 async def test_its_api_token_ends_with_its_work(env: Mapping[str, str]) -> None:
     async with open_admin(env) as admin:
         async with admin.api("a test", "channels:read") as api:
