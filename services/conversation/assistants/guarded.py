@@ -1,4 +1,5 @@
-"""HTTP to an address that an administrator typed in: to none inside the network, nor by a redirect.
+"""HTTP to an address that an administrator typed in: to none inside the network, nor by a redirect,
+and no answer without end.
 
 The address is judged when the request is made, and connected to as it was judged: a name that
 changes its address in between gains nothing. Needs a model's packages, like `llm.py`.
@@ -6,6 +7,7 @@ changes its address in between gains nothing. Needs a model's packages, like `ll
 
 import asyncio
 import socket
+from collections.abc import AsyncIterator
 
 import httpx2
 
@@ -13,6 +15,8 @@ from libs.common.outbound import Inside, is_allowed
 
 _LIMITS = httpx2.Limits(max_connections=1000, max_keepalive_connections=100)
 _PORTS = {"http": 80, "https": 443}
+LARGEST_ANSWER = 8 << 20
+"""Bytes: hundreds of times what a model says. All of it is held in memory before it is read."""
 
 
 class ForbiddenAddressError(Exception):
@@ -37,7 +41,20 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
         self._inner = httpx2.AsyncHTTPTransport(trust_env=False, limits=_LIMITS)
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Raises: ForbiddenAddressError: there is no address that we may connect to."""
+        """Raises:
+        ForbiddenAddressError: there is no address that we may connect to.
+        DecodingError: the answer is compressed, so that nobody knows how large it becomes.
+        """
+        request.headers["Accept-Encoding"] = "identity"
+        response = await self._send(request)
+        if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+            await response.aclose()
+            raise httpx2.DecodingError("compressed", request=request)
+        if isinstance(response.stream, httpx2.AsyncByteStream):
+            response.stream = _Bounded(response.stream, request)
+        return response
+
+    async def _send(self, request: httpx2.Request) -> httpx2.Response:
         url = request.url
         host = url.raw_host.decode("ascii")
         port = url.port or _PORTS.get(url.scheme, 443)
@@ -56,6 +73,26 @@ class GuardedTransport(httpx2.AsyncBaseTransport):
                 continue  # nothing was sent
         request.url = url.copy_with(host=addresses[-1])
         return await self._inner.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+class _Bounded(httpx2.AsyncByteStream):
+    """What is answered, up to `LARGEST_ANSWER`."""
+
+    def __init__(self, inner: httpx2.AsyncByteStream, request: httpx2.Request) -> None:
+        self._inner = inner
+        self._request = request
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Raises: ReadError: there is more."""
+        read_bytes = 0
+        async for chunk in self._inner:
+            read_bytes += len(chunk)
+            if read_bytes > LARGEST_ANSWER:
+                raise httpx2.ReadError("too large", request=self._request)
+            yield chunk
 
     async def aclose(self) -> None:
         await self._inner.aclose()

@@ -31,12 +31,28 @@ class Server:
         self.port = 0
         self.hosts: list[str] = []
         self.location = ""
+        self.answer: bytes | None = None
+        self.headers: dict[str, str] = {}
+        self.sent_bytes = 0
+        self.encodings: list[str] = []
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         self.hosts.append(request.headers["Host"])
+        self.encodings.append(request.headers["Accept-Encoding"])
         if self.location:
             return web.Response(status=307, headers={"Location": self.location})
+        if self.answer is not None:
+            return await self.go_on(request, self.answer)
         return await SimulatedModel().complete(request)
+
+    async def go_on(self, request: web.Request, part: bytes) -> web.StreamResponse:
+        """The same again and again, for as long as somebody reads it, and 64 times at most."""
+        response = web.StreamResponse(headers={"Content-Type": "application/json", **self.headers})
+        await response.prepare(request)
+        for _ in range(64):
+            await response.write(part)
+            self.sent_bytes += len(part)
+        return response
 
 
 @pytest.fixture
@@ -111,3 +127,17 @@ async def test_no_redirect_is_followed(server: Server) -> None:
     with pytest.raises((AssistantRefusedError, AssistantUnavailableError)):
         await ask(f"http://127.0.0.1:{server.port}/v1", Inside(everything=True))
     assert len(server.hosts) == 1
+
+
+async def test_an_answer_without_end_is_not_kept_in_memory(server: Server) -> None:
+    server.answer = b" " * (1 << 20)
+    with pytest.raises(AssistantUnavailableError):
+        await ask(f"http://127.0.0.1:{server.port}/v1", Inside(everything=True))
+    assert server.sent_bytes < 4 * guarded.LARGEST_ANSWER  # with what was on its way
+
+
+async def test_an_answer_that_would_become_large_is_not_unpacked(server: Server) -> None:
+    server.answer, server.headers = b"not looked at", {"Content-Encoding": "gzip"}
+    with pytest.raises(AssistantUnavailableError, match="Connection"):
+        await ask(f"http://127.0.0.1:{server.port}/v1", Inside(everything=True))
+    assert server.encodings == ["identity"]
