@@ -121,9 +121,12 @@ class ModelCheck:
     async def of_page(self, page_id: str) -> Document | None:
         """The same for the model that answers on a Page; None: no such Page."""
         channel = await self._channels.channel(page_id)
-        profile = await self._channels.assistant(channel.assistant_id) if channel else None
-        if profile is None:
+        if channel is None:
             return None
+        profile = await self._channels.assistant(channel.assistant_id)
+        if profile is None:
+            nobody = {"is_own": False, "provider": "none", "model": "none", "at": _now()}
+            return nobody | _without_answer("no_assistant")
         choice = choice_of(profile)
         if choice is None and profile.model is None:
             return await self.own()
@@ -143,7 +146,7 @@ class ModelCheck:
                     "is_own": not key,
                     "provider": provider,
                     "model": model,
-                    "at": datetime.now(UTC).isoformat(),
+                    "at": _now(),
                     **await self._ask(prompt),
                 }
                 kept.until = self._clock() + ASK_EVERY_S
@@ -170,6 +173,10 @@ class _KeptAnswer:
     until: float = float("-inf")
     answer: Document = field(default_factory=dict)
     asking: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat()
 
 
 def _without_answer(failure: str) -> Document:
@@ -201,5 +208,5 @@ async def check_model_of_page(request: web.Request) -> web.Response:
     """POST: whether the model of a Page's assistant answers."""
     answer = await request.app[MODEL].get().of_page(request.match_info["page_id"])
     if answer is None:
-        return problem(404, "not_found", "there is no such Page, or it has no assistant")
+        return problem(404, "not_found", "there is no such Page")
     return web.json_response(answer)

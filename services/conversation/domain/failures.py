@@ -31,6 +31,8 @@ _WORDS: Mapping[str, str] = {
     "that could be used. It may work again in a moment.",
     "deadline": "The model took too long.",
     "daily_limit": "The Page's limit of model calls or tokens for today is reached.",
+    "no_assistant": "The assistant that was chosen for the Page is gone. Choose another one in the "
+    "Page's settings.",
     "assistant_failed": "Something went wrong in the conversation service. It stands in its log.",
 }
 

@@ -429,6 +429,11 @@ def test_keys_indexes_and_the_model() -> None:
     )
     assert refused.state == "failed"
     assert "The key." in refused.words
+    gone = system.judge_model(
+        provider="none", model="none", failure="no_assistant", words="", took_s=None
+    )
+    assert gone.state == "failed"
+    assert "the assistant that was chosen is gone" in gone.words
 
 
 @pytest.mark.parametrize(

@@ -110,3 +110,10 @@ async def test_a_pages_own_model_is_asked_with_its_own_choice(model: Model) -> N
 
 async def test_a_page_that_is_not_there_has_no_model(model: Model) -> None:
     assert await ModelCheck(model, Channels(profile()), AssistantSettings()).of_page("2") is None
+
+
+async def test_a_page_whose_assistant_is_gone_says_so(model: Model) -> None:
+    answer = await ModelCheck(model, Channels(None), AssistantSettings()).of_page("1")
+    assert answer is not None
+    assert (answer["failure"], answer["is_own"], model.asked) == ("no_assistant", False, [])
+    assert "is gone" in answer["words"]

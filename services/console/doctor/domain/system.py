@@ -214,6 +214,9 @@ def judge_model(
     failure: why there was no answer, as the conversation service calls it; `words`: the same for
         people.
     """
+    if failure == "no_assistant":
+        cure = "Choose one in the Page's settings. People get the fallback text meanwhile."
+        return failed("Nobody answers here: the assistant that was chosen is gone.", cure)
     name = "The offline demo model" if provider == "offline" else f"{model} ({provider})"
     details = {"provider": provider, "model": model}
     if failure is None:
