@@ -105,6 +105,8 @@ class ChannelSettingsOffice:
             **told(channel.cards.values, new),
         ):
             await self._change(actor, page_id, self._sealed(page_id, new), seen)
+            if "assistant_id" in new:
+                await self._keep_answered(actor, channel, new)
         self._wake()
         if any(CARD_OF[name] == "greeting" for name in new):
             await self._profiles.write(page_id)
@@ -139,11 +141,27 @@ class ChannelSettingsOffice:
             if problem is not None:
                 raise SettingRefusedError("notification_url", _ADDRESS_WORDS[problem])
         if (wanted := new.get("assistant_id")) is not None:
-            known = {each for each, _ in await self._channels.assistants(workspace_id)}
-            if wanted not in known:
-                raise SettingRefusedError(
-                    "assistant_id", "choose one of the workspace's assistants"
-                )
+            await self._check_assistant(workspace_id, wanted)
+
+    async def _check_assistant(self, workspace_id: str, assistant_id: str) -> None:
+        known = {each for each, _ in await self._channels.assistants(workspace_id)}
+        if assistant_id not in known:
+            raise SettingRefusedError("assistant_id", "choose one of the workspace's assistants")
+
+    async def _keep_answered(
+        self, actor: Actor, before: ConnectedChannel, new: Mapping[str, Any]
+    ) -> None:
+        """Take the change back if its assistant was deleted between our look and our write.
+
+        Whoever deletes looks at the Pages afterwards, and we at the assistants: one of us notices.
+        """
+        try:
+            await self._check_assistant(actor.workspace_id, new["assistant_id"])
+        except SettingRefusedError:
+            values = before.cards.values
+            await self._change(actor, before.id, {name: values[name] for name in new}, None)
+            self._wake()
+            raise
 
     def _sealed(self, page_id: str, new: Mapping[str, Any]) -> dict[str, Any]:
         secret = new.get("notification_secret")

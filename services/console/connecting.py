@@ -14,7 +14,7 @@ from typing import Literal
 import structlog
 
 from libs.common.channels import Assistant
-from libs.common.crypto import KeyRing
+from libs.common.crypto import DecryptionError, KeyRing
 from libs.common.errors import PermanentError
 from libs.common.events import derived_id
 from libs.common.graph import (
@@ -447,7 +447,12 @@ class Connecting:
         page = offered.page
         if not offered.standing.can_be_chosen or page.token is None:
             raise NotConnectedError(offered.standing.words)
-        token = self._keys.decrypt(page.token, context=_login_context(login.id, page.id))
+        try:
+            token = self._keys.decrypt(page.token, context=_login_context(login.id, page.id))
+        except DecryptionError:  # the installation's keys were replaced since
+            raise NotConnectedError(
+                "What Facebook gave can't be read any more. Log in again."
+            ) from None
         try:
             await self._verify(page.id, token)
             await self._subscribe(page.id, token)
@@ -518,7 +523,7 @@ class Connecting:
                 channel = ConnectedChannel(
                     id=page.id,
                     workspace_id=workspace_id,
-                    assistant_id=assistant_id or await self._assistant(workspace_id),
+                    assistant_id=await self._assistant(workspace_id, assistant_id),
                     page_name=page.name,
                     token=sealed,
                     connection=connection,
@@ -544,8 +549,11 @@ class Connecting:
                 return
         raise NotConnectedError("Others are connecting this Page at this moment. Try again.")
 
-    async def _assistant(self, workspace_id: str) -> str:
-        """Who answers: the workspace's assistant, or its first one, made now."""
+    async def _assistant(self, workspace_id: str, wanted: str | None) -> str:
+        """Who answers: whoever is wanted, unless they are gone since; else the workspace's
+        assistant, or its first one, made now."""
+        if wanted is not None and wanted in dict(await self._channels.assistants(workspace_id)):
+            return wanted
         if (known := await self._channels.first_assistant(workspace_id)) is not None:
             return known
         first = Assistant(

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 from libs.common.channels import Assistant
 from libs.common.errors import PermanentError
+from services.console.assistants import UnknownAssistantError
 from services.console.audit import Actor, AuditLog
 from services.console.internal import Internal, ServiceRefusedError
 
@@ -76,6 +77,7 @@ async def try_assistant(
     """One turn.
 
     Raises:
+        UnknownAssistantError: it was deleted meanwhile.
         UnknownPageError: not of this workspace.
         TrialsBusyError: try again in a moment.
         ServiceAwayError: the conversation service gives no answer.
@@ -101,5 +103,7 @@ async def try_assistant(
                 raise TrialsBusyError(words) from None
             if error.reason == "page_not_found":
                 raise UnknownPageError("there is no such Page in the workspace") from None
+            if error.reason == "not_found":  # somebody has deleted it at this moment
+                raise UnknownAssistantError("there is no such assistant in the workspace") from None
             raise
         return Tried.model_validate(answer)

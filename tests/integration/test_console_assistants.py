@@ -20,6 +20,7 @@ from services.console.assistants import Assistants
 from services.console.assistants_store import AssistantStore
 from services.console.domain.roles import Role
 from services.console.domain.tokens import ApiToken, Scope, hashed
+from services.console.internal import Internal
 from services.console.records import StoredToken
 from services.console.tokens_store import TokenStore
 from services.console.web.pages import ASSISTANTS, AUDIT
@@ -474,3 +475,21 @@ async def test_an_address_that_was_closed_since_holds_no_other_change_back(
     assert (await caller.ask("DELETE", f"{where}/key"))[0] == 200
     assert (await browser.post(f"{where}/key/remove")).status == 303
     assert (await stored(console, made))["api_key"] is None
+
+
+async def test_one_that_is_deleted_while_it_is_tried_is_not_there(
+    console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser, caller = await console.admin(), await program(console)
+    call = Internal.call
+
+    async def late(internal: Internal, *args: Any, **values: Any) -> Any:  # noqa: ANN401
+        await console.database["assistants"].delete_many({})
+        return await call(internal, *args, **values)
+
+    monkeypatch.setattr(Internal, "call", late)
+    made = await make(browser)
+    assert (await browser.post(f"/assistants/{made}/test", {"question": "Hi"})).status == 404
+    made = await make(browser)
+    status, error = await caller.ask("POST", f"/assistants/{made}/test", {"question": "Hi"})
+    assert (status, error["error"]["code"]) == (404, "not_found")

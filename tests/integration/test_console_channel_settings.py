@@ -19,9 +19,10 @@ from libs.common.crypto import KeyRing
 from libs.common.graph import ConnectingClient
 from libs.common.mongo import Database, Document
 from libs.common.settings import MongoSettings
+from services.console.channels_store import ChannelStore
 from services.console.domain.roles import Role
 from services.console.domain.tokens import ApiToken, Scope, hashed
-from services.console.records import Connection, StoredToken
+from services.console.records import ConnectedChannel, Connection, StoredToken
 from services.console.tokens_store import TokenStore
 from services.console.web.pages import CHECKS
 from simulator.client import Simulator
@@ -261,6 +262,25 @@ async def test_of_many_at_the_same_moment_one_gets_the_card(shop: Shop) -> None:
     )
     assert sorted(answer.status for answer in answers) == [303, *[422] * 5]
     assert (await shop.stored())["settings_version"] == 1
+
+
+async def test_an_assistant_that_is_deleted_meanwhile_is_not_chosen(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = ChannelStore.change_settings
+
+    async def late(store: ChannelStore, before: ConnectedChannel, changes: dict[str, Any]) -> bool:
+        deleted = await shop.browser.post("/assistants/loaf/delete")  # no Page has it yet
+        assert deleted.status in (303, 404)
+        return await write(store, before, changes)
+
+    monkeypatch.setattr(ChannelStore, "change_settings", late)
+    typed = ASSISTANT | {"assistant_id": "loaf", "quiet_window_s": "2"}
+    refused = await shop.save("assistant", **typed)
+    assert (refused.status, "Choose one of the" in refused.words) == (422, True)
+    stored = await shop.stored()
+    assert (stored["assistant_id"], stored["settings"]["quiet_window_s"]) == ("crumb", 0.8)
+    assert [each["outcome"] for each in await shop.audit()] == ["refused"]
 
 
 async def test_pausing_and_resuming(shop: Shop) -> None:

@@ -16,10 +16,11 @@ import aiohttp
 import pytest
 
 from deploy.local.seed import is_the_consoles, seed
-from libs.common.crypto import KeyRing
+from libs.common.crypto import KeyRing, generate_key
 from libs.common.events import ChannelTokenRejected, PageDeauthorized
 from libs.common.mongo import Database, Document
 from libs.common.settings import KafkaSettings, MongoSettings
+from services.console.connecting import Connecting
 from services.console.domain.facebook_login import FIELDS
 from services.console.domain.roles import Role
 from services.console.domain.tokens import ApiToken, Scope, hashed
@@ -191,6 +192,48 @@ async def test_several_pages_at_once(console: Console, facebook: Simulator, pers
 
 
 # What comes back and is not taken
+
+
+async def test_whoever_was_chosen_to_answer_is_deleted_meanwhile(
+    console: Console, facebook: Simulator, person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page, assistants = await new_page(facebook), console.database["assistants"]
+    for name in ("crumb", "loaf"):
+        await assistants.insert_one(
+            {
+                "_id": name,
+                "workspace_id": (await console.first_admin()).workspace_id,
+                "name": name,
+                "system_prompt": "Be brief.",
+            }
+        )
+    verify = Connecting._verify
+
+    async def late(connecting: Connecting, page_id: str, token: str) -> None:
+        await assistants.delete_one({"_id": "loaf"})
+        await verify(connecting, page_id, token)
+
+    monkeypatch.setattr(Connecting, "_verify", late)
+    done = await person.browser.post(await person.choice(), {"pages": page, "assistant": "loaf"})
+    assert done.status == 303
+    stored = await channel(console, page)
+    assert stored is not None
+    assert stored["assistant_id"] == "crumb"
+
+
+async def test_what_a_login_brought_is_unreadable_once_the_key_is_gone(
+    console: Console, facebook: Simulator, person: Person
+) -> None:
+    page = await new_page(facebook)
+    path = await person.choice()
+    other = KeyRing.parse(f"new:{generate_key()}").encrypt("EAA", context="x")
+    logins = console.database["facebook_logins"]
+    (login,) = await logins.find({}).to_list(None)
+    pages = [each | {"token": other} for each in login["pages"]]
+    await logins.update_one({"_id": login["_id"]}, {"$set": {"pages": pages}})
+    done = await person.choose(path, page)
+    assert "can't be read any more. Log in again." in done.words
+    await untouched(console, facebook, page)
 
 
 async def test_cancelled_at_facebook(console: Console, facebook: Simulator, person: Person) -> None:
