@@ -50,6 +50,13 @@ def report(*states: State) -> Report:
     )
 
 
+def test_two_pages_of_the_same_name_are_not_mixed_up() -> None:
+    lines = [Line(f"{page}.{n}", "Page Shop", "Title", (), page) for n in "ab" for page in "12"]
+    both = Report(NOW, tuple(Finding(line, ok("fine.")) for line in lines))
+    shown = [(name, [each.id for each in found]) for name, found in both.sections]
+    assert shown == [("Page Shop (1)", ["1.a", "1.b"]), ("Page Shop (2)", ["2.a", "2.b"])]
+
+
 # Lines that stand on one another
 
 

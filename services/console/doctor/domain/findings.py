@@ -144,11 +144,19 @@ class Report:
 
     @property
     def sections(self) -> Sequence[tuple[str, tuple[Finding, ...]]]:
-        """In the order of their first lines."""
-        names = dict.fromkeys(each.line.section for each in self.findings)
+        """In the order of their first lines. Pages of the same name are told apart by their ids."""
+        places = dict.fromkeys((each.line.section, each.line.page_id) for each in self.findings)
+        names = [name for name, _ in places]
         return [
-            (name, tuple(each for each in self.findings if each.line.section == name))
-            for name in names
+            (
+                name if names.count(name) == 1 else f"{name} ({page_id})",
+                tuple(
+                    each
+                    for each in self.findings
+                    if (each.line.section, each.line.page_id) == (name, page_id)
+                ),
+            )
+            for name, page_id in places
         ]
 
     def count(self, state: State) -> int:
