@@ -146,6 +146,14 @@ async def test_programs_read_it_with_the_scope_for_it(console: Console) -> None:
     assert (await ask(console, f"/doctor?page={THEIRS}", allowed)).status == 404
     assert (await ask(console, "/doctor?page=x", allowed)).status == 422
     report: dict[str, Any] = json.loads(answer.text)
+    console.clock.ahead = timedelta(seconds=14)
+    again = json.loads((await ask(console, "/doctor", allowed)).text)
+    assert again["at"] == report["at"]  # a program that asks all the time uses no Page's calls up
+    await add_page(console, "77", "New", (await console.first_admin()).workspace_id)
+    assert (await ask(console, "/doctor?page=77", allowed)).status == 200
+    console.clock.ahead = timedelta(seconds=40)
+    again = json.loads((await ask(console, "/doctor", allowed)).text)
+    assert again["at"] != report["at"]
     assert report["state"] == "failed"
     lines = {each["id"]: each for each in report["findings"]}
     assert lines["kafka.topics"]["because"] == "kafka.reachable"

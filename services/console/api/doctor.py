@@ -72,10 +72,18 @@ class DoctorReport(Shown):
 
 
 async def show_report(call: Call) -> DoctorReport:
-    """At most a few seconds old."""
+    """At most 15 seconds old."""
     wanted: DoctorWanted = call.query
-    report = await call.request.app[REPORTS].get().anew(call.workspace_id)
-    return DoctorReport.of(of_page(report, wanted.page) if wanted.page else report)
+    reports = call.request.app[REPORTS].get()
+    report = await reports.recent(call.workspace_id)
+    if wanted.page is None:
+        return DoctorReport.of(report)
+    if all(each.line.page_id != wanted.page for each in report.findings):
+        await call.connecting.channel(
+            call.workspace_id, wanted.page
+        )  # not there, or just connected
+        report = await reports.anew(call.workspace_id)
+    return DoctorReport.of(of_page(report, wanted.page))
 
 
 DOCTOR_OPERATIONS = (

@@ -10,6 +10,8 @@ from services.console.doctor.domain.findings import Finding, Report
 
 FRESH = timedelta(seconds=60)
 ANEW_AFTER = timedelta(seconds=1)
+RECENT = timedelta(seconds=15)
+"""Programs may ask without end, and each look costs calls that Facebook counts."""
 LIVE_AFTER = timedelta(seconds=1)
 
 
@@ -30,6 +32,10 @@ class Reports:
     async def anew(self, workspace_id: str) -> Report:
         """A new one, unless somebody had one made in the last seconds."""
         return await self._report(workspace_id, ANEW_AFTER)
+
+    async def recent(self, workspace_id: str) -> Report:
+        """One of the last seconds, or a new one: for programs."""
+        return await self._report(workspace_id, RECENT)
 
     async def live(self, workspace_id: str, page_id: str) -> tuple[Report, tuple[Finding, ...]]:
         """The latest report, and in it what changes on a Page while somebody watches, as it is now.
