@@ -125,6 +125,7 @@ class Api:
     def __init__(self, session: aiohttp.ClientSession, url: str, token: str) -> None:
         self._session = session
         self._url = f"{url}/api/v1"
+        self.token = token
         self._headers = {"Authorization": f"Bearer {token}"}
 
     async def ask(
