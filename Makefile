@@ -8,6 +8,8 @@ BIN := .venv/bin
 export PYTHONPATH := $(CURDIR)
 STACK := $(BIN)/python -m deploy.local
 ONLY ?=
+# Tests that mostly wait: two at a time, each with servers and a stack of its own, file by file.
+PAIRED := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 ARGS ?=
 
 .PHONY: help
@@ -65,11 +67,11 @@ rebuild-analytics: .venv/.local ## All figures anew, from the log and the archiv
 test: setup ## Everything: checks, unit, property, integration and end-to-end tests
 	@$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest tests/unit --numprocesses auto
-	$(BIN)/python -m pytest tests --ignore tests/browser --ignore tests/unit --durations 10
+	$(BIN)/python -m pytest tests --ignore tests/browser --ignore tests/unit --durations 20 $(PAIRED)
 
 .PHONY: test-browser
 test-browser: setup ## The chat page and the console in a real browser (needs Chromium, or CHROMIUM=path)
-	$(BIN)/python -m pytest tests/browser
+	$(BIN)/python -m pytest tests/browser --durations 10 $(PAIRED)
 
 .PHONY: faults
 faults: setup ## The crash suite with many seeds: SEEDS=20, or 7-20 to go on; SCENARIO=part of a name

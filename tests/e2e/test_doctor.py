@@ -6,6 +6,7 @@ A stack of its own: what other tests leave behind would stand in the report as w
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -358,7 +359,7 @@ async def test_a_wrong_variable_is_told_by_the_line_it_breaks(
 async def test_a_clock_that_is_wrong(ground: Ground) -> None:
     report = await ground.look(ahead=timedelta(minutes=5))
     assert not_ok(report) == {"meta.clock": "failed"}
-    assert "300 s ahead" in report.headline or "299 s ahead" in report.headline
+    assert re.search(r"\b(29\d|30\d) s ahead", report.headline), report.headline
 
 
 OF_CONVERSATION = {"model.answers", "page.model", *LIVE}

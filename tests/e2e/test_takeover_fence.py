@@ -23,7 +23,7 @@ from tests.faults.mutants.switching import environment, mutated
 from tests.stack import LocalStack, local_stack
 
 TAKEOVERS, SIDE_BY_SIDE, ROUNDS = 1000, 40, 5
-MUTANT_TAKEOVERS = 120
+MUTANT_TAKEOVERS, MUTANT_RACES = 120, 5
 PARTS = 5
 ANSWER = "\n\n".join(f"This is part {n} of an answer in five parts." for n in range(PARTS))
 QUIET_S, MODEL_MS, LATENCY_MS = 0.2, 200, 60
@@ -97,6 +97,7 @@ class Race:
     """From a message to the last part of its answer, as it goes now: what delays are drawn from."""
 
     async def run(self, takeovers: int) -> Verdict:
+        self.spans.clear()
         people = max(SIDE_BY_SIDE, takeovers // ROUNDS)
         names = [
             await self.simulator.add_person(self.page, "Person", str(n)) for n in range(people)
@@ -189,5 +190,7 @@ async def test_the_judge_complains_about_a_mutant(
     racing: LocalStack, race: Race, service: str, mutation: str
 ) -> None:
     with mutated(racing, service, mutation):
-        verdict = await race.run(MUTANT_TAKEOVERS)
-    assert verdict.broken != []
+        for _ in range(MUTANT_RACES):
+            if (await race.run(MUTANT_TAKEOVERS)).broken:
+                return
+    raise AssertionError(f"{MUTANT_RACES} races, and nothing came late")
