@@ -25,7 +25,12 @@ from services.console.connecting import UnknownChannelError
 from services.console.domain.erasure import lookup_is_over, lookup_pause, pause_after
 from services.console.erasures_store import LEASE, Erasure, ErasureStore, PersonToErase
 from services.console.facebook_words import FACEBOOK_ERRORS
-from services.console.internal import Internal, ServiceAwayError, ServiceName
+from services.console.internal import (
+    Internal,
+    ServiceAwayError,
+    ServiceName,
+    ServiceRefusedError,
+)
 from services.console.logins_store import FacebookLoginStore
 
 ORDER: tuple[ServiceName, ...] = ("takeover", "sender", "conversation", "analytics")
@@ -118,7 +123,10 @@ class Erasing:
         return erasure
 
     async def stored_about(self, page_id: str, psid: str) -> Counts:
-        """How much each service keeps about a person. Raises: ServiceAwayError."""
+        """How much each service keeps about a person.
+
+        Raises: ServiceAwayError, ServiceRefusedError.
+        """
         return await self._ask("/check", PersonToErase(page_id=page_id, psid=psid), None)
 
     # Carrying out
@@ -149,7 +157,7 @@ class Erasing:
                 erasure = await self._erase(erasure)
             if erasure.people:  # something was left
                 return await self._put_off(erasure, None)
-        except ServiceAwayError as error:
+        except (ServiceAwayError, ServiceRefusedError) as error:
             return await self._put_off(erasure, error.service)
         now = self._clock()
         if not lookup_is_over(erasure.lookup, erasure.requested_at, now):
@@ -233,7 +241,7 @@ class Erasing:
 
         Returns: with nobody to erase any more if nothing was left.
 
-        Raises: ServiceAwayError: before anything began, or in the middle.
+        Raises: ServiceAwayError, ServiceRefusedError: before anything began, or in the middle.
         """
         for person in erasure.people:  # if one is away, what people write stays as it is
             await self._ask("/check", person, None)

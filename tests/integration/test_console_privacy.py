@@ -39,6 +39,7 @@ class Services:
         self.kept: Counter[str] = Counter({f"{PAGE}:{PSID}": 7})
         self.comes_back_at = 0
         self.away = 0
+        self.away_status = 503
         self.calls: list[tuple[str, JSON]] = []
         self.known_to_meta: list[JSON] = []
         self.meta_error: JSON | None = None
@@ -58,7 +59,7 @@ class Services:
         body = await self._body(request, "erase")
         if self.away:
             self.away -= 1
-            return problem(503, "away", "away")
+            return problem(self.away_status, "away", "away")
         name = f"{body['page_id']}:{body['psid']}"
         erasures = sum(what == "erase" for what, _ in self.calls)
         erased, self.kept[name] = self.kept[name], 2 * (erasures == self.comes_back_at)
@@ -295,10 +296,11 @@ async def test_what_is_there_again_is_erased_again_before_it_is_done(
     assert sum(sum(each.values()) for each in found["services"].values()) == 9
 
 
-async def test_a_service_that_is_away_is_waited_for_and_nothing_is_done_before(
-    console: Console, services: Services
+@pytest.mark.parametrize("status", [503, 401])
+async def test_a_service_that_is_away_or_refuses_is_waited_for_and_nothing_is_done_before(
+    console: Console, services: Services, status: int
 ) -> None:
-    services.away = 1
+    services.away, services.away_status = 1, status
     console.log.say(wish(PSID))
     found = await until(console, "Waiting")
     assert found["waits_for"] == ORDER[0]
