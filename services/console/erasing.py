@@ -23,7 +23,14 @@ from services.console.audit import Actor, AuditLog, Clock
 from services.console.channels_store import ChannelStore
 from services.console.connecting import UnknownChannelError
 from services.console.domain.erasure import lookup_is_over, lookup_pause, pause_after
-from services.console.erasures_store import LEASE, Erasure, ErasureStore, PersonToErase
+from services.console.erasures_store import (
+    LEASE,
+    ByPage,
+    Erasure,
+    ErasureStore,
+    PersonToErase,
+    counted,
+)
 from services.console.facebook_words import FACEBOOK_ERRORS
 from services.console.internal import (
     Internal,
@@ -259,14 +266,14 @@ class Erasing:
                 counts = await self._ask_one(service, "", person, until, "erased")
                 erasure = await self._store.change(
                     erasure,
-                    services=_with(erasure.services, service, counts),
+                    erased=_with(erasure.erased, person.page_id, service, counts),
                     next_at=self._clock() + LEASE,
                 )
-        left: Counts = {}
+        left: ByPage = {}
         for person in erasure.people:
             for name, counts in (await self._ask("/check", person, until)).items():
-                left = _with(left, name, counts)
-        if any(any(counts.values()) for counts in left.values()):
+                left = _with(left, person.page_id, name, counts)
+        if any(counted(left, left).values()):
             return await self._store.change(erasure, left=left)
         return await self._store.change(erasure, left=left, people=())
 
@@ -296,10 +303,11 @@ class Erasing:
         return {str(name): int(number) for name, number in told.get(answer, {}).items()}
 
 
-def _with(counts: Counts, service: str, more: dict[str, int]) -> Counts:
-    known = counts.get(service, {})
-    added = {name: known.get(name, 0) + number for name, number in more.items()}
-    return {**counts, service: {**known, **added}}
+def _with(by_page: ByPage, page_id: str, service: str, more: dict[str, int]) -> ByPage:
+    of_page = by_page.get(page_id, {})
+    known = of_page.get(service, {})
+    added = {kind: known.get(kind, 0) + number for kind, number in more.items()}
+    return {**by_page, page_id: {**of_page, service: {**known, **added}}}
 
 
 def _name(person: PersonToErase) -> str:

@@ -1,5 +1,7 @@
 """MongoDB: `erasures`, one document a request to erase somebody's data."""
 
+from collections import Counter
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,6 +14,9 @@ from services.console.records import Record
 LEASE = timedelta(seconds=8)
 """Shorter than a slow service may take: two at work on one request only cost work."""
 LISTED = 100
+
+
+ByPage = dict[str, dict[str, dict[str, int]]]
 
 
 class PersonToErase(BaseModel):
@@ -36,8 +41,8 @@ class Erasure(Record):
     lookup: Lookup = "none"
     lookups: int = 0
     was_connector: bool = Field(False, description="they had connected Pages themselves")
-    services: dict[str, dict[str, int]] = Field({}, description="what each has erased, in numbers")
-    left: dict[str, dict[str, int]] | None = Field(None, description="what the last search found")
+    erased: ByPage = Field({}, description="how much of each kind, by Page and service")
+    left: ByPage | None = Field(None, description="what the last search found")
     waits_for: str | None = None
     attempts: int = 0
     erased_at: datetime | None = Field(None, description="up to when everything is erased")
@@ -49,16 +54,11 @@ class Erasure(Record):
 
     @property
     def erased_total(self) -> int:
-        return sum(sum(counts.values()) for counts in self.services.values())
+        return sum(counted(self.erased, self.erased).values())
 
-    @property
-    def counts(self) -> dict[str, int]:
-        """What was erased, by kind, without zeros."""
-        found: dict[str, int] = {}
-        for counts in self.services.values():
-            for name, number in counts.items():
-                found[name] = found.get(name, 0) + number
-        return {name: number for name, number in found.items() if number}
+    def counts(self, pages: Collection[str]) -> dict[str, int]:
+        """What was erased on these Pages, by kind, without zeros: others may not be one's own."""
+        return {kind: number for kind, number in counted(self.erased, pages).items() if number}
 
     @property
     def state(self) -> Shown:
@@ -69,6 +69,15 @@ class Erasure(Record):
             lookup=self.lookup,
             found_anything=self.found_anything,
         )
+
+
+def counted(by_page: ByPage, pages: Collection[str]) -> dict[str, int]:
+    """Of these Pages together, by kind."""
+    found: Counter[str] = Counter()
+    for page_id in pages:
+        for counts in by_page.get(page_id, {}).values():
+            found.update(counts)
+    return dict(found)
 
 
 class ErasureStore:

@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from libs.common.mongo import Database, open_database
 from libs.common.settings import MongoSettings
 from libs.common.topics import COMMANDS, EVENTS
+from services.console.erasures_store import counted
 from services.conversation.domain.contacts import contact_id
 from tests.e2e.shop import Shop, open_shop
 from tests.stack import LocalStack
@@ -141,8 +142,8 @@ async def test_nothing_of_a_person_is_left_and_what_is_late_brings_nothing_back(
         await until_all_is_handled(stack)
         assert await holding(database, *private, wish["user_id"]) == {}
         (erasure,) = await database["erasures"].find({"pages": shop.page}).to_list(None)
-        assert erasure["services"]["conversation"]["messages"] >= 4
-        assert not any(any(each.values()) for each in erasure["left"].values())
+        assert erasure["erased"][shop.page]["conversation"]["messages"] >= 4
+        assert not any(counted(erasure["left"], [shop.page]).values())
 
         # what is late: receipts, a copy of the first message, an echo in Meta's own inbox of then
         await shop.simulator.read(shop.page, shop.psid)

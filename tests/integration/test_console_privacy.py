@@ -293,7 +293,7 @@ async def test_what_is_there_again_is_erased_again_before_it_is_done(
     assert any(sum(each.values()) == 2 for each in found["left"].values())
     console.clock.ahead = timedelta(minutes=1)
     found = await until(console, "Done")
-    assert sum(sum(each.values()) for each in found["services"].values()) == 9
+    assert sum(sum(each.values()) for each in found["erased"][PAGE].values()) == 9
 
 
 @pytest.mark.parametrize("status", [503, 401])

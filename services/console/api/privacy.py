@@ -9,7 +9,7 @@ from libs.common.errors import PermanentError
 from services.console.api.operations import NOT_FOUND, Body, Call, Operation, Refusal, Shown
 from services.console.domain.erasure import How, State
 from services.console.domain.tokens import Scope
-from services.console.erasures_store import Erasure, ErasureStore
+from services.console.erasures_store import Erasure, ErasureStore, counted
 from services.console.internal import ServiceAwayError, ServiceRefusedError
 from services.console.people import People
 from services.console.web.pages import ERASING, ERASURES
@@ -61,9 +61,6 @@ class ErasureShown(Shown):
 
     @classmethod
     def of(cls, erasure: Erasure, page_ids: set[str]) -> "ErasureShown":
-        left = None
-        if erasure.left is not None:
-            left = {kind: n for each in erasure.left.values() for kind, n in each.items()}
         return cls(
             code=erasure.id,
             how=erasure.how,
@@ -74,8 +71,8 @@ class ErasureShown(Shown):
             done_at=erasure.done_at,
             waits_for=erasure.waits_for,
             pages=tuple(each for each in erasure.pages if each in page_ids),
-            erased=erasure.counts,
-            left=left,
+            erased=erasure.counts(page_ids),
+            left=None if erasure.left is None else counted(erasure.left, page_ids),
         )
 
 

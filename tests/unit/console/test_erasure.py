@@ -14,6 +14,7 @@ from services.console.domain.erasure import (
     pause_after,
     shown,
 )
+from services.console.erasures_store import Erasure
 
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)
 
@@ -81,3 +82,19 @@ def test_pauses_grow_and_end_somewhere(attempts: int) -> None:
 )
 def test_facebook_is_asked_for_a_day(lookup: Lookup, age: timedelta, *, over: bool) -> None:
     assert lookup_is_over(lookup, NOON, NOON + age) is over
+
+
+def test_who_sees_one_page_sees_what_was_erased_there_and_no_more() -> None:
+    erasure = Erasure(
+        id="code",
+        how="facebook",
+        requested_at=NOON,
+        erased={
+            "1": {"conversation": {"messages": 3, "people": 0}, "sender": {"deliveries": 2}},
+            "2": {"conversation": {"messages": 40}},
+        },
+    )
+    assert erasure.counts(["1"]) == {"messages": 3, "deliveries": 2}
+    assert erasure.counts(["1", "2"]) == {"messages": 43, "deliveries": 2}
+    assert erasure.counts(["3"]) == {}
+    assert erasure.erased_total == 45
