@@ -27,6 +27,7 @@ from libs.common.mongo import Database, open_database
 from libs.common.settings import MongoSettings
 from simulator.client import Simulator, SimulatorError, answers_in
 from tests.browser.test_console import SIZES, findings
+from tests.canaries import watched
 from tests.stack import LocalStack, local_stack
 
 PICTURES = os.environ.get("CONSOLE_PICTURES")  # a folder: look at what the test saw
@@ -38,9 +39,14 @@ TOLD = "A colleague comes."
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     """Its model is the simulator's, which answers with what it was asked."""
-    with local_stack(
-        tmp_path_factory.mktemp("stack"), LLM_PROVIDER="simulator", CONVERSATION_MODEL_ATTEMPTS="1"
-    ) as running:
+    with (
+        local_stack(
+            tmp_path_factory.mktemp("stack"),
+            LLM_PROVIDER="simulator",
+            CONVERSATION_MODEL_ATTEMPTS="1",
+        ) as running,
+        watched(running),
+    ):
         yield running
 
 

@@ -3,14 +3,18 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from uuid import uuid4
 
+import aiohttp
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from pydantic import SecretStr
 
 from libs.common.mongo import Database, open_database
 from libs.common.settings import KafkaSettings, MongoSettings
+from simulator.client import Simulator
+from tests.browser.site import Site, running_site
 from tests.stack import Servers
 
 TOPIC_WITHIN_S = 30.0
@@ -42,6 +46,20 @@ async def database(mongo: MongoSettings) -> AsyncIterator[Database]:
     async with open_database(mongo, app_name="test") as opened:
         yield opened
         await opened.client.drop_database(mongo.database)
+
+
+@pytest.fixture
+async def site(tmp_path: Path) -> AsyncIterator[Site]:
+    """A simulated Facebook of the test's own."""
+    async with running_site(tmp_path) as site:
+        yield site
+
+
+@pytest.fixture
+async def facebook(site: Site) -> AsyncIterator[Simulator]:
+    """What scripts it."""
+    async with aiohttp.ClientSession() as session:
+        yield Simulator(session, site.url)
 
 
 @pytest.fixture

@@ -8,10 +8,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from html import unescape
-from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 
 from libs.common.channels import ChannelSettings
@@ -26,7 +24,7 @@ from services.console.records import ConnectedChannel, Connection, StoredToken
 from services.console.tokens_store import TokenStore
 from services.console.web.pages import CHECKS
 from simulator.client import Simulator
-from tests.browser.site import Site, running_site
+from tests.browser.site import Site
 from tests.integration.console import KEYS, Answer, Browser, Console, running_console
 from tests.integration.test_console_connecting import Person
 
@@ -95,18 +93,6 @@ WRONG: list[tuple[str, dict[str, str], str, str]] = [
     ("handover", HANDOVER | {"notification_url": "hooks"}, "notification_url", "whole address"),
     ("limits", {"session_idle_hours": "0", "loop_turns": "8"}, "session_idle_hours", "0.1 or"),
 ]
-
-
-@pytest.fixture
-async def site(tmp_path: Path) -> AsyncIterator[Site]:
-    async with running_site(tmp_path) as site:
-        yield site
-
-
-@pytest.fixture
-async def facebook(site: Site) -> AsyncIterator[Simulator]:
-    async with aiohttp.ClientSession() as session:
-        yield Simulator(session, site.url)
 
 
 @pytest.fixture

@@ -8,11 +8,9 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from html import unescape
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import aiohttp
 import pytest
 
 from deploy.local.seed import is_the_consoles, seed
@@ -28,23 +26,11 @@ from services.console.records import StoredToken
 from services.console.tokens_store import TokenStore
 from services.console.web.pages import CHECKS
 from simulator.client import Simulator
-from tests.browser.site import Site, running_site
+from tests.browser.site import Site
 from tests.integration.console import KEYS, Answer, Browser, Console, running_console
 
 DIALOG = re.compile(r'<meta http-equiv="refresh" content="0; url=([^"]+)">')
 CHOICE = re.compile(r"/channels/connect/[0-9a-f]{64}")
-
-
-@pytest.fixture
-async def site(tmp_path: Path) -> AsyncIterator[Site]:
-    async with running_site(tmp_path) as site:
-        yield site
-
-
-@pytest.fixture
-async def facebook(site: Site) -> AsyncIterator[Simulator]:
-    async with aiohttp.ClientSession() as session:
-        yield Simulator(session, site.url)
 
 
 @pytest.fixture

@@ -1,9 +1,7 @@
 """How the local stack connects its Pages in the console, and what it does where it can't."""
 
 from collections.abc import AsyncIterator, Mapping
-from pathlib import Path
 
-import aiohttp
 import pytest
 
 from deploy.local.admin import ConsoleError, open_admin
@@ -11,20 +9,8 @@ from deploy.local.seed import connect_in_console
 from libs.common.mongo import Database
 from libs.common.settings import MongoSettings
 from simulator.client import Simulator
-from tests.browser.site import Site, running_site
+from tests.browser.site import Site
 from tests.integration.console import ADMIN, PASSWORD, Console, running_console
-
-
-@pytest.fixture
-async def site(tmp_path: Path) -> AsyncIterator[Site]:
-    async with running_site(tmp_path) as site:
-        yield site
-
-
-@pytest.fixture
-async def facebook(site: Site) -> AsyncIterator[Simulator]:
-    async with aiohttp.ClientSession() as session:
-        yield Simulator(session, site.url)
 
 
 @pytest.fixture

@@ -133,7 +133,8 @@ class Report:
         if self.state == "ok" or not chosen:
             return "All good: every link from Meta to the reply works."
         first = chosen[0]
-        name = f"{first.line.section}, {first.line.title.lower()}: {first.verdict.words}"
+        title = first.line.title[:1].lower() + first.line.title[1:]
+        name = f"{first.line.section}, {title}: {first.verdict.words}"
         if self.state == "waiting":
             return f"All good so far. {name} {first.verdict.cure}".rstrip()
         if self.state == "failed":
