@@ -32,10 +32,10 @@ from libs.common.settings import (
 from services.console.accounts_store import AccountStore
 from services.console.app import create_service
 from services.console.domain.roles import Member, Role
-from services.console.domain.tokens import new_id
+from services.console.domain.tokens import ApiToken, Scope, hashed, new_id
 from services.console.hashing import Passwords
 from services.console.hearing import Hear
-from services.console.records import Account
+from services.console.records import Account, StoredToken
 from services.console.settings import (
     FacebookLoginSettings,
     FirstAdminSettings,
@@ -43,6 +43,7 @@ from services.console.settings import (
     Settings,
     SiteSettings,
 )
+from services.console.tokens_store import TokenStore
 from services.console.web.access import ROUTE_ACCESS
 
 ADMIN, PASSWORD = "ada@example.org", "correct horse battery"
@@ -231,6 +232,26 @@ class Console:
         account = await self.accounts.by_email(ADMIN)
         assert account is not None
         return account
+
+    async def api_token(
+        self, *scopes: Scope, name: str = "all", owner: tuple[str, str] | None = None
+    ) -> ApiToken:
+        """A token that may do this. `owner`: account and workspace; the first administrator's."""
+        if owner is None:
+            admin = await self.first_admin()
+            owner = (admin.id, admin.workspace_id)
+        token = ApiToken.new()
+        stored = StoredToken(
+            id=token.id,
+            workspace_id=owner[1],
+            account_id=owner[0],
+            name=name,
+            scopes=scopes,
+            secret_hash=hashed(token.secret),
+            created_at=datetime.now(UTC),
+        )
+        await TokenStore(self.database).add(stored)
+        return token
 
     async def member(self) -> Browser:
         """A browser in which a Member of the first workspace is signed in."""

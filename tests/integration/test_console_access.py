@@ -12,10 +12,9 @@ from libs.common.web import OPEN_PATHS
 from services.console.audit import AuditLog
 from services.console.connecting import CALLBACK
 from services.console.domain.roles import Role
-from services.console.domain.tokens import ApiToken, Scope, hashed
+from services.console.domain.tokens import Scope
 from services.console.logins_store import FacebookLoginStore
-from services.console.records import Account, FacebookLogin, StoredToken
-from services.console.tokens_store import TokenStore
+from services.console.records import Account, FacebookLogin
 from services.console.web.access import SIGNING_IN, Access
 from tests.integration.console import Console, running_console
 
@@ -28,17 +27,7 @@ async def console(database: Database, mongo: MongoSettings) -> AsyncIterator[Con
 
 async def api_token(console: Console, account_id: str, workspace_id: str) -> tuple[str, str]:
     """A token with every scope: its id and its text."""
-    token = ApiToken.new()
-    stored = StoredToken(
-        id=token.id,
-        workspace_id=workspace_id,
-        account_id=account_id,
-        name="all",
-        scopes=tuple(Scope),
-        secret_hash=hashed(token.secret),
-        created_at=datetime.now(UTC),
-    )
-    await TokenStore(console.database).add(stored)
+    token = await console.api_token(*Scope, owner=(account_id, workspace_id))
     return token.id, str(token)
 
 
@@ -192,18 +181,7 @@ async def test_programs_need_a_token_and_cookies_are_none(console: Console) -> N
 
 async def test_each_operation_asks_for_its_scope(console: Console) -> None:
     admin = await console.first_admin()
-    token = ApiToken.new()
-    await TokenStore(console.database).add(
-        StoredToken(
-            id=token.id,
-            workspace_id=admin.workspace_id,
-            account_id=admin.id,
-            name="none",
-            scopes=(),
-            secret_hash=hashed(token.secret),
-            created_at=datetime.now(UTC),
-        )
-    )
+    token = await console.api_token(name="none")
     browser = console.browser()
     for route, (access, scope) in console.needs.items():
         if access is not Access.PROGRAM or route.method == "HEAD" or route.resource is None:

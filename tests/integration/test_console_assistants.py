@@ -4,7 +4,6 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -19,10 +18,8 @@ from libs.common.settings import MongoSettings
 from services.console.assistants import Assistants
 from services.console.assistants_store import AssistantStore
 from services.console.domain.roles import Role
-from services.console.domain.tokens import ApiToken, Scope, hashed
+from services.console.domain.tokens import Scope
 from services.console.internal import Internal
-from services.console.records import StoredToken
-from services.console.tokens_store import TokenStore
 from services.console.web.pages import ASSISTANTS, AUDIT
 from simulator.completions import SimulatedModel
 from tests.integration.console import KEYS, Answer, Browser, Console, running_console
@@ -73,18 +70,7 @@ class Program:
 
 
 async def program(console: Console) -> Program:
-    admin, token = await console.first_admin(), ApiToken.new()
-    stored = StoredToken(
-        id=token.id,
-        workspace_id=admin.workspace_id,
-        account_id=admin.id,
-        name="all",
-        scopes=tuple(Scope),
-        secret_hash=hashed(token.secret),
-        created_at=datetime.now(UTC),
-    )
-    await TokenStore(console.database).add(stored)
-    return Program(console.browser(), str(token))
+    return Program(console.browser(), str(await console.api_token(*Scope)))
 
 
 async def make(browser: Browser, name: str = "Crumb") -> str:

@@ -19,9 +19,8 @@ from libs.common.mongo import Database, Document
 from libs.common.settings import MongoSettings
 from services.console.channels_store import ChannelStore
 from services.console.domain.roles import Role
-from services.console.domain.tokens import ApiToken, Scope, hashed
-from services.console.records import ConnectedChannel, Connection, StoredToken
-from services.console.tokens_store import TokenStore
+from services.console.domain.tokens import Scope
+from services.console.records import ConnectedChannel, Connection
 from services.console.web.pages import CHECKS
 from simulator.client import Simulator
 from tests.browser.site import Site
@@ -596,19 +595,7 @@ class Program:
 
 @pytest.fixture
 async def program(shop: Shop) -> Program:
-    admin = await shop.console.first_admin()
-    token = ApiToken.new()
-    stored = StoredToken(
-        id=token.id,
-        workspace_id=admin.workspace_id,
-        account_id=admin.id,
-        name="nightly",
-        scopes=tuple(Scope),
-        secret_hash=hashed(token.secret),
-        created_at=datetime.now(UTC),
-    )
-    await TokenStore(shop.console.database).add(stored)
-    return Program(shop, str(token))
+    return Program(shop, str(await shop.console.api_token(*Scope, name="nightly")))
 
 
 async def test_programs_read_and_change_settings(shop: Shop, program: Program) -> None:

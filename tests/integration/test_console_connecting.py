@@ -21,9 +21,7 @@ from libs.common.settings import KafkaSettings, MongoSettings
 from services.console.connecting import Connecting
 from services.console.domain.facebook_login import FIELDS
 from services.console.domain.roles import Role
-from services.console.domain.tokens import ApiToken, Scope, hashed
-from services.console.records import StoredToken
-from services.console.tokens_store import TokenStore
+from services.console.domain.tokens import Scope
 from services.console.web.pages import CHECKS
 from simulator.client import Simulator
 from tests.browser.site import Site
@@ -770,19 +768,7 @@ async def test_whoever_removes_the_app_revokes_their_pages(
 
 
 async def api_token(console: Console) -> dict[str, str]:
-    admin = await console.first_admin()
-    token = ApiToken.new()
-    stored = StoredToken(
-        id=token.id,
-        workspace_id=admin.workspace_id,
-        account_id=admin.id,
-        name="all",
-        scopes=tuple(Scope),
-        secret_hash=hashed(token.secret),
-        created_at=datetime.now(UTC),
-    )
-    await TokenStore(console.database).add(stored)
-    return {"Authorization": f"Bearer {token}"}
+    return {"Authorization": f"Bearer {await console.api_token(*Scope)}"}
 
 
 async def test_programs_see_and_disconnect_pages(

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,9 +11,7 @@ from libs.common.crypto import KeyRing
 from libs.common.mongo import Database
 from libs.common.settings import KafkaSettings, MongoSettings
 from services.console.domain.roles import Role
-from services.console.domain.tokens import ApiToken, Scope, hashed
-from services.console.records import StoredToken
-from services.console.tokens_store import TokenStore
+from services.console.domain.tokens import Scope
 from services.console.web.pages import REPORTS, machine
 from tests.integration.console import (
     APP_SECRET,
@@ -54,19 +52,7 @@ async def add_page(console: Console, page_id: str, name: str, workspace_id: str)
 
 async def token(console: Console, *scopes: Scope) -> dict[str, str]:
     """The header of a program that may do this."""
-    admin, made = await console.first_admin(), ApiToken.new()
-    await TokenStore(console.database).add(
-        StoredToken(
-            id=made.id,
-            workspace_id=admin.workspace_id,
-            account_id=admin.id,
-            name="ci",
-            scopes=scopes,
-            secret_hash=hashed(made.secret),
-            created_at=datetime.now(UTC),
-        )
-    )
-    return {"Authorization": f"Bearer {made}"}
+    return {"Authorization": f"Bearer {await console.api_token(*scopes)}"}
 
 
 async def test_with_everything_away_the_page_says_so_and_gives_no_secret_away(

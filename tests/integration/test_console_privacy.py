@@ -19,10 +19,9 @@ from libs.common.settings import MongoSettings
 from libs.common.web import problem
 from services.console.audit import Actor
 from services.console.domain.roles import Role
-from services.console.domain.tokens import ApiToken, Scope, hashed
+from services.console.domain.tokens import Scope
 from services.console.erasing import ORDER
-from services.console.records import Connection, StoredToken
-from services.console.tokens_store import TokenStore
+from services.console.records import Connection
 from services.console.web.pages import ERASING
 from tests.integration.console import SERVICE_TOKEN, Console, running_console
 
@@ -399,18 +398,7 @@ async def test_members_and_other_workspaces_see_nothing_of_it(console: Console) 
 
 
 async def api_token(console: Console, *scopes: Scope) -> dict[str, str]:
-    admin = await console.first_admin()
-    token = ApiToken.new()
-    stored = StoredToken(
-        id=token.id,
-        workspace_id=admin.workspace_id,
-        account_id=admin.id,
-        name="all",
-        scopes=scopes,
-        secret_hash=hashed(token.secret),
-        created_at=datetime.now(UTC),
-    )
-    await TokenStore(console.database).add(stored)
+    token = await console.api_token(*scopes)
     return {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
 
 
