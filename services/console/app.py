@@ -1,10 +1,10 @@
 """Builds the console: the only place that knows what it is made of."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from aiohttp import web
 
@@ -127,12 +127,16 @@ def create_service(
                     production=settings.runtime.env == "production",
                 )
             )
-            await _open(app, settings, database, passwords or Passwords(), clock, stack.callback)
+
+            def give(key: web.AppKey[Late[T]], value: T) -> None:
+                app[key].set(value)
+                stack.callback(app[key].clear)
+
+            await _open(give, settings, database, passwords or Passwords(), clock)
             internal = await stack.enter_async_context(
                 open_internal(settings.services, settings.internal.service_token)
             )
-            app[INTERNAL].set(internal)
-            stack.callback(app[INTERNAL].clear)
+            give(INTERNAL, internal)
             await stack.enter_async_context(_doctor(app, settings, database, internal, clock))
             teller = Teller(
                 ChannelStore(database),
@@ -142,21 +146,15 @@ def create_service(
                 open_connecting(settings.graph, timeout_s=GRAPH_TIMEOUT_S)
             )
             profiles = Profiles(ChannelStore(database), meta, _keys(settings), clock, teller.wake)
-            app[CHANNEL_SETTINGS].set(_settings_office(settings, database, profiles, clock, teller))
-            stack.callback(app[CHANNEL_SETTINGS].clear)
-            app[CONNECTING].set(_connecting(settings, database, meta, clock, teller, profiles))
-            stack.callback(app[CONNECTING].clear)
+            give(CHANNEL_SETTINGS, _settings_office(settings, database, profiles, clock, teller))
+            give(CONNECTING, _connecting(settings, database, meta, clock, teller, profiles))
             verifying = Verifying(meta, _keys(settings), settings.graph.facebook_app_id, internal)
-            app[VERIFYING].set(verifying)
-            stack.callback(app[VERIFYING].clear)
-            app[ASSISTANTS].set(_assistants(settings, database, clock, teller))
-            stack.callback(app[ASSISTANTS].clear)
+            give(VERIFYING, verifying)
+            give(ASSISTANTS, _assistants(settings, database, clock, teller))
             checks = _checks(settings, database, meta, clock, teller, profiles)
-            app[CHECKS].set(checks)
-            stack.callback(app[CHECKS].clear)
+            give(CHECKS, checks)
             erasing = await _erasing(database, internal, meta, clock, erasure_lead)
-            app[ERASING].set(erasing)
-            stack.callback(app[ERASING].clear)
+            give(ERASING, erasing)
             open_consumer = consumer or partial(
                 ChannelsConsumer,
                 settings.kafka,
@@ -229,13 +227,14 @@ def create_app(settings: Settings, readiness: Readiness) -> web.Application:
     return app
 
 
+class Give(Protocol):
+    """Hands something to the pages, until the service ends."""
+
+    def __call__(self, key: web.AppKey[Late[T]], value: T) -> None: ...
+
+
 async def _open(
-    app: web.Application,
-    settings: Settings,
-    database: Database,
-    passwords: Passwords,
-    clock: Clock,
-    at_the_end: Callable[[Callable[[], None]], object],
+    give: Give, settings: Settings, database: Database, passwords: Passwords, clock: Clock
 ) -> None:
     accounts, sessions = AccountStore(database), SessionStore(database)
     attempts, token_store = AttemptStore(database), TokenStore(database)
@@ -253,10 +252,6 @@ async def _open(
         settings.first_admin.admin_password.get_secret_value(),
         settings.site.console_url,
     )
-
-    def give(key: web.AppKey[Late[T]], value: T) -> None:
-        app[key].set(value)
-        at_the_end(app[key].clear)
 
     give(ACCOUNTS, Accounts(accounts, sessions, audit_log, passwords, clock))
     give(API_TOKENS, ApiTokens(token_store, audit_log, clock))

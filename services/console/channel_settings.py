@@ -12,7 +12,7 @@ from libs.common.errors import PermanentError
 from libs.common.outbound import Problem, problem_of
 from services.console.audit import Actor, AuditLog, Clock
 from services.console.channels_store import ChannelStore
-from services.console.connecting import ChannelBusyError, UnknownChannelError, news_of
+from services.console.connecting import ChannelBusyError, news_of
 from services.console.domain.cards import (
     CARD_OF,
     Author,
@@ -70,10 +70,7 @@ class ChannelSettingsOffice:
 
     async def channel(self, workspace_id: str, page_id: str) -> ConnectedChannel:
         """Raises: UnknownChannelError: not in this workspace."""
-        found = await self._channels.channel(page_id)
-        if found is None or found.workspace_id != workspace_id:
-            raise UnknownChannelError("there is no such Page in the workspace")
-        return found
+        return await self._channels.in_workspace(workspace_id, page_id)
 
     async def change(
         self, actor: Actor, page_id: str, given: Mapping[str, Any], *, seen: int | None = None

@@ -9,11 +9,18 @@ from datetime import datetime
 from typing import Any
 
 from libs.common.channels import ASSISTANTS_COLLECTION, CHANNELS_COLLECTION, Assistant
+from libs.common.errors import PermanentError
 from libs.common.mongo import Database, DuplicateKeyError, mongo_errors
 from services.console.domain.messenger_profile import ProfileAnswer
 from services.console.records import ConnectedChannel
 
 MOST_UNTOLD = 100
+
+
+class UnknownChannelError(PermanentError):
+    """There is no such channel in the workspace."""
+
+    code = "not_found"
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,13 @@ class ChannelStore:
         with mongo_errors():
             found = await self._channels.find_one({"_id": page_id})
         return ConnectedChannel.model_validate(found) if found else None
+
+    async def in_workspace(self, workspace_id: str, page_id: str) -> ConnectedChannel:
+        """Raises: UnknownChannelError: not in this workspace."""
+        found = await self.channel(page_id)
+        if found is None or found.workspace_id != workspace_id:
+            raise UnknownChannelError("there is no such Page in the workspace")
+        return found
 
     async def channels(self, page_ids: list[str]) -> dict[str, ConnectedChannel]:
         """Those that there are, in whatever workspace."""

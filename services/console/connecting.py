@@ -104,12 +104,6 @@ class UnknownLoginError(PermanentError):
     code = "not_found"
 
 
-class UnknownChannelError(PermanentError):
-    """There is no such channel in the workspace."""
-
-    code = "not_found"
-
-
 class WrongNameError(PermanentError):
     """To disconnect a Page its name has to be given."""
 
@@ -305,10 +299,7 @@ class Connecting:
 
     async def channel(self, workspace_id: str, page_id: str) -> ConnectedChannel:
         """Raises: UnknownChannelError: not in this workspace."""
-        found = await self._channels.channel(page_id)
-        if found is None or found.workspace_id != workspace_id:
-            raise UnknownChannelError("there is no such Page in the workspace")
-        return found
+        return await self._channels.in_workspace(workspace_id, page_id)
 
     async def disconnect(self, actor: Actor, page_id: str, page_name: str) -> bool:
         """Forget the token, tell everybody, and unsubscribe at Facebook.

@@ -21,7 +21,6 @@ from libs.common.events import conversation_id
 from libs.common.graph import ConnectingClient, GraphError, NotFoundError
 from services.console.audit import Actor, AuditLog, Clock
 from services.console.channels_store import ChannelStore
-from services.console.connecting import UnknownChannelError
 from services.console.domain.erasure import lookup_is_over, lookup_pause, pause_after
 from services.console.erasures_store import (
     LEASE,
@@ -107,9 +106,7 @@ class Erasing:
         Raises:
             UnknownChannelError: the Page is not in their workspace.
         """
-        channel = await self._channels.channel(page_id)
-        if channel is None or channel.workspace_id != actor.workspace_id:
-            raise UnknownChannelError(page_id)
+        channel = await self._channels.in_workspace(actor.workspace_id, page_id)
         now = self._clock()
         erasure = Erasure(
             id=_new_code(),

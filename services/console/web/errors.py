@@ -15,7 +15,8 @@ from libs.common.web import KEPT_HEADERS, OPEN_PATHS, problem
 from services.console.accounts import LinkGoneError
 from services.console.api_tokens import UnknownTokenError
 from services.console.assistants import UnknownAssistantError
-from services.console.connecting import CALLBACK, UnknownChannelError, UnknownLoginError
+from services.console.channels_store import UnknownChannelError
+from services.console.connecting import CALLBACK, UnknownLoginError
 from services.console.doctor.doctor import UnknownPageError
 from services.console.domain.roles import UnknownMemberError
 from services.console.internal import ServiceAwayError
