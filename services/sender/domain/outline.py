@@ -7,7 +7,7 @@ what was sent: the parts to come are what is left of the text after it.
 
 from collections.abc import Sequence
 
-from services.sender.domain.splitting import split_text, text_length
+from libs.common.splitting import split_text, text_length
 
 SHORTEST_SPLIT = 50
 """UTF-16 units: a part as short as this that is still too long is no matter of length."""

@@ -1,8 +1,8 @@
 """From one command to the messages it takes, and what these are called."""
 
 from libs.common.events.outcomes import Origin
+from libs.common.splitting import LengthUnit, split_text, split_typed
 from services.sender.domain.markdown import to_messenger_text
-from services.sender.domain.splitting import LengthUnit, sendable, split_text, text_length
 
 
 def send_id(command_id: str, part: int) -> str:
@@ -19,8 +19,6 @@ def plan_parts(text: str, *, origin: Origin, limit: int, unit: LengthUnit = "utf
     still part n.
     """
     if origin == "human":
-        typed = sendable(text)
-        fits = bool(typed.strip()) and text_length(typed, unit) <= limit
-        return [typed] if fits else split_text(typed, limit, unit)
+        return split_typed(text, limit, unit)
     shown = to_messenger_text(text)
     return split_text(shown, limit, unit) or split_text(text, limit, unit)

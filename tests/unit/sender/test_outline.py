@@ -3,8 +3,8 @@
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from libs.common.splitting import split_text
 from services.sender.domain.outline import Outline
-from services.sender.domain.splitting import split_text
 
 texts = st.lists(
     st.text(alphabet="abc äß世😀.\n", min_size=1, max_size=12), min_size=1, max_size=60

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from libs.common.splitting import text_length
 from services.sender.domain.parts import plan_parts, send_id
-from services.sender.domain.splitting import text_length
 
 LONG = "\n\n".join(
     f"## Section {number}\n\n**Bread** no. {number} is *baked* daily. " + "It is good. " * 30

@@ -81,6 +81,16 @@ def split_text(text: str, limit: int, unit: LengthUnit = "utf16") -> list[str]:
     return list(_Splitter(whole, limit, unit).parts())
 
 
+def split_typed(text: str, limit: int, unit: LengthUnit = "utf16") -> list[str]:
+    """What somebody typed: as it is where it fits into one message, else as `split_text` cuts it.
+
+    [] for a blank text. The sender sends these parts, and the console counts them beforehand.
+    """
+    typed = sendable(text)
+    fits = bool(typed.strip()) and text_length(typed, unit) <= limit
+    return [typed] if fits else split_text(typed, limit, unit)
+
+
 def sendable(text: str) -> str:
     """The text as it can be encoded: surrogate pairs joined, what has no partner as U+FFFD."""
     if text.isascii():

@@ -7,7 +7,7 @@ import regex
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from services.sender.domain.splitting import MIN_LIMIT, LengthUnit, split_text, text_length
+from libs.common.splitting import MIN_LIMIT, LengthUnit, split_text, text_length
 from tests.unit.sender.strategies import URLS, texts, texts_with_urls
 
 FAMILY = "👨‍👩‍👧‍👦"
