@@ -37,6 +37,7 @@ from services.console.erasures_store import ErasureStore
 from services.console.first_run import FirstRun
 from services.console.hashing import Passwords
 from services.console.hearing import ChannelsConsumer, Listener, OpenConsumer
+from services.console.inbox import Inbox
 from services.console.internal import Internal, open_internal
 from services.console.logins_store import FacebookLoginStore
 from services.console.messenger_profile import Profiles
@@ -55,10 +56,12 @@ from services.console.web import (
     data_deletion,
     health,
     home,
+    inbox,
     pages,
     privacy,
     profile,
     sign_in,
+    thread,
     tokens,
     trying,
     users,
@@ -85,6 +88,7 @@ from services.console.web.pages import (
     ERASING,
     ERASURES,
     FIRST_RUN,
+    INBOX,
     INTERNAL,
     REPORTS,
     SESSIONS,
@@ -137,6 +141,7 @@ def create_service(
                 open_internal(settings.services, settings.internal.service_token)
             )
             give(INTERNAL, internal)
+            give(INBOX, Inbox(internal, ChannelStore(database), AuditLog(database, clock)))
             await stack.enter_async_context(_doctor(app, settings, database, internal, clock))
             teller = Teller(
                 ChannelStore(database),
@@ -195,6 +200,7 @@ def create_app(settings: Settings, readiness: Readiness) -> web.Application:
         ERASING,
         ERASURES,
         FIRST_RUN,
+        INBOX,
         INTERNAL,
         REPORTS,
         SESSIONS,
@@ -205,6 +211,8 @@ def create_app(settings: Settings, readiness: Readiness) -> web.Application:
     pages.set_up(app)
     for part in (
         home,
+        inbox,
+        thread,
         sign_in,
         channels,
         channel_settings,

@@ -41,6 +41,8 @@ ACTIONS: Mapping[str, str] = {
     "channel.connected": "Connected a Page",
     "channel.reconnected": "Connected a Page again",
     "channel.disconnected": "Disconnected a Page",
+    "conversation.done": "Marked a conversation as done",
+    "conversation.reopened": "Opened a conversation again",
     "person.erased": "Had a person's data erased",
     "person.exported": "Downloaded what is stored about a person",
     "channel.paused": "Paused the assistant on a Page",

@@ -20,6 +20,8 @@ class Scope(StrEnum):
     CHANNELS_WRITE = "channels:write"
     ASSISTANTS_READ = "assistants:read"
     ASSISTANTS_WRITE = "assistants:write"
+    CONVERSATIONS_READ = "conversations:read"
+    CONVERSATIONS_WRITE = "conversations:write"
     PEOPLE_READ = "people:read"
     PEOPLE_ERASE = "people:erase"
     TOKENS_READ = "tokens:read"
@@ -39,6 +41,8 @@ _MEANS = {
     Scope.CHANNELS_WRITE: "Change settings of Pages, pause and disconnect them",
     Scope.ASSISTANTS_READ: "List assistants with their texts, never their keys",
     Scope.ASSISTANTS_WRITE: "Make, change, try and delete assistants, and store their keys",
+    Scope.CONVERSATIONS_READ: "Read conversations and their messages",
+    Scope.CONVERSATIONS_WRITE: "Take conversations over, write to people, mark them as done",
     Scope.PEOPLE_READ: "Download what is stored about a person; see erasures",
     Scope.PEOPLE_ERASE: "Have a person's data erased, for good",
     Scope.TOKENS_READ: "List API tokens, without their secrets",

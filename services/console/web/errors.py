@@ -19,6 +19,7 @@ from services.console.channels_store import UnknownChannelError
 from services.console.connecting import CALLBACK, UnknownLoginError
 from services.console.doctor.doctor import UnknownPageError
 from services.console.domain.roles import UnknownMemberError
+from services.console.inbox import UnknownConversationError
 from services.console.internal import ServiceAwayError
 from services.console.web.access import (
     AdminNeededError,
@@ -68,6 +69,7 @@ UNKNOWN = (
     UnknownPageError,
     UnknownAssistantError,
     UnknownChannelError,
+    UnknownConversationError,
     UnknownLoginError,
     UnknownMemberError,
     UnknownTokenError,

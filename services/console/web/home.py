@@ -1,9 +1,9 @@
-"""The first page."""
+"""The first page: the inbox, for those who may see it, once a Page is connected."""
 
 from aiohttp import web
 
 from services.console.web.access import Access, add_page, visitor_of
-from services.console.web.pages import ACCOUNTS, CHANNELS, show
+from services.console.web.pages import ACCOUNTS, CHANNELS, go_to, show
 
 
 def add_routes(app: web.Application) -> None:
@@ -12,8 +12,10 @@ def add_routes(app: web.Application) -> None:
 
 async def show_home(request: web.Request) -> web.StreamResponse:
     visitor = visitor_of(request)
-    users = await request.app[ACCOUNTS].get().users(visitor.workspace.id)
     channels = await request.app[CHANNELS].get().of_workspace(visitor.workspace.id)
+    if channels and visitor.is_admin:
+        return go_to(request, "/inbox")
+    users = await request.app[ACCOUNTS].get().users(visitor.workspace.id)
     return await show(
         request,
         "home.html",

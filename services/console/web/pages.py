@@ -27,6 +27,7 @@ from services.console.domain.tokens import hashed
 from services.console.erasing import Erasing
 from services.console.erasures_store import ErasureStore
 from services.console.first_run import FirstRun
+from services.console.inbox import Inbox
 from services.console.internal import Internal
 from services.console.sessions_store import SessionStore
 from services.console.verifying import Verifying
@@ -46,6 +47,7 @@ CONNECTING: web.AppKey[Late[Connecting]] = web.AppKey("connecting", Late)
 ERASING: web.AppKey[Late[Erasing]] = web.AppKey("erasing", Late)
 ERASURES: web.AppKey[Late[ErasureStore]] = web.AppKey("erasures", Late)
 FIRST_RUN: web.AppKey[Late[FirstRun]] = web.AppKey("first_run", Late)
+INBOX: web.AppKey[Late[Inbox]] = web.AppKey("inbox", Late)
 INTERNAL: web.AppKey[Late[Internal]] = web.AppKey("internal", Late)
 REPORTS: web.AppKey[Late[Reports]] = web.AppKey("reports", Late)
 SESSIONS: web.AppKey[Late[SessionStore]] = web.AppKey("sessions", Late)
@@ -64,13 +66,13 @@ class Place:
 
 
 NAVIGATION = (
-    Place("/", "Home", "house", "h", Access.SIGNED_IN),
+    Place("/inbox", "Inbox", "inbox", "i"),
     Place("/channels", "Pages", "plug", "p", Access.SIGNED_IN),
     Place("/assistants", "Assistants", "message-circle", "s", Access.SIGNED_IN),
-    Place("/health", "Health", "activity", "e"),
+    Place("/health", "Health", "activity", "h"),
     Place("/users", "Users", "users", "u"),
     Place("/api-tokens", "API tokens", "key-round", "t"),
-    Place("/audit", "Audit log", "scroll-text", "a"),
+    Place("/audit", "Audit log", "scroll-text", "l"),
 )
 
 

@@ -1,0 +1,2 @@
+// What scripts add to the inbox.
+"use strict";
