@@ -59,6 +59,10 @@ demo: .venv/.local ## Play a whole story against the system and check every line
 doctor: .venv/.local ## Look at every link from Meta to the reply, with the cure of what is broken; ARGS=--json
 	@$(STACK) tool services.console.doctor $(ARGS)
 
+.PHONY: replay
+replay: .venv/.local ## Put dead letters back on their topics; ARGS="--list", --dry-run, --service NAME, --json
+	@$(STACK) tool services.console.replay $(ARGS)
+
 .PHONY: rebuild-analytics
 rebuild-analytics: .venv/.local ## All figures anew, from the log and the archive, while the system runs
 	@$(STACK) tool services.analytics.rebuild

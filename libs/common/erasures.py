@@ -12,7 +12,7 @@ was written, no process takes in anything of that person any more.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -134,6 +134,13 @@ class TombstoneStore:
         with mongo_errors():
             await self._tombstones.create_index("erased_at", expireAfterSeconds=seconds)
             await self._tombstones.create_index("written_at")
+
+    async def erased_at(self, conversations: Collection[str]) -> dict[str, datetime]:
+        """Of these, those that were erased, and up to when."""
+        names = {name_of(each): each for each in conversations}
+        with mongo_errors():
+            found = await self._tombstones.find({"_id": {"$in": [*names]}}).to_list(None)
+        return {names[each["_id"]]: each["erased_at"] for each in found}
 
     async def put(self, conversation: str, erased_at: datetime, now: datetime) -> None:
         """The moment only ever moves forward. So does `written_at` from one to the next: whoever

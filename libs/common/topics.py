@@ -6,6 +6,7 @@ EVENTS = "messenger.events"
 COMMANDS = "messenger.commands"
 CHANNELS = "messenger.channels"
 DEAD_LETTERS = "messenger.dead-letters"
+DEAD_LETTER_PREFIX = "dead-letter-"  # of the headers that a dead letter has besides its own
 
 _DAY_MS = 24 * 60 * 60 * 1000
 

@@ -28,6 +28,9 @@ from services.console.channel_settings import ChannelSettingsOffice
 from services.console.channels_store import ChannelStore
 from services.console.checking import ChannelChecks
 from services.console.connecting import Connecting, FacebookApp
+from services.console.dead_letters import DeadLetters
+from services.console.dead_letters_store import DeadLetterStore
+from services.console.deliveries import Deliveries
 from services.console.doctor import doctor
 from services.console.doctor.doctor import Doctor, open_session
 from services.console.doctor.reports import Reports
@@ -39,6 +42,7 @@ from services.console.hashing import Passwords
 from services.console.hearing import ChannelsConsumer, Listener, OpenConsumer
 from services.console.inbox import Inbox
 from services.console.internal import Internal, open_internal
+from services.console.letters_log import KafkaLetters
 from services.console.logins_store import FacebookLoginStore
 from services.console.messenger_profile import Profiles
 from services.console.sessions_store import AttemptStore, SessionStore
@@ -54,7 +58,9 @@ from services.console.web import (
     channels,
     connect,
     data_deletion,
+    dead_letters,
     health,
+    health_messages,
     home,
     inbox,
     pages,
@@ -85,6 +91,8 @@ from services.console.web.pages import (
     CHANNELS,
     CHECKS,
     CONNECTING,
+    DEAD_LETTERS,
+    DELIVERIES,
     ERASING,
     ERASURES,
     FIRST_RUN,
@@ -142,6 +150,11 @@ def create_service(
             )
             give(INTERNAL, internal)
             give(INBOX, Inbox(internal, ChannelStore(database), AuditLog(database, clock)))
+            give(
+                DELIVERIES,
+                Deliveries(internal, ChannelStore(database), AuditLog(database, clock)),
+            )
+            give(DEAD_LETTERS, await _dead_letters(settings, database, clock))
             await stack.enter_async_context(_doctor(app, settings, database, internal, clock))
             teller = Teller(
                 ChannelStore(database),
@@ -197,6 +210,8 @@ def create_app(settings: Settings, readiness: Readiness) -> web.Application:
         CHANNELS,
         CHECKS,
         CONNECTING,
+        DEAD_LETTERS,
+        DELIVERIES,
         ERASING,
         ERASURES,
         FIRST_RUN,
@@ -221,6 +236,8 @@ def create_app(settings: Settings, readiness: Readiness) -> web.Application:
         connect,
         verify,
         health,
+        health_messages,
+        dead_letters,
         assistants,
         trying,
         users,
@@ -289,6 +306,19 @@ def _settings_office(
         clock,
         teller.wake,
         is_production=settings.runtime.env == "production",
+    )
+
+
+async def _dead_letters(settings: Settings, database: Database, clock: Clock) -> DeadLetters:
+    store = DeadLetterStore(database)
+    await store.ensure_indexes()
+    return DeadLetters(
+        KafkaLetters(settings.kafka),
+        store,
+        TombstoneStore(database),
+        ChannelStore(database),
+        AuditLog(database, clock),
+        clock,
     )
 
 

@@ -51,7 +51,7 @@ ACTIONS: Mapping[str, str] = {
     "channel.profile_written": "Wrote greeting and Get Started to Facebook again",
     "delivery.sent_again": "Had a message sent again",
     "delivery.discarded": "Discarded a message that was held or had failed",
-    "dead_letter.replayed": "Put a dead letter back on its topic",
+    "dead_letter.replayed": "Replayed a dead letter",
     "dead_letter.discarded": "Discarded a dead letter",
 }
 """Every action, and how the log tells it."""

@@ -3,7 +3,7 @@
 from libs.common.kafka.batch import KeyBatch
 from libs.common.kafka.broadcast import BroadcastReader
 from libs.common.kafka.consumer import KeyedConsumer
-from libs.common.kafka.dead_letters import dead_letter
+from libs.common.kafka.dead_letters import dead_letter, put_back
 from libs.common.kafka.engine import Limits
 from libs.common.kafka.errors import (
     ConsumerBrakeError,
@@ -35,4 +35,5 @@ __all__ = [
     "UnpublishableError",
     "dead_letter",
     "open_publisher",
+    "put_back",
 ]

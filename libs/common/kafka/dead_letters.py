@@ -3,9 +3,8 @@
 from libs.common.kafka.handling import name_of
 from libs.common.kafka.publisher import Message
 from libs.common.kafka.records import ConsumedRecord
+from libs.common.topics import DEAD_LETTER_PREFIX as PREFIX
 from libs.common.topics import DEAD_LETTERS
-
-PREFIX = "dead-letter-"
 
 
 def dead_letter(
@@ -27,3 +26,16 @@ def dead_letter(
     kept = [(name, value) for name, value in record.headers.items() if not name.startswith(PREFIX)]
     added = [(PREFIX + name, value.encode()) for name, value in facts.items()]
     return Message(DEAD_LETTERS, record.key or None, record.value, [*kept, *added])
+
+
+def put_back(letter: ConsumedRecord) -> Message:
+    """The record as it was before it became a dead letter, for the topic that it came from.
+
+    Raises:
+        ValueError: it does not say which topic that was.
+    """
+    topic = letter.headers.get(f"{PREFIX}topic", b"").decode("ascii", "replace")
+    if not topic:
+        raise ValueError("a dead letter without its topic")
+    kept = [(name, value) for name, value in letter.headers.items() if not name.startswith(PREFIX)]
+    return Message(topic, letter.key or None, letter.value, kept)

@@ -20,6 +20,7 @@ from libs.common.settings import (
     WebhookSettings,
 )
 from services.console.channels_store import ChannelStore
+from services.console.dead_letters_store import DeadLetterStore
 from services.console.doctor.address import PublicAddress, Resolve, resolve
 from services.console.doctor.asking import Asking
 from services.console.doctor.domain import address as address_rules
@@ -156,7 +157,9 @@ class Doctor:
             [each.id for each in channels],
             self._clock,
         )
-        kafka = KafkaLines(settings.kafka, self._clock)
+        database = self._database
+        settled = None if database is None else DeadLetterStore(database).count
+        kafka = KafkaLines(settings.kafka, self._clock, settled)
         addresses = {name: settings.services.of(name) for name in ASKED}
         addresses["console"] = settings.site.console_url
         return [

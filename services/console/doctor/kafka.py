@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from libs.common.errors import TransientError
 from libs.common.kafka import KafkaUnavailableError
 from libs.common.kafka.connection import client_options
 from libs.common.settings import KafkaSettings
@@ -22,15 +23,26 @@ SECTION = "Kafka"
 WITHIN_S = 5.0
 READ_WITHIN_MS = 2000
 _CLIENT = "doctor"
+
+CountSettled = Callable[[datetime], Awaitable[tuple[int, int]]]
+"""How many dead letters are settled: in all, and of those that died since then."""
+
 _ANALYTICS = re.compile(r"analytics(?:-(\d+))?")
 
 
 class KafkaLines:
     """The lines about Kafka."""
 
-    def __init__(self, settings: KafkaSettings, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        now: Callable[[], datetime],
+        settled: CountSettled | None = None,
+    ) -> None:
+        """`settled`: dead letters that somebody has put back or discarded; None: not known."""
         self._settings = settings
         self._now = now
+        self._settled = settled
         self._lags = Once(self._ask_lags)
 
     def checks(self) -> list[Check]:
@@ -96,7 +108,17 @@ class KafkaLines:
         recent = sum(
             ends[each] - first.offset for each, first in firsts.items() if first is not None
         )
-        return rules.judge_dead_letters(sum(ends[each] - begins[each] for each in ends), recent)
+        done, done_lately = await self._count_settled()
+        kept = sum(ends[each] - begins[each] for each in ends)
+        return rules.judge_dead_letters(max(0, kept - done), max(0, recent - done_lately))
+
+    async def _count_settled(self) -> tuple[int, int]:
+        if self._settled is None:
+            return 0, 0
+        try:
+            return await self._settled(self._now() - rules.RECENT)
+        except TransientError:  # the line about the database says it
+            return 0, 0
 
     async def _ask_lags(self) -> Mapping[str, rules.Lag]:
         """What each group has not committed, and how old the oldest of it is."""

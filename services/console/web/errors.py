@@ -17,6 +17,7 @@ from services.console.api_tokens import UnknownTokenError
 from services.console.assistants import UnknownAssistantError
 from services.console.channels_store import UnknownChannelError
 from services.console.connecting import CALLBACK, UnknownLoginError
+from services.console.dead_letters import UnknownLetterError
 from services.console.doctor.doctor import UnknownPageError
 from services.console.domain.roles import UnknownMemberError
 from services.console.inbox import UnknownConversationError
@@ -70,6 +71,7 @@ UNKNOWN = (
     UnknownAssistantError,
     UnknownChannelError,
     UnknownConversationError,
+    UnknownLetterError,
     UnknownLoginError,
     UnknownMemberError,
     UnknownTokenError,

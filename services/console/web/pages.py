@@ -21,6 +21,8 @@ from services.console.channel_settings import ChannelSettingsOffice
 from services.console.channels_store import ChannelStore
 from services.console.checking import ChannelChecks
 from services.console.connecting import Connecting
+from services.console.dead_letters import DeadLetters
+from services.console.deliveries import Deliveries
 from services.console.doctor.reports import Reports
 from services.console.domain.setting_values import previewed
 from services.console.domain.tokens import hashed
@@ -43,6 +45,8 @@ AUDIT: web.AppKey[Late[AuditLog]] = web.AppKey("audit", Late)
 CHANNEL_SETTINGS: web.AppKey[Late[ChannelSettingsOffice]] = web.AppKey("channel_settings", Late)
 CHANNELS: web.AppKey[Late[ChannelStore]] = web.AppKey("channels", Late)
 CHECKS: web.AppKey[Late[ChannelChecks]] = web.AppKey("checks", Late)
+DEAD_LETTERS: web.AppKey[Late[DeadLetters]] = web.AppKey("dead_letters", Late)
+DELIVERIES: web.AppKey[Late[Deliveries]] = web.AppKey("deliveries", Late)
 CONNECTING: web.AppKey[Late[Connecting]] = web.AppKey("connecting", Late)
 ERASING: web.AppKey[Late[Erasing]] = web.AppKey("erasing", Late)
 ERASURES: web.AppKey[Late[ErasureStore]] = web.AppKey("erasures", Late)

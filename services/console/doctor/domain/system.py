@@ -132,11 +132,14 @@ def _because(finding: Finding) -> str:
 
 
 def judge_dead_letters(kept: int, recent: int) -> Verdict:
+    """Args:
+    kept, recent: those that nobody has put back or discarded; in all, and of the last day.
+    """
     if recent:
         return failed(
             f"{recent} in the last 24 hours, {kept} in all.",
-            "Each is a record that a service could not handle: the log line dead_letter has the "
-            "error's name. Nothing of it is lost.",
+            "Each is a record that a service could not handle; nothing of it is lost. Mend what "
+            "the errors name, and put them back: under Health, Dead letters, or by make replay.",
             recent=recent,
             kept=kept,
         )
