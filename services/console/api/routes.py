@@ -8,6 +8,7 @@ from libs.common.paging import Cursor, cursor_of
 from services.console.api import openapi
 from services.console.api.assistants import ASSISTANT_OPERATIONS
 from services.console.api.channel_settings import SETTINGS_OPERATIONS
+from services.console.api.dead_letters import DEAD_LETTER_OPERATIONS
 from services.console.api.doctor import DOCTOR_OPERATIONS
 from services.console.api.operations import (
     NOT_FOUND,
@@ -275,6 +276,7 @@ OPERATIONS = (
         refusals=(BAD_CURSOR,),
     ),
     *DOCTOR_OPERATIONS,
+    *DEAD_LETTER_OPERATIONS,
     *ASSISTANT_OPERATIONS,
     *PRIVACY_OPERATIONS,
 )

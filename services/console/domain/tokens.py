@@ -28,6 +28,7 @@ class Scope(StrEnum):
     TOKENS_WRITE = "tokens:write"
     AUDIT_READ = "audit:read"
     HEALTH_READ = "health:read"
+    HEALTH_WRITE = "health:write"
 
     @property
     def means(self) -> str:
@@ -48,7 +49,8 @@ _MEANS = {
     Scope.TOKENS_READ: "List API tokens, without their secrets",
     Scope.TOKENS_WRITE: "Make and revoke API tokens, with no more than its own scopes",
     Scope.AUDIT_READ: "Read the audit log",
-    Scope.HEALTH_READ: "Read what the connection doctor finds",
+    Scope.HEALTH_READ: "Read what the connection doctor finds, and list dead letters",
+    Scope.HEALTH_WRITE: "Replay and discard dead letters",
 }
 
 
