@@ -45,6 +45,7 @@ from services.console.internal import Internal, open_internal
 from services.console.letters_log import KafkaLetters
 from services.console.logins_store import FacebookLoginStore
 from services.console.messenger_profile import Profiles
+from services.console.pictures import open_pictures
 from services.console.sessions_store import AttemptStore, SessionStore
 from services.console.settings import Settings
 from services.console.signing_in import SigningIn
@@ -98,6 +99,7 @@ from services.console.web.pages import (
     FIRST_RUN,
     INBOX,
     INTERNAL,
+    PICTURES,
     REPORTS,
     SESSIONS,
     STATIC_FOLDER,
@@ -155,6 +157,8 @@ def create_service(
                 Deliveries(internal, ChannelStore(database), AuditLog(database, clock)),
             )
             give(DEAD_LETTERS, await _dead_letters(settings, database, clock))
+            pictures = open_pictures(settings.graph.graph_api_url)
+            give(PICTURES, await stack.enter_async_context(pictures))
             await stack.enter_async_context(_doctor(app, settings, database, internal, clock))
             teller = Teller(
                 ChannelStore(database),
@@ -217,6 +221,7 @@ def create_app(settings: Settings, readiness: Readiness) -> web.Application:
         FIRST_RUN,
         INBOX,
         INTERNAL,
+        PICTURES,
         REPORTS,
         SESSIONS,
         SIGNING_IN,
