@@ -45,10 +45,10 @@ from services.console.internal import Internal, open_internal
 from services.console.letters_log import KafkaLetters
 from services.console.logins_store import FacebookLoginStore
 from services.console.messenger_profile import Profiles
-from services.console.pictures import open_pictures
 from services.console.sessions_store import AttemptStore, SessionStore
 from services.console.settings import Settings
 from services.console.signing_in import SigningIn
+from services.console.takeovers import Takeovers
 from services.console.telling import OpenPublisher, Teller
 from services.console.tokens_store import TokenStore
 from services.console.verifying import Verifying
@@ -69,6 +69,7 @@ from services.console.web import (
     profile,
     sign_in,
     thread,
+    thread_actions,
     tokens,
     trying,
     users,
@@ -99,10 +100,10 @@ from services.console.web.pages import (
     FIRST_RUN,
     INBOX,
     INTERNAL,
-    PICTURES,
     REPORTS,
     SESSIONS,
     STATIC_FOLDER,
+    TAKEOVERS,
     VERIFYING,
 )
 from services.console.web.security import add_headers, only_own_requests
@@ -156,9 +157,11 @@ def create_service(
                 DELIVERIES,
                 Deliveries(internal, ChannelStore(database), AuditLog(database, clock)),
             )
+            give(
+                TAKEOVERS,
+                Takeovers(internal, ChannelStore(database), AuditLog(database, clock)),
+            )
             give(DEAD_LETTERS, await _dead_letters(settings, database, clock))
-            pictures = open_pictures(settings.graph.graph_api_url)
-            give(PICTURES, await stack.enter_async_context(pictures))
             await stack.enter_async_context(_doctor(app, settings, database, internal, clock))
             teller = Teller(
                 ChannelStore(database),
@@ -221,10 +224,10 @@ def create_app(settings: Settings, readiness: Readiness) -> web.Application:
         FIRST_RUN,
         INBOX,
         INTERNAL,
-        PICTURES,
         REPORTS,
         SESSIONS,
         SIGNING_IN,
+        TAKEOVERS,
         VERIFYING,
     ):
         app[key] = Late("the console")
@@ -233,6 +236,7 @@ def create_app(settings: Settings, readiness: Readiness) -> web.Application:
         home,
         inbox,
         thread,
+        thread_actions,
         sign_in,
         channels,
         channel_settings,

@@ -1,0 +1,714 @@
+// What scripts add to an open conversation: it stays fresh, keeps what is typed, and sends once.
+"use strict";
+
+(() => {
+  const HOUR = 3600e3;
+  const THRESHOLDS = [4 * HOUR, HOUR, HOUR / 6];
+  const NEAR_END = 80; // pixels
+  const KEPT_MS = HOUR; // what was sent and not heard of since
+
+  let open = null; // the conversation that is open
+  let queue = Promise.resolve(); // messages leave one after the other
+
+  const at = (id) => document.getElementById(id);
+  const log = () => at("thread-log");
+  const list = () => at("messages");
+  const now = () => Date.now() + open.offset; // by the server's clock
+
+  // What is said to the server
+
+  /** Ask, and never follow to the sign-in page: whoever is signed out is told so. */
+  async function ask(path, { body, background, base = open.base } = {}) {
+    const headers = { "X-Requested-With": "inbox" };
+    if (background) headers["X-Background"] = "1";
+    const method = body ? "POST" : "GET";
+    const response = await fetch(base + path, { method, body, headers, redirect: "manual", signal: AbortSignal.timeout(30e3) });
+    if (response.type === "opaqueredirect" || response.status === 401) {
+      throw new Refused("signed_out", "You are signed out. Sign in in another tab; what you typed is kept here.");
+    }
+    return response;
+  }
+
+  class Refused extends Error {
+    constructor(code, words) {
+      super(words);
+      this.code = code;
+    }
+  }
+
+  /** The answer to a change. Throws: Refused: it was not done; TypeError and others: nobody knows. */
+  async function change(path, fields, base = open.base) {
+    const response = await ask(path, { body: new URLSearchParams(fields), base });
+    const answer = await response.json().catch(() => null);
+    if (answer?.ok) return answer;
+    if (response.status >= 500 || !answer) throw new Error(answer?.words ?? "No answer came.");
+    throw new Refused(answer.code, answer.words);
+  }
+
+  async function fragment(path, background) {
+    const response = await ask(path, { background });
+    if (!response.ok) throw new Error(response.status);
+    return new DOMParser().parseFromString(await response.text(), "text/html");
+  }
+
+  // Setting up
+
+  function setUp() {
+    clearTimeout(open?.timer);
+    open?.watcher.disconnect();
+    const foot = at("thread-foot");
+    open = null;
+    if (!foot) return;
+    const id = foot.dataset.conversation;
+    open = { id, base: `/inbox/${id}`, account: foot.dataset.account, fresh: 0, busy: false, seen: foot.dataset.newest, asked: 0 };
+    open.watcher = new IntersectionObserver((found) => found.some((each) => each.isIntersecting) && loadEarlier(), { root: log() });
+    clockOf(foot);
+    for (const each of at("thread").querySelectorAll("[data-unscripted]")) each.hidden = true;
+    localise(list());
+    restorePending();
+    if (isLatest()) toEnd();
+    watchEarlier();
+    restoreDraft();
+    tick();
+  }
+
+  function clockOf(foot) {
+    open.offset = Date.parse(foot.dataset.now) - Date.now();
+  }
+
+  const isLatest = () => log().dataset.state === "latest";
+  const isAtEnd = () => log().scrollHeight - log().scrollTop - log().clientHeight < NEAR_END;
+
+  function toEnd() {
+    log().scrollTop = log().scrollHeight;
+    noteNew(0);
+  }
+
+  /** Times and days of the viewer's own zone. */
+  function localise(root) {
+    for (const each of root.querySelectorAll("time[data-clock]")) {
+      const moment = new Date(each.dateTime);
+      each.textContent = moment.toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" });
+      each.title = moment.toLocaleString(undefined, { dateStyle: "full", timeStyle: "medium" });
+    }
+    days();
+  }
+
+  function days() {
+    for (const each of list().querySelectorAll(".day")) each.remove();
+    let before = "";
+    for (const each of list().querySelectorAll("[data-at]")) {
+      const moment = new Date(each.dataset.at);
+      const day = moment.toDateString();
+      if (day === before) continue;
+      before = day;
+      const line = document.createElement("li");
+      line.className = "day";
+      line.append(document.createElement("span"));
+      line.firstChild.textContent = dayWords(moment);
+      each.before(line);
+    }
+  }
+
+  function dayWords(moment) {
+    const midnight = new Date(now());
+    midnight.setHours(0, 0, 0, 0);
+    const ago = Math.ceil((midnight - moment) / (24 * HOUR));
+    if (ago <= 0) return "Today";
+    if (ago === 1) return "Yesterday";
+    const year = moment.getFullYear() === midnight.getFullYear() ? undefined : "numeric";
+    return moment.toLocaleDateString(undefined, { weekday: "long", day: "numeric", month: "long", year });
+  }
+
+  // Keeping fresh
+
+  async function refresh({ background = false, whole = false } = {}) {
+    if (!open) return;
+    const mine = open;
+    const asked = ++mine.asked;
+    let page;
+    try {
+      page = await fragment("/thread", background);
+    } catch (error) {
+      if (open === mine) stale(true, error);
+      return;
+    }
+    if (open !== mine || asked !== mine.asked) return; // another one is open, or asked for later
+    stale(false);
+    refreshFoot(page);
+    if (whole) {
+      log().replaceChildren(...page.getElementById("thread-log").childNodes);
+      state("latest");
+      shownAnew();
+      toEnd();
+    } else if (isLatest()) {
+      refreshMessages(page);
+    }
+    seen();
+  }
+
+  function stale(is, error) {
+    at("thread-stale").hidden = !is;
+    if (error instanceof Refused) problem(error.message);
+  }
+
+  function refreshFoot(page) {
+    const foot = page.getElementById("thread-foot");
+    Object.assign(at("thread-foot").dataset, foot.dataset);
+    clockOf(foot);
+    const bar = page.getElementById("thread-bar");
+    if (bar.dataset.revision === at("thread-bar").dataset.revision) {
+      at("thread-window").replaceWith(page.getElementById("thread-window"));
+    } else {
+      const hadFocus = at("thread-bar").contains(document.activeElement);
+      at("thread-bar").replaceWith(bar);
+      enliven(bar);
+      if (hadFocus) bar.querySelector("[data-take]")?.focus();
+    }
+    const strips = page.getElementById("thread-strips");
+    if (strips.innerHTML !== at("thread-strips").innerHTML) at("thread-strips").replaceWith(strips);
+    lock(page.getElementById("composer-fields").disabled, page.getElementById("composer-text").placeholder);
+    at("composer").dataset.limit = page.getElementById("composer").dataset.limit;
+    tick();
+  }
+
+  function lock(isLocked, placeholder) {
+    const fields = at("composer-fields");
+    if (fields.disabled !== isLocked) say(isLocked ? "Nobody can write here any more." : "You can write here again.");
+    fields.disabled = isLocked;
+    at("composer-text").placeholder = placeholder;
+  }
+
+  /** Exchange what reads otherwise, add what is new; all else, and what is open in it, stays. */
+  function refreshMessages(page) {
+    const fresh = [...page.getElementById("messages").children].filter((each) => !each.matches(".day"));
+    const had = new Map([...list().children].map((each) => [each.dataset.key, each]));
+    const wasAtEnd = isAtEnd();
+    const first = fresh.find((each) => each.dataset.at);
+    const overlaps = fresh.some((each) => each.dataset.at && had.has(each.dataset.key));
+    if (!overlaps) {
+      list().replaceWith(page.getElementById("messages"));
+      at("thread-nothing")?.remove();
+      shownAnew();
+      if (wasAtEnd || !had.size) toEnd();
+      return;
+    }
+    const keys = new Set(fresh.map((each) => each.dataset.key));
+    for (const [key, each] of had) {
+      if (each.dataset.at >= first.dataset.at && !each.dataset.pending && !keys.has(key)) each.remove();
+    }
+    if (!keys.has("silence")) had.get("silence")?.remove();
+    let before = null;
+    let added = 0;
+    for (const each of fresh) {
+      if (each.matches(".earlier")) continue;
+      const old = had.get(each.dataset.key);
+      let now_ = old;
+      if (!old || old.dataset.revision !== each.dataset.revision) {
+        now_ = document.importNode(each, true);
+        if (old?.querySelector(".why[open]")) now_.querySelector(".why")?.setAttribute("open", "");
+        const hadFocus = old?.contains(document.activeElement);
+        enliven(now_);
+        if (old) old.replaceWith(now_);
+        else if (before) before.after(now_);
+        else place(now_);
+        if (hadFocus) log().focus();
+        if (!old && each.matches(".of-person")) added += 1;
+      }
+      before = now_;
+    }
+    settlePending();
+    localise(list());
+    if (wasAtEnd) toEnd();
+    else noteNew(open.fresh + added);
+  }
+
+  function place(node) {
+    const later = [...list().children].find((each) => each.dataset.at > node.dataset.at);
+    later ? later.before(node) : list().append(node);
+  }
+
+  function shownAnew() {
+    enliven(log());
+    settlePending();
+    restorePending();
+    localise(list());
+    watchEarlier();
+  }
+
+  function noteNew(count) {
+    open.fresh = count;
+    const button = at("thread-new");
+    button.hidden = count === 0;
+    button.querySelector("span").textContent = `${count} new message${count === 1 ? "" : "s"}`;
+  }
+
+  function seen() {
+    const newest = at("thread-foot").dataset.newest;
+    if (!newest || newest === open.seen || document.hidden || !isLatest()) return;
+    open.seen = newest;
+    ask("/seen", { body: new URLSearchParams({ at: newest }) }).catch(() => {
+      open.seen = null;
+    });
+  }
+
+  // Earlier messages, and searching
+
+  function watchEarlier() {
+    open.watcher.disconnect();
+    const earlier = list().querySelector(".earlier");
+    if (earlier) open.watcher.observe(earlier);
+  }
+
+  async function loadEarlier() {
+    const link = list().querySelector("[data-earlier-link]");
+    if (!link || open.busy) return;
+    const mine = open;
+    mine.busy = true;
+    try {
+      const page = await fragment(`/messages${new URL(link.href).search}`);
+      if (open !== mine || !link.isConnected) return;
+      const box = log();
+      const [height, top] = [box.scrollHeight, box.scrollTop];
+      box.ariaLive = "off"; // these are old: nobody wants them read out
+      link.closest("li").remove();
+      const nodes = [...page.getElementById("messages").children].filter((each) => each.dataset.key !== "silence");
+      list().prepend(...nodes);
+      nodes.forEach(enliven);
+      localise(list());
+      box.scrollTop = top + box.scrollHeight - height;
+      setTimeout(() => (box.ariaLive = "polite"), 500);
+      watchEarlier();
+    } catch (error) {
+      stale(true, error);
+    } finally {
+      mine.busy = false;
+    }
+  }
+
+  async function showOther(query, whenThere) {
+    try {
+      const page = await fragment(`/messages?${new URLSearchParams(query)}`);
+      log().replaceChildren(...page.body.childNodes);
+      state("other");
+      shownAnew();
+      log().scrollTop = log().scrollHeight;
+      whenThere?.();
+    } catch (error) {
+      stale(true, error);
+    }
+  }
+
+  function state(value) {
+    log().dataset.state = value;
+    at("thread-latest").hidden = value === "latest";
+    noteNew(0);
+  }
+
+  function find(word) {
+    if (!word) return refresh({ whole: true });
+    return showOther({ find: word }, () => {
+      const count = list().querySelectorAll(".message").length;
+      say(count ? `${count} messages found` : "Nothing found");
+    });
+  }
+
+  // Saying
+
+  function say(words) {
+    at("thread-said").textContent = words;
+  }
+
+  function problem(words) {
+    at("thread-problem")?.remove();
+    const note = document.createElement("div");
+    note.id = "thread-problem";
+    note.className = "thread-problem";
+    note.innerHTML = '<div class="note note-bad" role="alert"><div></div></div>';
+    note.querySelector("div > div").textContent = words;
+    at("thread-foot").prepend(note);
+  }
+
+  // Clocks
+
+  function span(ms) {
+    const minutes = Math.floor(ms / 60e3);
+    if (minutes < 1) return "less than 1 min";
+    const [days_, hours, rest] = [Math.floor(minutes / 1440), Math.floor(minutes / 60) % 24, minutes % 60];
+    if (days_) return hours ? `${days_} d ${hours} h` : `${days_} d`;
+    if (hours) return rest ? `${hours} h ${rest} min` : `${hours} h`;
+    return `${rest} min`;
+  }
+
+  function tick() {
+    clearTimeout(open.timer);
+    const waits = [tickWindow(), tickReturn()].filter((each) => each > 0);
+    open.timer = setTimeout(tick, Math.min(20e3, ...waits.map((each) => each + 100)));
+  }
+
+  /** Returns how long it is until the window changes by itself. */
+  function tickWindow() {
+    const mark = at("thread-window");
+    const { kind, until } = mark.dataset;
+    if (kind !== "open" && kind !== "human_only") return 0;
+    const left = Date.parse(until) - now();
+    const time = mark.querySelector("time");
+    if (left <= 0) {
+      if (open.closed !== until) {
+        open.closed = until;
+        say(kind === "open" ? "The 24 hours are over." : "The reply window is closed.");
+        if (kind === "human_only") {
+          time.textContent = "Reply window closed";
+          mark.className = "window window-closed";
+          at("composer-fields").disabled = true;
+        }
+        refresh();
+      }
+      return 0;
+    }
+    time.textContent = kind === "open" ? `Reply window: ${span(left)}` : `Human reply only: ${span(left)} left`;
+    mark.classList.toggle("is-soon", left < 4 * HOUR);
+    const passed = THRESHOLDS.filter((each) => left <= each).length;
+    if (open.passed !== undefined && passed > open.passed) say(`${time.textContent}.`);
+    open.passed = passed;
+    return left;
+  }
+
+  function tickReturn() {
+    const mark = at("thread-bar").querySelector("[data-until]:not(#thread-window)");
+    if (!mark) return 0;
+    const left = Date.parse(mark.dataset.until) - now();
+    if (left <= 0) {
+      mark.textContent = "assistant paused, returns now";
+      if (open.returned !== mark.dataset.until) {
+        open.returned = mark.dataset.until;
+        setTimeout(refresh, 1500);
+      }
+      return 0;
+    }
+    mark.textContent = `assistant paused, returns in ${span(left)}`;
+    return left;
+  }
+
+  // Writing
+
+  const draftName = () => `draft:${open.account}:${open.id}`;
+  const sentName = () => `sent:${open.account}:${open.id}`;
+  const enterSends = () => stored("enter-sends", matchMedia("(pointer: coarse)").matches ? "off" : "on") === "on";
+
+  function restoreDraft() {
+    const field = at("composer-text");
+    if (!field.value) field.value = stored(draftName(), "");
+    at("composer-enter").checked = enterSends();
+    count();
+  }
+
+  function keepDraft() {
+    const text = at("composer-text").value;
+    if (text) return store(draftName(), text);
+    try {
+      localStorage.removeItem(draftName());
+    } catch {
+      // private windows may refuse
+    }
+  }
+
+  function put(text) {
+    const field = at("composer-text");
+    field.value = text;
+    keepDraft();
+    count();
+  }
+
+  let counting = 0;
+
+  /** How long it is, and how many messages it takes: only the server can tell beyond one. */
+  function count() {
+    const text = at("composer-text").value.trim();
+    const place_ = at("composer-count");
+    const { limit, most } = at("composer").dataset;
+    clearTimeout(counting);
+    const length = `${text.length.toLocaleString()} / ${Number(most).toLocaleString()}`;
+    place_.textContent = text.length > limit ? `${length} · more than one message` : text ? length : "";
+    place_.classList.toggle("near", text.length > most * 0.9);
+    if (text.length <= limit) return;
+    const mine = open;
+    counting = setTimeout(async () => {
+      try {
+        const { parts } = await change("/parts", { text });
+        if (open !== mine || at("composer-text").value.trim() !== text) return;
+        place_.textContent = `${length} · will be sent as ${parts} message${parts === 1 ? "" : "s"}`;
+      } catch {
+        // it is only a count
+      }
+    }, 300);
+  }
+
+  function newKey() {
+    return [...crypto.getRandomValues(new Uint8Array(16))].map((each) => each.toString(16).padStart(2, "0")).join("");
+  }
+
+  async function submit() {
+    const text = at("composer-text").value.trim();
+    if (!text || at("composer-fields").disabled) return;
+    const take = await mayTake();
+    if (!take) return;
+    at("thread-problem")?.remove();
+    const message = { key: newKey(), text, at: new Date(now()).toISOString(), ...take };
+    put("");
+    at("composer").querySelectorAll("[name=take], [name=take_from]").forEach((each) => each.remove());
+    keepPending([...pending(), message]);
+    bubble(message);
+    toEnd();
+    send(message);
+  }
+
+  /** What taking over needs, after asking; {} where the conversation is ours; null: rather not. */
+  async function mayTake() {
+    const bar = at("thread-bar").querySelector(".bar");
+    if (bar.matches(".bar-mine")) return {};
+    const dialog = at("take-dialog");
+    const who = bar.querySelector(".bar-who strong").textContent;
+    dialog.querySelector("[data-why]").textContent = `${who}. To send your message you take the conversation over.`;
+    dialog.returnValue = "no";
+    dialog.showModal();
+    await new Promise((done) => dialog.addEventListener("close", done, { once: true }));
+    at("composer-text").focus();
+    if (dialog.returnValue !== "yes") return null;
+    const form = at("take-form");
+    const minutes = form.minutes.value === "own" ? form.own.value : form.minutes.value;
+    return { take: "yes", minutes, take_from: form.take_from?.value ?? "" };
+  }
+
+  function send(message) {
+    const mine = open;
+    queue = queue.then(() => deliver(message, mine)).catch(() => {});
+  }
+
+  async function deliver(message, mine) {
+    const here = () => open === mine;
+    const { text, key, take, minutes, take_from } = message;
+    const fields = { text, key, ...(take ? { take, minutes, take_from } : {}) };
+    try {
+      const answer = await change("/messages", fields, mine.base);
+      forget(mine, key, answer.command_id);
+      if (!here()) return;
+      mark(key, answer.waits_for ? "Waits for the Page" : "Sending", "quiet");
+      refresh();
+    } catch (error) {
+      if (!here()) return;
+      if (!(error instanceof Refused)) {
+        mark(key, "No answer yet: what was sent is sent once", "warn", true);
+        return;
+      }
+      forget(mine, key);
+      list().querySelector(`[data-pending="${key}"]`)?.remove();
+      put(at("composer-text").value ? `${text}\n\n${at("composer-text").value}` : text);
+      problem(`Not sent: ${error.message} Your text is still here.`);
+      refresh();
+    }
+  }
+
+  // What was sent and is not on the page yet
+
+  function pending(name = sentName()) {
+    try {
+      const kept = JSON.parse(sessionStorage.getItem(name) ?? "[]");
+      return kept.filter((each) => Date.now() - Date.parse(each.at) < KEPT_MS);
+    } catch {
+      return [];
+    }
+  }
+
+  function keepPending(kept, name = sentName()) {
+    try {
+      kept.length ? sessionStorage.setItem(name, JSON.stringify(kept)) : sessionStorage.removeItem(name);
+    } catch {
+      // then a reload forgets it
+    }
+  }
+
+  /** It is on its way (`command`), or was refused. */
+  function forget(mine, key, command) {
+    const name = `sent:${mine.account}:${mine.id}`;
+    const kept = pending(name).map((each) => (each.key === key && command ? { ...each, command } : each));
+    keepPending(command ? kept : kept.filter((each) => each.key !== key), name);
+    if (open !== mine) return;
+    const node = list().querySelector(`[data-pending="${key}"]`);
+    if (node && command) node.dataset.sent = command;
+  }
+
+  function restorePending() {
+    if (!isLatest()) return;
+    for (const each of pending()) {
+      if (list().querySelector(`[data-pending="${each.key}"]`)) continue;
+      if (each.command && isThere(each.command)) continue;
+      bubble(each);
+      if (!each.command) mark(each.key, "No answer yet: what was sent is sent once", "warn", true);
+    }
+    settlePending();
+  }
+
+  const isThere = (command) => list().querySelector(`[data-command="${CSS.escape(command)}"]`) !== null;
+
+  function settlePending() {
+    keepPending(pending().filter((each) => !each.command || !isThere(each.command)));
+    for (const each of list().querySelectorAll("[data-sent]")) {
+      if (isThere(each.dataset.sent)) each.remove();
+      else list().append(each);
+    }
+  }
+
+  function bubble(message) {
+    const node = document.createElement("li");
+    node.className = "message of-human opens";
+    node.dataset.key = `pending-${message.key}`;
+    node.dataset.pending = message.key;
+    if (message.command) node.dataset.sent = message.command;
+    node.innerHTML = '<p class="author"></p><div class="said"><p class="text" dir="auto"></p></div><div class="below"><span class="status status-quiet">Sending</span></div>';
+    node.querySelector(".author").textContent = `${at("thread-foot").dataset.writer} (you)`;
+    node.querySelector(".text").textContent = message.text;
+    at("thread-nothing")?.remove();
+    list().append(node);
+  }
+
+  function mark(key, words, kind, canRetry = false) {
+    const below = list().querySelector(`[data-pending="${key}"] .below`);
+    if (!below) return;
+    below.innerHTML = '<span class="status"></span>';
+    below.firstChild.classList.add(`status-${kind}`);
+    below.firstChild.textContent = words;
+    if (!canRetry) return;
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "btn btn-secondary btn-sm";
+    button.dataset.retry = key;
+    button.textContent = "Try again";
+    below.append(button);
+  }
+
+  function retry(key) {
+    const message = pending().find((each) => each.key === key);
+    if (!message) return;
+    mark(key, "Sending", "quiet");
+    send(message);
+  }
+
+  // What somebody does
+
+  async function act(form) {
+    const button = form.querySelector("[type=submit]");
+    button.disabled = true;
+    at("thread-problem")?.remove();
+    try {
+      const fields = new FormData(form);
+      const answer = await change(new URL(form.action).pathname.slice(open.base.length), fields);
+      say(answer.words);
+    } catch (error) {
+      const unsure = "No answer came. Look again in a moment; doing it twice does no harm.";
+      problem(error instanceof Refused ? error.message : unsure);
+    } finally {
+      button.disabled = false;
+      await refresh();
+      document.dispatchEvent(new CustomEvent("inbox-acted", { detail: { conversation: open?.id } }));
+    }
+  }
+
+  const inThread = (event) => open && event.target.closest?.("#thread");
+
+  document.addEventListener("submit", (event) => {
+    if (!inThread(event)) return;
+    const form = event.target;
+    if (form.id === "composer") {
+      event.preventDefault();
+      submit();
+    } else if (form.matches("[data-does]")) {
+      event.preventDefault();
+      act(form);
+    } else if (form.matches(".thread-find")) {
+      event.preventDefault();
+      find(at("thread-find").value.trim());
+    }
+  });
+
+  document.addEventListener("click", (event) => {
+    if (!inThread(event)) return;
+    for (const each of document.querySelectorAll("details.pop[open]")) {
+      if (!each.contains(event.target)) each.open = false;
+    }
+    const target = event.target.closest("a, button");
+    if (!target || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    if (target.dataset.retry) retry(target.dataset.retry);
+    else if (target.id === "thread-new") toEnd();
+    else if (target.matches("[data-earlier-link]")) loadEarlier();
+    else if (target.matches("[data-latest]")) {
+      at("thread-find").value = "";
+      refresh({ whole: true });
+    } else if (target.matches("[data-show-at]")) showOther({ before: new URL(target.href).searchParams.get("before") });
+    else if (target.matches("[data-refresh]")) refresh({ whole: true });
+    else return;
+    event.preventDefault();
+  });
+
+  document.addEventListener("input", (event) => {
+    if (!inThread(event)) return;
+    if (event.target.id === "composer-text") {
+      keepDraft();
+      count();
+    } else if (event.target.id === "thread-find" && !event.target.value && !isLatest()) refresh({ whole: true });
+  });
+
+  document.addEventListener("change", (event) => {
+    if (event.target.id === "composer-enter") store("enter-sends", event.target.checked ? "on" : "off");
+  });
+
+  document.addEventListener("keydown", (event) => {
+    if (!open) return;
+    if (event.target.id === "composer-text") {
+      if (event.key !== "Enter" || event.isComposing || event.shiftKey) return;
+      if (!enterSends() && !event.ctrlKey && !event.metaKey) return;
+      event.preventDefault();
+      submit();
+      return;
+    }
+    if (event.key === "Escape") {
+      const pop = event.target.closest?.("details.pop[open]");
+      if (pop) {
+        pop.open = false;
+        pop.querySelector("summary").focus();
+      }
+      return;
+    }
+    if (isTyping(event.target) || event.ctrlKey || event.metaKey || event.altKey || stored("keys", "on") === "off") return;
+    if (event.key === "r") at("composer-text").focus();
+    else if (event.key === "t") at("thread-bar").querySelector("[data-take]")?.click();
+    else return;
+    event.preventDefault();
+  });
+
+  document.addEventListener("scroll", (event) => {
+    if (open && event.target === log() && open.fresh && isAtEnd()) noteNew(0);
+  }, { capture: true, passive: true });
+
+  document.addEventListener("visibilitychange", () => {
+    if (open && !document.hidden) refresh({ background: true });
+  });
+
+  document.addEventListener("inbox-changed", (event) => {
+    const changed = event.detail?.conversations;
+    if (open && (!changed || changed.includes(open.id))) refresh({ background: true });
+  });
+
+  function backAgain() {
+    if (!open) return;
+    for (const each of pending()) if (!each.command) retry(each.key);
+  }
+
+  document.addEventListener("live-state", (event) => {
+    if (open && event.detail?.state === "live") backAgain();
+  });
+  window.addEventListener("online", backAgain);
+
+  document.addEventListener("thread-shown", setUp);
+  if (at("thread-foot")) setUp();
+})();
