@@ -249,6 +249,14 @@ class Accounts:
         async with self._audit.doing(actor, "profile.changed", name=name):
             await self._store.set_name(actor.account_id, name)
 
+    async def change_timezone(self, actor: Actor, timezone: str) -> None:
+        """The workspace's, in which Analytics cuts the days."""
+        before = await self._workspace(actor.workspace_id)
+        async with self._audit.doing(
+            actor, "workspace.timezone_changed", old=before.timezone, new=timezone
+        ):
+            await self._store.set_timezone(actor.workspace_id, timezone)
+
     def _check(self, password: str, email: str) -> None:
         if words := password_rules.objection(password, email):
             raise WeakPasswordError(words)

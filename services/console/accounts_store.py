@@ -100,6 +100,12 @@ class AccountStore:
             found = await self._workspaces.find_one({"_id": workspace_id})
         return Workspace.model_validate(found) if found else None
 
+    async def set_timezone(self, workspace_id: str, timezone: str) -> None:
+        with mongo_errors():
+            await self._workspaces.update_one(
+                {"_id": workspace_id}, {"$set": {"timezone": timezone}}
+            )
+
     async def empty_workspace(self) -> Workspace | None:
         """One that has been made without anybody in it, as the development stack's seed does."""
         with mongo_errors():

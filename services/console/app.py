@@ -19,6 +19,7 @@ from libs.common.service import HTTP_DRAIN_S, Lifetime, Service
 from libs.common.web import Late, Readiness, base_app
 from services.console.accounts import Accounts
 from services.console.accounts_store import AccountStore
+from services.console.analytics import Analytics
 from services.console.api import routes as api
 from services.console.api_tokens import ApiTokens
 from services.console.assistants import Assistants
@@ -53,6 +54,7 @@ from services.console.telling import OpenPublisher, Teller
 from services.console.tokens_store import TokenStore
 from services.console.verifying import Verifying
 from services.console.web import (
+    analytics,
     assistants,
     audit,
     channel_settings,
@@ -86,6 +88,7 @@ from services.console.web.access import (
 from services.console.web.errors import told_errors
 from services.console.web.pages import (
     ACCOUNTS,
+    ANALYTICS,
     API_TOKENS,
     ASSISTANTS,
     AUDIT,
@@ -162,6 +165,7 @@ def create_service(
                 Takeovers(internal, ChannelStore(database), AuditLog(database, clock)),
             )
             give(DEAD_LETTERS, await _dead_letters(settings, database, clock))
+            give(ANALYTICS, Analytics(internal, ChannelStore(database), clock))
             await stack.enter_async_context(_doctor(app, settings, database, internal, clock))
             teller = Teller(
                 ChannelStore(database),
@@ -210,6 +214,7 @@ def create_app(settings: Settings, readiness: Readiness) -> web.Application:
     app[ROUTE_ACCESS] = RouteAccess()
     for key in (
         ACCOUNTS,
+        ANALYTICS,
         API_TOKENS,
         ASSISTANTS,
         AUDIT,
@@ -237,6 +242,7 @@ def create_app(settings: Settings, readiness: Readiness) -> web.Application:
         inbox,
         thread,
         thread_actions,
+        analytics,
         sign_in,
         channels,
         channel_settings,

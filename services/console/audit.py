@@ -21,6 +21,7 @@ Clock = Callable[[], datetime]
 
 ACTIONS: Mapping[str, str] = {
     "workspace.created": "Created the workspace",
+    "workspace.timezone_changed": "Changed the workspace's time zone",
     "session.started": "Signed in",
     "session.ended": "Signed out",
     "session.ended_everywhere": "Signed out everywhere",

@@ -1,7 +1,7 @@
 """The other services' internal APIs, as the console asks them."""
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Literal
 
 import aiohttp
@@ -84,27 +84,57 @@ class Internal:
             ServiceAwayError: no answer, or 5xx.
             ServiceRefusedError: 4xx.
         """
-        url = URL(self._addresses.of(service) + path, encoded=True)
-        token = {"Authorization": f"Bearer {self._token.get_secret_value()}"}
+        asked = self._asking(service, method, path, body, query, headers, timeout_s)
         try:
-            async with self._session.request(
-                method,
-                url.update_query(query) if query else url,
-                json=body,
-                headers={**(headers or {}), **token},
-                timeout=aiohttp.ClientTimeout(total=timeout_s),
-                allow_redirects=False,
-            ) as response:
+            async with asked as response:
                 answer = await _json(response)
                 status = response.status
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise ServiceAwayError(service, type(error).__name__) from None
-        if status >= 500:
-            raise ServiceAwayError(service, f"HTTP {status}")
-        if status >= 300:
-            facts = answer.get("error")
-            raise ServiceRefusedError(service, status, facts if isinstance(facts, dict) else {})
+        _check(service, status, answer)
         return answer
+
+    async def text(
+        self, service: ServiceName, path: str, query: Mapping[str, str] | None = None
+    ) -> str:
+        """What a GET answers that is no JSON. Raises: as `call`."""
+        try:
+            async with self._asking(service, "GET", path, None, query, None, TIMEOUT_S) as response:
+                answer = await _json(response)
+                status, text = response.status, await response.text()
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            raise ServiceAwayError(service, type(error).__name__) from None
+        _check(service, status, answer)
+        return text
+
+    def _asking(
+        self,
+        service: ServiceName,
+        method: str,
+        path: str,
+        body: JSON | None,
+        query: Mapping[str, str] | None,
+        headers: Mapping[str, str] | None,
+        timeout_s: float,
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        url = URL(self._addresses.of(service) + path, encoded=True)
+        token = {"Authorization": f"Bearer {self._token.get_secret_value()}"}
+        return self._session.request(
+            method,
+            url.update_query(query) if query else url,
+            json=body,
+            headers={**(headers or {}), **token},
+            timeout=aiohttp.ClientTimeout(total=timeout_s),
+            allow_redirects=False,
+        )
+
+
+def _check(service: ServiceName, status: int, answer: JSON) -> None:
+    if status >= 500:
+        raise ServiceAwayError(service, f"HTTP {status}")
+    if status >= 300:
+        facts = answer.get("error")
+        raise ServiceRefusedError(service, status, facts if isinstance(facts, dict) else {})
 
 
 @asynccontextmanager

@@ -53,6 +53,7 @@ class Workspace(Record):
     """People, Pages and assistants that belong together, apart from all others."""
 
     name: str
+    timezone: str = Field("UTC", description="in which its days are cut: an IANA name")
     members: dict[str, Member] = {}
     roster_version: int = 0
 

@@ -6,6 +6,7 @@ from pydantic import TypeAdapter, ValidationError
 from libs.common.errors import PermanentError
 from libs.common.paging import Cursor, cursor_of
 from services.console.api import openapi
+from services.console.api.analytics import ANALYTICS_OPERATIONS
 from services.console.api.assistants import ASSISTANT_OPERATIONS
 from services.console.api.channel_settings import SETTINGS_OPERATIONS
 from services.console.api.dead_letters import DEAD_LETTER_OPERATIONS
@@ -279,6 +280,7 @@ OPERATIONS = (
     *DEAD_LETTER_OPERATIONS,
     *ASSISTANT_OPERATIONS,
     *PRIVACY_OPERATIONS,
+    *ANALYTICS_OPERATIONS,
 )
 
 

@@ -29,6 +29,7 @@ class Scope(StrEnum):
     AUDIT_READ = "audit:read"
     HEALTH_READ = "health:read"
     HEALTH_WRITE = "health:write"
+    ANALYTICS_READ = "analytics:read"
 
     @property
     def means(self) -> str:
@@ -51,6 +52,7 @@ _MEANS = {
     Scope.AUDIT_READ: "Read the audit log",
     Scope.HEALTH_READ: "Read what the connection doctor finds, and list dead letters",
     Scope.HEALTH_WRITE: "Replay and discard dead letters",
+    Scope.ANALYTICS_READ: "Read the figures of Analytics",
 }
 
 

@@ -14,6 +14,7 @@ from aiohttp import web
 from libs.common.text import utf16_length
 from libs.common.web import Late
 from services.console.accounts import Accounts
+from services.console.analytics import Analytics
 from services.console.api_tokens import ApiTokens
 from services.console.assistants import Assistants
 from services.console.audit import AuditLog
@@ -40,6 +41,7 @@ ROOT = Path(__file__).parents[1]
 STATIC_FOLDER = ROOT / "static"
 
 ACCOUNTS: web.AppKey[Late[Accounts]] = web.AppKey("accounts", Late)
+ANALYTICS: web.AppKey[Late[Analytics]] = web.AppKey("analytics", Late)
 ASSISTANTS: web.AppKey[Late[Assistants]] = web.AppKey("assistants", Late)
 API_TOKENS: web.AppKey[Late[ApiTokens]] = web.AppKey("api_tokens", Late)
 AUDIT: web.AppKey[Late[AuditLog]] = web.AppKey("audit", Late)
@@ -73,6 +75,7 @@ class Place:
 
 NAVIGATION = (
     Place("/inbox", "Inbox", "inbox", "i"),
+    Place("/analytics", "Analytics", "chart-column", "a"),
     Place("/channels", "Pages", "plug", "p", Access.SIGNED_IN),
     Place("/assistants", "Assistants", "message-circle", "s", Access.SIGNED_IN),
     Place("/health", "Health", "activity", "h"),
