@@ -10,6 +10,7 @@ from libs.common.crypto import KeyRing
 from libs.common.mongo import Database
 from libs.common.settings import KafkaSettings, MongoSettings
 from services.console.domain.roles import Role
+from services.console.domain.tokens import Scope
 from tests.integration.console import KEYS, Answer, Browser, Console, running_console
 from tests.integration.thread_services import (
     CONVERSATION,
@@ -305,3 +306,54 @@ async def test_how_many_messages_a_text_takes(console: Console) -> None:
     assert (await scripted(admin, "/parts", text="Hello"))["parts"] == 1
     assert (await scripted(admin, "/parts", text="A sentence of some length. " * 9))["parts"] == 3
     assert (await scripted(admin, "/parts", text="x" * 20_001))["status"] == 422
+
+
+async def test_programs_take_over_write_once_and_return(console: Console, played: Services) -> None:
+    token = await console.api_token(Scope.CONVERSATIONS_READ, Scope.CONVERSATIONS_WRITE)
+    program = Program(console, {"Authorization": f"Bearer {token}"})
+    path = f"/api/v1/conversations/{CONVERSATION}"
+    assert await program.ask("POST", f"{path}/messages", {"text": "Hi"}) == (422, "invalid_header")
+    keyed = {"Idempotency-Key": "k 1"}
+    assert await program.ask("POST", f"{path}/messages", {"text": "Hi"}, **keyed) == (
+        409,
+        "not_taken_over",
+    )
+    assert await program.ask("POST", f"{path}/takeover", {"auto_resume_minutes": 4}) == (
+        422,
+        "invalid",
+    )
+    status, taken = await program.ask("POST", f"{path}/takeover", {"auto_resume_minutes": 5})
+    assert (status, taken["mode"], taken["by_name"]) == (200, "human", "ada@example.org")
+    for _ in range(2):
+        status, sent = await program.ask("POST", f"{path}/messages", {"text": " Hi"}, **keyed)
+        assert (status, sent["command_id"]) == (202, "cmd-0")
+    assert [each["text"] for each in played.messages] == [" Hi"]
+    status, resumed = await program.ask("POST", f"{path}/takeover/resume", {})
+    assert (status, resumed["mode"]) == (200, "ai")
+    played.hold("usr_other", "Mo")
+    assert await program.ask("POST", f"{path}/takeover", {}) == (409, "already_taken")
+    played.deliveries = [delivery("c1:0", "held")]
+    status, listed = await program.ask("GET", f"{path}/deliveries", None)
+    assert [each["id"] for each in listed["deliveries"]] == ["c1:0"]
+    wrong = await program.ask("POST", f"{path}/deliveries/c1:0/discard", {"generation": 3})
+    assert wrong == (409, "changed")
+    assert await program.ask("POST", f"{path}/deliveries/c9:0/discard", {}) == (409, "not_listed")
+    assert await program.ask("GET", "/api/v1/conversations/99:1/takeover", None) == (
+        404,
+        "not_found",
+    )
+
+
+class Program:
+    """Asks `/api/v1` with a token."""
+
+    def __init__(self, console: Console, token: dict[str, str]) -> None:
+        self._token = token
+        self._browser = console.browser()
+
+    async def ask(self, method: str, path: str, body: object, **headers: str) -> tuple[int, Any]:
+        """The status with the answer, or with the error's code."""
+        data = None if body is None else json.dumps(body).encode()
+        answer = await self._browser.ask(method, path, data=data, headers=self._token | headers)
+        read = json.loads(answer.text)
+        return answer.status, read["error"]["code"] if "error" in read else read

@@ -59,6 +59,7 @@ def _described(operation: Operation) -> Described:
         description=f"Needs the scope `{operation.scope}`." if operation.scope else "",
         body=operation.body,
         query=operation.query,
+        headers=operation.headers,
         operation_id=operation.name,
         tag=operation.tag,
     )

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
@@ -99,6 +99,7 @@ class Operation:
         name: the operation's id in the documentation.
         scope: what the token needs; None: any token will do.
         answer: None: 204 without a body.
+        headers: that have to be sent, with what they mean.
     """
 
     method: str
@@ -113,6 +114,7 @@ class Operation:
     body: type[BaseModel] | None = None
     query: type[BaseModel] | None = None
     refusals: tuple[Refusal, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Read, call, answer. What the operation refuses comes with its code and field."""

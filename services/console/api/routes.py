@@ -38,6 +38,7 @@ from services.console.api.schemas import (
     Users,
     UserShown,
 )
+from services.console.api.takeovers import TAKEOVER_OPERATIONS
 from services.console.domain.tokens import Scope
 from services.console.web.access import ROUTE_ACCESS, Access
 
@@ -281,6 +282,7 @@ OPERATIONS = (
     *ASSISTANT_OPERATIONS,
     *PRIVACY_OPERATIONS,
     *ANALYTICS_OPERATIONS,
+    *TAKEOVER_OPERATIONS,
 )
 
 
