@@ -43,6 +43,7 @@ __all__ = [
     "mongo_errors",
     "open_database",
     "ping",
+    "write_all",
 ]
 
 Document = dict[str, Any]
@@ -162,6 +163,31 @@ async def ping(database: Database) -> bool:
     except (PyMongoError, TimeoutError):
         return False
     return True
+
+
+async def write_all(collection: Collection, writes: Sequence[Write]) -> int:
+    """Do all writes, in any order, in one round trip: how many of them met what they are for.
+
+    One whose filter fits nothing does nothing, and neither does one that would make a second
+    document with the same `_id`: neither counts.
+
+    Raises:
+        MongoUnavailableError: no answer, or not from enough servers; any may have happened.
+        OperationFailure: a document is refused.
+    """
+    if not writes:
+        return 0
+    try:
+        with mongo_errors():
+            done = await collection.bulk_write(list(writes), ordered=False)
+    except BulkWriteError as error:
+        if error.details.get("writeConcernErrors"):
+            raise MongoUnavailableError("write concern") from None
+        for item in error.details.get("writeErrors", []):
+            if not isinstance(fault := _write_error(item), DuplicateKeyError):
+                raise fault from None
+        return int(error.details.get("nMatched", 0)) + int(error.details.get("nUpserted", 0))
+    return int(done.matched_count) + len(done.upserted_ids or {})
 
 
 class BulkWriter:

@@ -41,8 +41,18 @@ Cursor = Annotated[After, BeforeValidator(_opened), WithJsonSchema({"type": "str
 
 
 def behind(moment: str, after: After | None) -> dict[str, Any]:
-    """The filter for what comes after, in a collection ordered by `moment` and `_id`."""
+    """The filter for what comes after, in a collection ordered by `moment` and `_id`, the latest
+    first. By the first of its conditions an index is entered where the page begins, however far
+    down that is: the second alone would be looked at from the top."""
     if after is None:
         return {}
     same = {moment: after.at, "_id": {"$lt": after.id}}
-    return {"$or": [{moment: {"$lt": after.at}}, same]}
+    return {moment: {"$lte": after.at}, "$or": [{moment: {"$lt": after.at}}, same]}
+
+
+def behind_upwards(moment: str, after: After | None) -> dict[str, Any]:
+    """The same where the earliest comes first."""
+    if after is None:
+        return {}
+    same = {moment: after.at, "_id": {"$gt": after.id}}
+    return {moment: {"$gte": after.at}, "$or": [{moment: {"$gt": after.at}}, same]}

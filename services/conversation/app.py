@@ -33,6 +33,9 @@ from services.conversation.contacts_store import ContactStore
 from services.conversation.erasing import PersonEraser, PersonReader
 from services.conversation.handlers import PEOPLE, STORE, add_routes
 from services.conversation.history import HistoryKeeper
+from services.conversation.inbox_handlers import INBOX, add_inbox_routes
+from services.conversation.inbox_keeping import InboxKeeper
+from services.conversation.inbox_store import InboxStore
 from services.conversation.notifications import Impatient, Notifier
 from services.conversation.profiles import ProfileReader
 from services.conversation.settings import Settings
@@ -71,6 +74,7 @@ def create_service(settings: Settings) -> Service:
     add_check_routes(app)
     add_contact_routes(app)
     add_trial_routes(app)
+    add_inbox_routes(app)
     add_erasure_routes(app)
     keys = KeyRing.parse(settings.crypto.encryption_keys.get_secret_value())
     is_production = settings.runtime.env == "production"
@@ -94,6 +98,11 @@ def create_service(settings: Settings) -> Service:
             await store.ensure_indexes()
             app[STORE].set(store)
             stack.callback(app[STORE].clear)
+            rows = InboxStore(database)
+            await rows.ensure_indexes()
+            app[INBOX].set(rows)
+            stack.callback(app[INBOX].clear)
+            inbox = InboxKeeper(database, rows, settings.app.facebook_app_id)
             app[TRAFFIC].set(TrafficReader(database))
             stack.callback(app[TRAFFIC].clear)
             channels = ChannelDirectory(database)
@@ -127,7 +136,9 @@ def create_service(settings: Settings) -> Service:
             stack.callback(app[MODEL].clear)
             keeper = reader(
                 group=HISTORY_GROUP,
-                handler=HistoryKeeper(store, settings.app.facebook_app_id, tombstones).handle,
+                handler=HistoryKeeper(
+                    store, settings.app.facebook_app_id, tombstones, inbox
+                ).handle,
                 wants=history.wants,
                 key_of=history.whole_partition,
             )

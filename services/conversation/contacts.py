@@ -220,7 +220,10 @@ class ContactKeeper:
         known = await self._store.save_person(known, person)
         psid = known.id.partition(":")[2]
         profile = await self._profiles.renewed(channel, psid, before)
-        return await self._store.save_person(known, _changed(known.person, profile=profile))
+        known = await self._store.save_person(known, _changed(known.person, profile=profile))
+        if profile.state == "known":
+            await self._store.tell_inbox(known)
+        return known
 
     async def _with_contact(self, channel: Channel, known: KnownPerson) -> KnownPerson:
         for _ in range(ROUNDS):

@@ -23,6 +23,7 @@ from libs.common.mongo import (
 )
 from services.conversation.domain.contacts import Contact, Found, Person
 from services.conversation.domain.profiles import name_key, next_call_at, spend
+from services.conversation.inbox_store import InboxStore
 
 MOST_FOUND = 50  # more than a handful is as ambiguous as two
 NAMELESS = "\uffff"  # behind every name
@@ -70,6 +71,7 @@ class ContactStore:
         self._people = database["people"]
         self._contacts = database["contacts"]
         self._calls = database["profile_calls"]
+        self._inbox = InboxStore(database)
         self._reader = GroupReader(self._people)
 
     async def ensure_indexes(self) -> None:
@@ -107,6 +109,11 @@ class ContactStore:
         fields = person.model_dump() | {"see_to_at": _see_to_at(person)}
         await _compare_and_set(self._people, known.id, known.version, fields)
         return replace(known, person=person, version=known.version + 1)
+
+    async def tell_inbox(self, known: KnownPerson) -> None:
+        """What a person is called, for its lists. It is told so each time that Meta is asked: what
+        got lost between two writes comes to be known then."""
+        await self._inbox.name(known.id, known.person.profile)
 
     async def unfinished(self, now: datetime, limit: int) -> list[str]:
         """People to be seen to: who waits longest comes first."""

@@ -13,13 +13,14 @@ ATTEMPTS = 5
 
 
 class PersonEraser:
-    """`conversations` whole, with what other services wrote there; `messages`, `people`, and the
-    person's share in `contacts`."""
+    """`conversations` whole, with what other services wrote there; `messages`, `people`, `inbox`,
+    and the person's share in `contacts`."""
 
     def __init__(self, database: Database, people: ContactStore, keeper: ContactKeeper) -> None:
         self._conversations = database["conversations"]
         self._messages = database["messages"]
         self._people_collection = database["people"]
+        self._inbox = database["inbox"]
         self._contacts = database["contacts"]
         self._people = people
         self._keeper = keeper
@@ -32,11 +33,13 @@ class PersonEraser:
             messages = await self._messages.delete_many({"conversation": name})
             conversations = await self._conversations.delete_one({"_id": name})
             people = await self._people_collection.delete_one({"_id": name})
+            rows = await self._inbox.delete_one({"_id": name})
         self._keeper.forget(name)
         return {
             "conversations": conversations.deleted_count,
             "messages": messages.deleted_count,
             "people": people.deleted_count,
+            "inbox": rows.deleted_count,
             "contacts": contacts,
         }
 
@@ -52,6 +55,9 @@ class PersonEraser:
                 ),
                 "people": await self._people_collection.count_documents(
                     {"_id": name, **_of_before("since", until)}
+                ),
+                "inbox": await self._inbox.count_documents(
+                    {"_id": name, **_of_before("last_activity_at", until)}
                 ),
                 "contacts": await self._count_contacts(name, until),
             }
@@ -99,17 +105,23 @@ class PersonReader:
 
     def __init__(self, database: Database, people: ContactStore) -> None:
         self._conversations = database["conversations"]
+        self._inbox = database["inbox"]
         self._people = people
 
     async def facts(self, conversation: str) -> dict[str, Any]:
-        """`conversation`, `person`, `contact`: each None where there is none."""
+        """`conversation`, `inbox`, `person`, `contact`: each None where there is none.
+
+        `inbox` is the conversation as lists show it, but for hashes of ids.
+        """
         with mongo_errors():
             found = await self._conversations.find_one({"_id": conversation}, _SHOWN)
+            row = await self._inbox.find_one({"_id": conversation}, {"row.kept": 0})
         known = await self._people.person(conversation)
         contact_id = known.person.link.contact_id
         contact = await self._people.contact(contact_id) if contact_id else None
         return {
             "conversation": found,
+            "inbox": row,
             "person": known.person.model_dump(mode="json") if known.version else None,
             "contact": contact.contact.model_dump(mode="json") if contact else None,
         }

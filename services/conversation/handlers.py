@@ -32,6 +32,12 @@ class PageQuery(BaseModel):
     limit: int = Field(50, ge=1, le=200)
 
 
+class MessagesQuery(PageQuery):
+    """Which messages are asked for: `search`, those that say this, in whatever case."""
+
+    search: str | None = Field(None, max_length=200)
+
+
 class ConversationsQuery(PageQuery):
     """Which conversations are asked for; without `mode`, all."""
 
@@ -75,16 +81,20 @@ async def list_messages(request: web.Request) -> web.Response:
     What Meta has told us of by an echo is `echoed`. `text` is the latest; `edits` counts them.
     `reactions` are those not taken back. `by` and `by_name` say who wrote a human's message. What
     has `kind` `system` is no message: `event` says that a human was called for, took over, extended
-    it or ended it, or that another app has, wants or gave back the thread.
+    it or ended it, or that another app has, wants or gave back the thread. Of our own messages
+    it also tells why they went out, or did not: `rule`, `messaging_type`, `tag`,
+    `window_expires_at`, `epoch`, `attempts`, and Meta's answer where it refused.
     """
-    query = _query(request, PageQuery)
+    query = _query(request, MessagesQuery)
     if isinstance(query, web.Response):
         return query
     store = request.app[STORE].get()
     conversation = await store.conversation(request.match_info["conversation"])
     if conversation is None:
         return problem(404, "not_found", "there is no such conversation")
-    found = await store.messages(conversation["_id"], query.cursor, query.limit)
+    found = await store.messages(
+        conversation["_id"], query.cursor, query.limit, (query.search or "").strip() or None
+    )
     ours = [name for name in map(reactions_id, found) if name is not None]
     reactions = await store.reactions(ours) if ours else {}
     shown = [_message(each, conversation, reactions) for each in found]

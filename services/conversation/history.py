@@ -4,11 +4,11 @@ A consumer of its own, beside the one that answers: a message can be read in the
 model still thinks about it, and hundreds of conversations share a round trip to the database.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from libs.common.erasures import Erased, NobodyErased, is_of_erased
-from libs.common.events import AnyRecord, ConversationRecord, decode
+from libs.common.events import ConversationRecord, decode
 from libs.common.kafka import ConsumedRecord, KeyBatch
 from services.conversation.domain import archive
 from services.conversation.domain.receive import Arrival
@@ -45,6 +45,12 @@ class Store(Protocol):
     async def note_activity(self, activities: Iterable[archive.Activity]) -> None: ...
 
 
+class Inbox(Protocol):
+    """What the archive needs of the rows' keeper."""
+
+    async def note(self, arrivals: Mapping[str, Sequence[Arrival]]) -> None: ...
+
+
 def wants(headers: Mapping[str, bytes]) -> bool:
     """Of the events topic, what is part of a conversation's history."""
     return headers.get("type") in WANTED and headers.get("version", b"").startswith(b"1.")
@@ -56,10 +62,18 @@ def whole_partition(_record: ConsumedRecord) -> bytes:
 
 
 class HistoryKeeper:
-    """Writes what a batch says. Writing it again changes nothing."""
+    """Writes what a batch says: into the archive, then into the inbox, so that whoever is told of a
+    row finds its messages. Writing it again changes nothing."""
 
-    def __init__(self, store: Store, own_app_id: str, erased: Erased | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        own_app_id: str,
+        erased: Erased | None = None,
+        inbox: Inbox | None = None,
+    ) -> None:
         self._store = store
+        self._inbox = inbox
         self._own_app_id = own_app_id
         self._erased = erased or NobodyErased()
 
@@ -69,13 +83,17 @@ class HistoryKeeper:
         arrivals = [each for each in arrivals if not is_of_erased(self._erased, each.event)]
         entries = [archive.entry_of(arrival, self._own_app_id) for arrival in arrivals]
         await self._store.keep([entry for entry in entries if entry is not None])
-        by_conversation: dict[str, list[AnyRecord]] = {}
+        by_conversation: dict[str, list[Arrival]] = {}
         for arrival in arrivals:
             if isinstance(arrival.event, ConversationRecord):
-                key = arrival.event.conversation_id
-                by_conversation.setdefault(key, []).append(arrival.event)
-        news = [archive.activity_of(events) for events in by_conversation.values()]
+                by_conversation.setdefault(arrival.event.conversation_id, []).append(arrival)
+        news = [
+            archive.activity_of([arrival.event for arrival in each])
+            for each in by_conversation.values()
+        ]
         await self._store.note_activity([activity for activity in news if activity is not None])
+        if self._inbox is not None and by_conversation:
+            await self._inbox.note(by_conversation)
 
 
 def arrival_of(record: ConsumedRecord) -> Arrival:

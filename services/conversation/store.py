@@ -1,6 +1,7 @@
 """MongoDB: `conversations` (our part of each document), `messages`, and what the console reads."""
 
 import asyncio
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -155,9 +156,18 @@ class ConversationStore:
         with mongo_errors():
             return await self._conversations.find_one({"_id": conversation}, _NOT_SHOWN)
 
-    async def messages(self, conversation: str, after: After | None, limit: int) -> list[Document]:
-        """A conversation's messages, the newest first; not what only an edit has told of."""
+    async def messages(
+        self, conversation: str, after: After | None, limit: int, search: str | None = None
+    ) -> list[Document]:
+        """A conversation's messages, the newest first; not what only an edit has told of.
+
+        `search`: those that say this somewhere, in large letters or small ones.
+        """
         query = {"conversation": conversation, "at": {"$gte": EVER}, **behind("at", after)}
+        if search:
+            says = {"$regex": re.escape(search), "$options": "i"}
+            ways = [{f"{name}.text": says} for name in ("said", "outcome", "echo")]
+            query["$and"] = [{"$or": ways}]
         with mongo_errors():
             cursor = self._messages.find(query)
             return await cursor.sort([("at", -1), ("_id", -1)]).limit(limit).to_list(limit)

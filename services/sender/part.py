@@ -451,6 +451,7 @@ class Part:
             parts=max(len(self._outline), 1),
             origin=self._command.origin,
             turn_id=self._command.turn_id,
+            epoch=self._command.epoch,
             by=self._command.by,
             by_name=self._command.by_name,
             text=self._text,

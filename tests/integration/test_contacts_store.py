@@ -159,7 +159,7 @@ async def test_a_message_of_somebody_who_is_known_costs_no_round_trip(
     world.settings = ChannelSettings()
     before = round_trips()
     await hear(keeper, says("hello"))
-    assert round_trips() - before == 3  # and two for the Page's calls, which this world has not
+    assert round_trips() - before == 4  # and two for the Page's calls, which this world has not
     before = round_trips()
     for number in range(20):
         await hear(keeper, says(f"{number}, {MAIL}", mid=f"m{number}"))

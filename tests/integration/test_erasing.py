@@ -22,6 +22,8 @@ from services.conversation.domain.profiles import Profile, given
 from services.conversation.domain.state import State
 from services.conversation.erasing import PersonEraser, PersonReader
 from services.conversation.history import HistoryKeeper
+from services.conversation.inbox_keeping import InboxKeeper
+from services.conversation.inbox_store import InboxStore
 from services.conversation.store import ConversationChangedError, ConversationStore
 from services.sender.domain.deliveries import Delivery
 from services.sender.erasing import PersonEraser as SenderEraser
@@ -87,7 +89,8 @@ class Service:
 
     async def hear(self, *events: AnyRecord, first: int = 0) -> None:
         records = [make.record(event, first + index) for index, event in enumerate(events)]
-        await HistoryKeeper(self.store, APP, self.erased).handle(KeyBatch(b"", records))
+        inbox = InboxKeeper(self.database, InboxStore(self.database), APP)
+        await HistoryKeeper(self.store, APP, self.erased, inbox).handle(KeyBatch(b"", records))
         key = CONVERSATION.encode()
         await self.keeper.handle(KeyBatch(key, records))
         stored = await self.store.load(CONVERSATION)
@@ -142,18 +145,20 @@ async def test_conversation_keeps_nothing_and_nothing_late_comes_back(service: S
     assert stored["person"]["profile"]["name"] == NAME
     assert MAIL in stored["contact"]["emails"]
     before = await service.eraser.count(ANN)
-    assert before == {"conversations": 1, "messages": 4, "people": 1, "contacts": 1}
+    assert before == {"conversations": 1, "messages": 4, "people": 1, "inbox": 1, "contacts": 1}
 
     service.erased.people[CONVERSATION] = UNTIL
     assert await service.eraser.erase(ANN) == before
     nothing = dict.fromkeys(before, 0)
     assert await service.eraser.count(ANN) == nothing
     assert await service.eraser.erase(ANN) == nothing
+    known = await service.people.person(CONVERSATION)
+    await service.people.tell_inbox(known)
     await service.hear(*LATE, first=50)
     assert await service.eraser.count(ANN) == nothing
     assert await left(service.database, PSID, NAME, MAIL, "changed by Ann") == []
     facts_left = await reader.facts(CONVERSATION)
-    assert facts_left == {"conversation": None, "person": None, "contact": None}
+    assert facts_left == dict.fromkeys(("conversation", "inbox", "person", "contact"))
 
 
 async def test_who_writes_again_is_somebody_new(service: Service) -> None:
@@ -164,6 +169,7 @@ async def test_who_writes_again_is_somebody_new(service: Service) -> None:
     assert await service.eraser.count(ANN) == {
         "conversations": 0,
         "messages": 0,
+        "inbox": 0,
         "people": 1,  # this clock of Meta's stands still at noon
         "contacts": 1,
     }

@@ -22,6 +22,9 @@ class PartRecord(ConversationRecord):
     by_name: str | None = None
     text: str = Field(description="as it went out, or would have")
     rule: str = Field(description="which rule of the messaging window decided")
+    epoch: int | None = Field(
+        None, description="of the takeover, as the assistant's turn began with it"
+    )
 
 
 class MessageSent(PartRecord):

@@ -4,14 +4,15 @@ Ids are kept as 64-bit hashes. What stands in packed form is a row of such integ
 everything at its limit takes 25 kilobytes, a usual one less than one.
 """
 
-from array import array
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from hashlib import blake2b
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
+
+from libs.common.once import Window, hashed, packed, pair_of, unpacked
+
+__all__ = ["Open", "State", "Unsent", "Window", "from_fields", "hashed", "keep_latest", "to_fields"]
 
 Fields = dict[str, Any]
-Admission = Literal["new", "copy", "late"]
 K = TypeVar("K")
 V = TypeVar("V")
 
@@ -31,39 +32,6 @@ WAITING = 32
 
 ACTIVE = 64
 """Quarters of an hour with messages that are known one by one."""
-
-
-def hashed(text: str) -> int:
-    """A signed 64-bit integer for an id."""
-    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big", signed=True)
-
-
-@dataclass(slots=True)
-class Window:
-    """The latest `size` things that were counted, by their time; none older is counted any more.
-
-    So a copy is recognised however late it comes: by its id, or because it is older than what has
-    fallen out. What is refused with it is something new that comes after `size` newer ones.
-    """
-
-    size: int
-    seen: dict[int, int] = field(default_factory=dict)  # id: milliseconds
-    floor: tuple[int, int] | None = None  # time and id of the latest that has fallen out
-
-    def admit(self, key: int, at_ms: int) -> Admission:
-        if key in self.seen:
-            return "copy"
-        if self.floor is not None and (at_ms, key) <= self.floor:
-            return "late"
-        self.seen[key] = at_ms
-        if len(self.seen) > self.size:
-            at_of_oldest, oldest = min((at, key) for key, at in self.seen.items())
-            del self.seen[oldest]
-            self.floor = (at_of_oldest, oldest)
-        return "new"
-
-    def copy(self) -> "Window":
-        return Window(self.size, dict(self.seen), self.floor)
 
 
 @dataclass(slots=True)
@@ -155,10 +123,10 @@ def keep_latest(things: dict[K, V], size: int) -> list[K]:
 def to_fields(state: State) -> Fields:
     """As it is stored: nothing that is empty."""
     fields: Fields = {
-        "inbound": _window_fields(state.inbound),
-        "outbound": _window_fields(state.outbound),
-        "requests": _window_fields(state.requests),
-        "open": _packed(
+        "inbound": state.inbound.to_fields(),
+        "outbound": state.outbound.to_fields(),
+        "requests": state.requests.to_fields(),
+        "open": packed(
             number
             for each in state.open
             for number in (each.key, each.mid, each.slot, each.at_ms, _flags(each))
@@ -168,12 +136,12 @@ def to_fields(state: State) -> Fields:
             for key, each in state.unsent.items()
         ],
         "unsent_floor": list(state.unsent_floor or ()),
-        "early_echoes": _packed(number for pair in state.early_echoes.items() for number in pair),
-        "early_mids": _packed(state.early_mids),
+        "early_echoes": packed(number for pair in state.early_echoes.items() for number in pair),
+        "early_mids": packed(state.early_mids),
         "delivered_ms": state.delivered_ms,
         "read_ms": state.read_ms,
-        "waiting": _packed(state.waiting),
-        "active": _packed(state.active),
+        "waiting": packed(state.waiting),
+        "active": packed(state.active),
         "epoch": state.epoch,
         "is_human": state.is_human,
     }
@@ -190,25 +158,22 @@ def from_fields(fields: Mapping[str, Any]) -> State:
         ("outbound", state.outbound),
         ("requests", state.requests),
     ):
-        if (kept := fields.get(name)) is not None:
-            numbers = _unpacked(kept["seen"])
-            window.seen = dict(zip(numbers[::2], numbers[1::2], strict=True))
-            window.floor = _pair(kept.get("floor"))
-    numbers = _unpacked(fields.get("open"))
+        window.fill(fields.get(name))
+    numbers = unpacked(fields.get("open"))
     for index in range(0, len(numbers), 5):
         key, mid, slot, at_ms, flags = numbers[index : index + 5]
         has = [bool(flags & bit) for bit in (1, 2, 4, 8)]
         state.open.append(Open(key, mid, slot, at_ms, *has))
     for each in fields.get("unsent", ()):
         state.unsent[each["key"]] = Unsent(each["at_ms"], each["slot"], each["reason"])
-    state.unsent_floor = _pair(fields.get("unsent_floor"))
-    numbers = _unpacked(fields.get("early_echoes"))
+    state.unsent_floor = pair_of(fields.get("unsent_floor"))
+    numbers = unpacked(fields.get("early_echoes"))
     state.early_echoes = dict(zip(numbers[::2], numbers[1::2], strict=True))
-    state.early_mids = dict.fromkeys(_unpacked(fields.get("early_mids")))
+    state.early_mids = dict.fromkeys(unpacked(fields.get("early_mids")))
     state.delivered_ms = fields.get("delivered_ms", 0)
     state.read_ms = fields.get("read_ms", 0)
-    state.waiting = list(_unpacked(fields.get("waiting")))
-    state.active = list(_unpacked(fields.get("active")))
+    state.waiting = list(unpacked(fields.get("waiting")))
+    state.active = list(unpacked(fields.get("active")))
     state.active_floor = fields.get("active_floor")
     state.epoch = fields.get("epoch", 0)
     state.is_human = fields.get("is_human", False)
@@ -217,24 +182,3 @@ def from_fields(fields: Mapping[str, Any]) -> State:
 
 def _flags(each: Open) -> int:
     return each.has_echo | each.is_named << 1 | each.is_delivered << 2 | each.is_read << 3
-
-
-def _window_fields(window: Window) -> Fields | None:
-    if not window.seen:
-        return None
-    fields: Fields = {"seen": _packed(number for pair in window.seen.items() for number in pair)}
-    return fields if window.floor is None else {**fields, "floor": list(window.floor)}
-
-
-def _pair(numbers: list[int] | None) -> tuple[int, int] | None:
-    return (numbers[0], numbers[1]) if numbers else None
-
-
-def _packed(numbers: Iterable[int]) -> bytes:
-    return array("q", numbers).tobytes()
-
-
-def _unpacked(packed: bytes | None) -> "array[int]":
-    numbers = array("q")
-    numbers.frombytes(packed or b"")
-    return numbers

@@ -48,7 +48,17 @@ Fields = dict[str, Any]
 DELIVERED_MIDS = 50
 _TAKEN_BACK = 1_000_000  # a number no edit has: Meta allows five
 _PARTS_OF_A_MESSAGE = frozenset({"said", "attached", "outcome", "echo", "reactions"})
-_WHY_NOT_SENT = frozenset({"reason", "explanation", "advice", "error_code", "error_subcode"})
+_WHY_NOT_SENT = frozenset(
+    {
+        "reason",
+        "explanation",
+        "advice",
+        "error_code",
+        "error_subcode",
+        "fbtrace_id",
+        "meta_message",
+    }
+)
 _TOLD_BY = {
     "message.sent": ("mid", "messaging_type", "tag", "window_expires_at", "attempts"),
     "message.failed": (
@@ -59,6 +69,8 @@ _TOLD_BY = {
         "window_expires_at",
         "error_code",
         "error_subcode",
+        "fbtrace_id",
+        "meta_message",
     ),
     "message.held": ("reason", "explanation"),
 }
@@ -327,7 +339,7 @@ def _part(event: MessageSent | MessageFailed | MessageHeld) -> Entry:
         {
             "at": event.occurred_at,
             "outcome": outcome
-            | {name: getattr(event, name) for name in (*names, *_TOLD_BY[event.type])},
+            | {name: getattr(event, name) for name in (*names, *_TOLD_BY[event.type], "epoch")},
         },
     )
 

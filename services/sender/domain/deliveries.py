@@ -41,6 +41,7 @@ class Delivery(Model):
     parts: int
     origin: Origin
     turn_id: str | None = None
+    epoch: int | None = Field(None, description="of the takeover, as the turn began with it")
     by: str | None = Field(None, description="who wrote a human's text")
     by_name: str | None = None
     text: str
@@ -83,6 +84,7 @@ def event_of(delivery: Delivery) -> OutcomeEvent:
         "parts": delivery.parts,
         "origin": delivery.origin,
         "turn_id": delivery.turn_id,
+        "epoch": delivery.epoch,
         "by": delivery.by,
         "by_name": delivery.by_name,
         "text": delivery.text,

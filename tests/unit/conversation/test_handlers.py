@@ -32,6 +32,7 @@ class Lists:
         self.of_people: dict[str, Person] = {}
         self.of_reactions: dict[str, Document] = {}
         self.receipts: Document = {}
+        self.searched: str | None = None
         self.asked: list[tuple[str, After | None, int]] = []
         self.modes: list[str | None] = []
 
@@ -45,8 +46,11 @@ class Lists:
     async def conversation(self, conversation: str) -> Document | None:
         return {"_id": CONVERSATION, **self.receipts} if conversation == CONVERSATION else None
 
-    async def messages(self, conversation: str, after: After | None, limit: int) -> list[Document]:
+    async def messages(
+        self, conversation: str, after: After | None, limit: int, search: str | None = None
+    ) -> list[Document]:
         self.asked.append((conversation, after, limit))
+        self.searched = search
         return self._page(self.of_messages, "at", after, limit)
 
     async def people(self, person_ids: Sequence[str]) -> dict[str, Person]:
