@@ -12,10 +12,11 @@ from libs.common.crypto import KeyRing
 from libs.common.deadlines import GuardedRunner, Limits
 from libs.common.erasures import LEAD, TombstoneStore
 from libs.common.graph import ConnectingClient, open_connecting
-from libs.common.kafka import open_publisher
+from libs.common.kafka import BroadcastRecords, open_publisher
 from libs.common.mongo import Database, open_database, ping
 from libs.common.outbound import Inside
 from libs.common.service import HTTP_DRAIN_S, Lifetime, Service
+from libs.common.topics import EVENTS
 from libs.common.web import Late, Readiness, base_app
 from services.console.accounts import Accounts
 from services.console.accounts_store import AccountStore
@@ -44,6 +45,8 @@ from services.console.hearing import ChannelsConsumer, Listener, OpenConsumer
 from services.console.inbox import Inbox
 from services.console.internal import Internal, open_internal
 from services.console.letters_log import KafkaLetters
+from services.console.live.hub import Hub, OpenFeed
+from services.console.live.rows import InternalRows
 from services.console.logins_store import FacebookLoginStore
 from services.console.messenger_profile import Profiles
 from services.console.sessions_store import AttemptStore, SessionStore
@@ -66,6 +69,7 @@ from services.console.web import (
     health_messages,
     home,
     inbox,
+    live,
     pages,
     privacy,
     profile,
@@ -86,6 +90,7 @@ from services.console.web.access import (
     authorise,
 )
 from services.console.web.errors import told_errors
+from services.console.web.live import HUB, ROWS, STREAMS
 from services.console.web.pages import (
     ACCOUNTS,
     ANALYTICS,
@@ -129,6 +134,7 @@ def create_service(
     clock: Clock = utc_now,
     publisher: OpenPublisher | None = None,
     consumer: OpenConsumer | None = None,
+    feed: OpenFeed | None = None,
     erasure_lead: timedelta = LEAD,
 ) -> Service:
     """All but the settings is for tests."""
@@ -190,11 +196,17 @@ def create_service(
                 partial(open_publisher, settings.kafka, client_id=NAME),
             )
             hearing = open_consumer(Listener(checks, erasing).hear)
+            rows = InternalRows(internal)
+            give(ROWS, rows)
+            events = feed or partial(BroadcastRecords, settings.kafka, EVENTS, checked=True)
+            hub = Hub(app[STREAMS], rows, events)
+            give(HUB, hub)
             await stack.enter_async_context(lifetime.running(teller, "tell-channels"))
             await stack.enter_async_context(lifetime.running(profiles, "write-profiles"))
             await stack.enter_async_context(lifetime.running(checks, "check-channels"))
             await stack.enter_async_context(lifetime.running(erasing, "erase-people"))
             await stack.enter_async_context(lifetime.running(hearing, "hear-channels"))
+            await stack.enter_async_context(lifetime.running(hub, "live"))
             readiness.add("mongodb", partial(ping, database))
             yield
 
@@ -227,9 +239,11 @@ def create_app(settings: Settings, readiness: Readiness) -> web.Application:
         ERASING,
         ERASURES,
         FIRST_RUN,
+        HUB,
         INBOX,
         INTERNAL,
         REPORTS,
+        ROWS,
         SESSIONS,
         SIGNING_IN,
         TAKEOVERS,
@@ -253,6 +267,7 @@ def create_app(settings: Settings, readiness: Readiness) -> web.Application:
         health,
         health_messages,
         dead_letters,
+        live,
         assistants,
         trying,
         users,

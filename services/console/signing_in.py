@@ -170,9 +170,13 @@ class SigningIn:
             await self._accounts.signed_in(account.id, now)
         return secret
 
-    async def visitor(self, secret: str, client: Client) -> Visitor | None:
+    async def visitor(self, secret: str, client: Client, *, clicked: bool = True) -> Visitor | None:
         """Who it is, as of this moment: a role, a disabled account or an ended session counts
-        from the next click on."""
+        from the next click on.
+
+        Args:
+            clicked: False for what a page does by itself, which keeps nobody signed in.
+        """
         now = self._clock()
         session = await self._sessions.session(hashed(secret), now)
         if session is None:
@@ -186,7 +190,7 @@ class SigningIn:
         member = workspace.members.get(account.id)
         if member is None or member.disabled:
             return None
-        if needs_touch(session.seen_at, now):
+        if clicked and needs_touch(session.seen_at, now):
             expires_at = self._lifetime.expires_at(session.created_at, now)
             await self._sessions.touch(session.id, now, expires_at)
         return Visitor(account, workspace, member, session, client.address)

@@ -35,6 +35,7 @@ from services.console.domain.roles import Member, Role
 from services.console.domain.tokens import ApiToken, Scope, hashed, new_id
 from services.console.hashing import Passwords
 from services.console.hearing import Hear
+from services.console.live.hub import OpenFeed
 from services.console.records import Account, StoredToken
 from services.console.settings import (
     FacebookLoginSettings,
@@ -120,6 +121,17 @@ class Consumer:
         self._said.put_nowait(None)
 
 
+class Silent:
+    """No log to hear of changes from: pages look by themselves."""
+
+    is_heard = False
+
+
+@asynccontextmanager
+async def silent(_heard: object) -> AsyncIterator[Silent]:
+    yield Silent()
+
+
 @dataclass
 class Answer:
     """What came back."""
@@ -153,10 +165,10 @@ class Browser:
     def __init__(self, url: str) -> None:
         self.url = url
         self.headers = {"Sec-Fetch-Site": "same-origin"}
-        self._session = aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True))
+        self.session = aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True))
 
     async def close(self) -> None:
-        await self._session.close()
+        await self.session.close()
 
     async def get(self, path: str, **headers: str) -> Answer:
         return await self.ask("GET", path, headers=headers)
@@ -172,7 +184,7 @@ class Browser:
         data: object = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        async with self._session.request(
+        async with self.session.request(
             method,
             self.url + path,
             data=data or {},
@@ -187,7 +199,7 @@ class Browser:
     @property
     def cookie(self) -> str:
         """The session's secret, as the browser has it."""
-        return next(iter(self._session.cookie_jar)).value
+        return next(iter(self.session.cookie_jar)).value
 
 
 class Console:
@@ -279,6 +291,7 @@ async def running_console(
     log: Log | None = None,
     services: str = NOBODY,
     gateway_url: str = NOBODY,
+    feed: OpenFeed | None = None,
     **values: Any,  # noqa: ANN401 - whatever the settings take
 ) -> AsyncIterator[Console]:
     port = unused_port()
@@ -317,6 +330,7 @@ async def running_console(
         clock=clock,
         publisher=log.open,
         consumer=log.consuming,
+        feed=feed or silent,
         erasure_lead=timedelta(milliseconds=20),
     )
     async with AsyncExitStack() as stack:

@@ -1,7 +1,7 @@
 """Kafka: a publisher that never waits in vain, and the keyed consumer."""
 
 from libs.common.kafka.batch import KeyBatch
-from libs.common.kafka.broadcast import BroadcastReader
+from libs.common.kafka.broadcast import BroadcastReader, BroadcastRecords
 from libs.common.kafka.consumer import KeyedConsumer
 from libs.common.kafka.dead_letters import dead_letter, put_back
 from libs.common.kafka.engine import Limits
@@ -19,6 +19,7 @@ from libs.common.kafka.session import Times
 
 __all__ = [
     "BroadcastReader",
+    "BroadcastRecords",
     "ConsumedRecord",
     "ConsumerBrakeError",
     "ConsumerStuckError",

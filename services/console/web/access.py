@@ -20,6 +20,9 @@ from services.console.signing_in import Caller, Client, SigningIn, Visitor
 SETTINGS: web.AppKey[Settings] = web.AppKey("settings", Settings)
 SIGNING_IN: web.AppKey[Late[SigningIn]] = web.AppKey("signing_in", Late)
 
+BACKGROUND = "X-Background"
+"""Of what a page asks for by itself: it doesn't count as a click, so it keeps nobody signed in."""
+
 PageHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -155,7 +158,11 @@ async def _admit_visitor(request: web.Request, access: Access) -> None:
     secret = session_secret(request)
     visitor = None
     if secret:
-        visitor = await request.app[SIGNING_IN].get().visitor(secret, client_of(request))
+        visitor = (
+            await request.app[SIGNING_IN]
+            .get()
+            .visitor(secret, client_of(request), clicked=BACKGROUND not in request.headers)
+        )
     if visitor is not None:
         request[VISITOR] = visitor
     elif access is not Access.PUBLIC:

@@ -1,7 +1,19 @@
 """Clients that are slow or silent keep no connection of the console for long."""
 
+import asyncio
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import unused_port
+
+from libs.common.deadlines import GuardedRunner, Limits
+from libs.common.service import HTTP_DRAIN_S
 from services.console.app import LIMITS, create_service
+from services.console.live.streams import Stream, Streams
 from services.console.settings import SiteSettings
+from services.console.web import live
 from tests.unit.console.test_settings import settings
 
 
@@ -21,3 +33,43 @@ async def test_the_service_is_run_with_these_limits() -> None:
     assert service.runner is not None
     runner = service.runner(service.app)
     assert runner.limits == LIMITS  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+async def streaming() -> AsyncIterator[tuple[GuardedRunner, str]]:
+    """Something that only ever streams, with limits far shorter than the stream."""
+    limits = Limits(header_timeout_s=0.1, body_timeout_s=0.1, idle_timeout_s=0.1)
+    app = web.Application()
+    app[live.STREAMS] = Streams()
+    app.on_shutdown.append(live.end_streams)
+
+    async def listen(request: web.Request) -> web.StreamResponse:
+        stream = Stream("usr_a", "ours", frozenset())
+        app[live.STREAMS].open(stream)
+        response = web.StreamResponse(headers=live.HEADERS)
+        await response.prepare(request)
+        await live.tell(request, response, stream)
+        return response
+
+    app.router.add_get("/live", listen)
+    runner = GuardedRunner(app, limits, shutdown_timeout=HTTP_DRAIN_S)
+    await runner.setup()
+    port = unused_port()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    yield runner, f"http://127.0.0.1:{port}/live"
+    await runner.cleanup()
+
+
+async def test_a_stream_outlives_the_limits_and_ends_at_once_when_the_service_stops(
+    streaming: tuple[GuardedRunner, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "HEARTBEAT_S", 0.3)  # longer than any limit
+    runner, url = streaming
+    async with asyncio.timeout(10), aiohttp.ClientSession() as session, session.get(url) as stream:
+        text = b""
+        while text.count(b"event: beat") < 3:
+            text += await stream.content.readany()
+        monkeypatch.setattr(live, "HEARTBEAT_S", 60)
+        async with asyncio.timeout(HTTP_DRAIN_S):  # else it would have been waited for in vain
+            await runner.cleanup()
+        assert b"event" not in await stream.content.read()
