@@ -8,7 +8,7 @@ BIN := .venv/bin
 export PYTHONPATH := $(CURDIR)
 STACK := $(BIN)/python -m deploy.local
 ONLY ?=
-# Tests that mostly wait: two at a time, each with servers and a stack of its own, file by file.
+# Tests that mostly wait: two files at a time; which of them stay together says tests/sharing.py.
 PAIRED := --numprocesses 2 --dist loadfile --no-loadscope-reorder
 ARGS ?=
 
@@ -69,8 +69,7 @@ rebuild-analytics: .venv/.local ## All figures anew, from the log and the archiv
 
 .PHONY: test
 test: setup ## Everything: checks, unit, property, integration and end-to-end tests
-	@$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest tests/unit --numprocesses auto
+	@$(MAKE) --no-print-directory check
 	$(BIN)/python -m pytest tests --ignore tests/browser --ignore tests/unit --durations 20 $(PAIRED)
 
 .PHONY: test-browser
@@ -88,8 +87,13 @@ lint: setup
 	$(BIN)/mypy libs services simulator deploy tests
 	$(BIN)/lint-imports
 
+# Side by side: the type checker keeps one processor busy and no more.
 .PHONY: check
-check: lint ## What needs no broker: format, lint, types, contracts, unit tests
+check: setup ## What needs no broker: format, lint, types, contracts, unit tests
+	@$(MAKE) --no-print-directory --jobs 2 lint unit
+
+.PHONY: unit
+unit: setup
 	$(BIN)/python -m pytest tests/unit --numprocesses auto
 
 .PHONY: bench

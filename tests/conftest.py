@@ -1,9 +1,12 @@
 """What tests of every kind may ask for. Nothing is started before somebody does."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
+from tests.sharing import place, unit
 from tests.stack import Servers, servers
 
 
@@ -12,3 +15,24 @@ def running_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server
     """Kafka and MongoDB, once for all tests of this run."""
     with servers(tmp_path_factory.mktemp("servers")) as running:
         yield running
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: place(_file(item.nodeid)))
+
+
+class Together(LoadFileScheduling):  # type: ignore[misc]  # has no types
+    """Gives a worker all files that share a stack."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return unit(_file(nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Together | None:  # noqa: ANN401
+    """Instead of pytest-xdist's own, where tests go to workers by file."""
+    return Together(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+def _file(nodeid: str) -> str:
+    return nodeid.partition("::")[0]

@@ -12,11 +12,26 @@ from tests.stack import LocalStack, local_stack
 
 @pytest.fixture(scope="package")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
-    """A full local stack, as `make up` starts it. A test that disturbs it sets it right again.
+    """A full local stack, as `make up` starts it, but that what is killed comes back at once: a
+    pause that grows with each kill would be waited for, and tell nothing. A test that disturbs it
+    sets it right again.
 
     It ends with the last of these tests: others start stacks, too.
     """
-    with local_stack(tmp_path_factory.mktemp("stack")) as running, watched(running):
+    folder = tmp_path_factory.mktemp("stack")
+    with local_stack(folder, module="tests.faults.supervisor") as running, watched(running):
+        yield running
+
+
+@pytest.fixture(scope="package")
+def modelled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    """A stack whose model is the simulator's, which remembers what it was asked."""
+    with local_stack(
+        tmp_path_factory.mktemp("modelled"),
+        module="tests.faults.supervisor",
+        LLM_PROVIDER="simulator",
+        CONVERSATION_MODEL_ATTEMPTS="2",
+    ) as running:
         yield running
 
 

@@ -6,7 +6,7 @@ import hmac
 import json
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,20 +23,12 @@ from libs.common.mongo import open_database
 from libs.common.settings import MongoSettings
 from tests.e2e.live import text_of
 from tests.e2e.shop import Shop, open_shop
-from tests.stack import LocalStack, local_stack
+from tests.stack import LocalStack
 
 PROMISED_S = 5.0  # from the request to the notification
 SECRET = "the-webhooks-own-secret"
 TEXTS = ChannelSettings()
 MOST_TURNS, CALLS_A_TURN = 4, 3
-
-
-@pytest.fixture(scope="module")
-def modelled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
-    """A stack whose model is the simulator's."""
-    folder = tmp_path_factory.mktemp("modelled")
-    with local_stack(folder, LLM_PROVIDER="simulator", CONVERSATION_MODEL_ATTEMPTS="2") as running:
-        yield running
 
 
 @dataclass

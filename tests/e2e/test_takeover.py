@@ -1,7 +1,7 @@
 """A human steps in: the story over the running system, with Facebook's record as the judge."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,19 +17,12 @@ from libs.common.events import (
 from services.conversation.assistants.marks import by_colleague
 from simulator.client import Call
 from tests.e2e.shop import Shop, open_shop
-from tests.stack import LocalStack, local_stack
+from tests.stack import LocalStack
 
 ANN = {"by": "user:ann", "by_name": "Ann"}
 BO = {"by": "user:bo", "by_name": "Bo"}
 INBOX = "263902037430900"
 HOUR_MS = 3_600_000
-
-
-@pytest.fixture(scope="module")
-def modelled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
-    """A stack whose model is the simulator's, which remembers what it was asked."""
-    with local_stack(tmp_path_factory.mktemp("takeover"), LLM_PROVIDER="simulator") as running:
-        yield running
 
 
 @pytest.fixture
