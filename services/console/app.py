@@ -49,6 +49,7 @@ from services.console.live.hub import Hub, OpenFeed
 from services.console.live.rows import InternalRows
 from services.console.logins_store import FacebookLoginStore
 from services.console.messenger_profile import Profiles
+from services.console.pictures import open_pictures
 from services.console.sessions_store import AttemptStore, SessionStore
 from services.console.settings import Settings
 from services.console.signing_in import SigningIn
@@ -108,6 +109,7 @@ from services.console.web.pages import (
     FIRST_RUN,
     INBOX,
     INTERNAL,
+    PICTURES,
     REPORTS,
     SESSIONS,
     STATIC_FOLDER,
@@ -172,6 +174,8 @@ def create_service(
             )
             give(DEAD_LETTERS, await _dead_letters(settings, database, clock))
             give(ANALYTICS, Analytics(internal, ChannelStore(database), clock))
+            pictures = open_pictures(settings.graph.graph_api_url)
+            give(PICTURES, await stack.enter_async_context(pictures))
             await stack.enter_async_context(_doctor(app, settings, database, internal, clock))
             teller = Teller(
                 ChannelStore(database),
@@ -242,6 +246,7 @@ def create_app(settings: Settings, readiness: Readiness) -> web.Application:
         HUB,
         INBOX,
         INTERNAL,
+        PICTURES,
         REPORTS,
         ROWS,
         SESSIONS,

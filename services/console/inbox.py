@@ -186,6 +186,17 @@ class Inbox:
             raise
         return answer.get("messages", []), answer.get("next")
 
+    async def stored(self, workspace_id: str, conversation: str) -> dict[str, Any]:
+        """What is kept about the person: `conversation`, `person`, `contact`, each maybe None.
+
+        Raises:
+            ServiceAwayError
+            UnknownConversationError
+        """
+        await self.page_of(workspace_id, conversation)
+        path = f"/internal/v1/conversations/{_quoted(conversation)}/stored"
+        return await self._internal.call("conversation", "GET", path)
+
     async def _changed(self, conversation: str, what: str, body: dict[str, Any]) -> Row:
         path = f"{PATH}/{_quoted(conversation)}/{what}"
         try:

@@ -74,7 +74,9 @@ async def _in_one_theme(
     await page.get_by_label("E-mail", exact=True).fill(where.email)
     await page.get_by_label("Password", exact=True).fill(where.password)
     await page.keyboard.press("Enter")
-    await expect(page.get_by_role("heading", name="Hello")).to_be_visible(timeout=WITHIN_MS)
+    await expect(page.get_by_role("heading", name="Inbox", level=1)).to_be_visible(
+        timeout=WITHIN_MS
+    )
     for shot in (each for each in SHOTS if each.scheme == scheme):
         await page.set_viewport_size(PHONE if shot.on_phone else DESK)
         path = shot.path.format(page=where.page, assistant=where.assistant)

@@ -263,7 +263,7 @@ async def test_no_page_bars_anybody(
     await look_at("/welcome/nothing")
     await page.goto(console.url)
     await sign_in(page)
-    await expect(page.get_by_role("heading", name="Hello")).to_be_visible()
+    await expect(page.get_by_role("heading", name="Inbox", level=1)).to_be_visible()
     for path in ("/", "/users", "/users/invite", "/audit", "/profile", "/api-tokens", "/nothing"):
         await look_at(path)
     for path in ("", "/connect", "/connect/callback", "/1234567890", "/1234567890/disconnect"):

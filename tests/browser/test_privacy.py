@@ -48,7 +48,7 @@ async def console(
 
 async def test_a_person_is_found_and_erased(page: Page, console: Console) -> None:  # noqa: F811
     await sign_in(page)
-    await expect(page.get_by_role("heading", name="Hello")).to_be_visible()
+    await expect(page.get_by_role("heading", name="Inbox", level=1)).to_be_visible()
     await page.goto(console.url + f"/channels/{PAGE}")
     await page.get_by_role("link", name="Privacy").click()
     await expect(page.get_by_text("Nobody's data were erased on this Page so far.")).to_be_visible()
@@ -90,7 +90,7 @@ async def test_no_page_about_privacy_bars_anybody(
     page = await watched(context, console, complaints)  # noqa: F811
     await page.goto(console.url)
     await sign_in(page)
-    await expect(page.get_by_role("heading", name="Hello")).to_be_visible()
+    await expect(page.get_by_role("heading", name="Inbox", level=1)).to_be_visible()
     found: dict[str, list[str]] = {}
 
     async def look(path: str, name: str) -> None:

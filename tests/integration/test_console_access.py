@@ -40,7 +40,7 @@ BODIES = {
     ("POST", "/api/v1/channels/{channel}/erasures"): '{"psid": "2"}',
 }
 ANY = {"user": "u", "token": "t", "secret": "s", "channel": "1", "login": "l", "assistant": "a"}
-ANY |= {"code": "c", "psid": "2"}
+ANY |= {"code": "c", "psid": "2", "conversation": "1:2"}
 PAGE_ID, LOGIN, ASSISTANT_ID = "1234567890", "a" * 64, "ast_victims"
 
 
@@ -110,7 +110,7 @@ async def test_another_workspaces_ids_are_not_found(console: Console) -> None:
     await browser.sign_in("eve@example.org")
     await add_page_of(console, victim)
     ids = {"user": victim.id, "token": victims_token, "channel": PAGE_ID, "login": LOGIN}
-    ids |= {"assistant": ASSISTANT_ID, "code": "c", "psid": "2"}
+    ids |= {"assistant": ASSISTANT_ID, "code": "c", "psid": "2", "conversation": f"{PAGE_ID}:2"}
     await browser.get("/api/v1/me", Authorization=f"Bearer {strangers}")  # notes the token's use
 
     before = await everything(console)
@@ -137,7 +137,7 @@ async def test_lists_show_ones_own_workspace_only(console: Console) -> None:
     token_id, token = await api_token(console, stranger.id, "elsewhere")
     browser, victims = console.browser(), await console.admin()
     await browser.sign_in("eve@example.org")
-    assert "Victims Bakery" in (await victims.get("/")).words
+    assert "Victims Bakery" in (await victims.get("/channels")).words
     for method, pattern in routes(console, Access.ADMIN, Access.SIGNED_IN, Access.PROGRAM):
         if method != "GET" or "{" in pattern or pattern == CALLBACK:
             continue

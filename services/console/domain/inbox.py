@@ -1,5 +1,6 @@
 """A conversation as the inbox shows it, and which ones somebody wants to see. Pure."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -81,6 +82,11 @@ class Row(Told):
     def shown_name(self) -> str:
         """As Facebook says; of whom it says nothing, the end of the id."""
         return self.name or f"Person {self.psid[-4:]}"
+
+    @property
+    def picture_version(self) -> str:
+        """Another one for another picture, so that browsers may keep the one that they have."""
+        return hashlib.sha256((self.picture_url or "").encode()).hexdigest()[:12]
 
     @property
     def messages(self) -> int:

@@ -1,8 +1,9 @@
 """What stands in a line of the inbox's list, in words. Pure: the time is passed in."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from libs.common.window import HUMAN_AGENT_WINDOW, STANDARD_WINDOW
 from services.console.domain.inbox import Last, Row
@@ -38,6 +39,10 @@ class Preview:
     who: str
     text: str
 
+    @property
+    def said(self) -> str:
+        return f"{self.who}: {self.text}" if self.who else self.text
+
 
 @dataclass(frozen=True)
 class Line:
@@ -49,7 +54,24 @@ class Line:
     preview: Preview | None
     owner: Mark
     marks: tuple[Mark, ...]
-    waiting: str | None
+    waiting: str
+    summary: str
+
+    @property
+    def sentence(self) -> str:
+        """All of it as it is read aloud."""
+        name = [self.row.shown_name, f"{self.row.unread} unread" if self.row.unread else ""]
+        name.append(f"{self.ago} ago" if self.ago.endswith(("min", "h", "d")) else self.ago)
+        said = self.preview.said if self.preview else ""
+        wish = f"{self.waiting}: {self.summary}" if self.summary else self.waiting
+        marks = ", ".join(each.label for each in (self.owner, *self.marks))
+        parts = (", ".join(filter(None, name)), said, wish, marks, self.number)
+        return " ".join(f"{each.rstrip('.')}." for each in parts if each)
+
+    @property
+    def number(self) -> str:
+        count = self.row.messages
+        return "1 message" if count == 1 else f"{count} messages"
 
     @property
     def unread(self) -> str:
@@ -58,7 +80,7 @@ class Line:
 
 def line_of(row: Row, now: datetime, *, account_id: str | None, name: str) -> Line:
     """Args: account_id, name: of whoever looks: what they wrote is "You"."""
-    marks = (wants_human(row), returns(row, now), window_mark(row, now), trouble(row))
+    marks = (returns(row, now), window_mark(row, now), trouble(row))
     return Line(
         row=row,
         initial=row.shown_name[:1].upper(),
@@ -66,7 +88,8 @@ def line_of(row: Row, now: datetime, *, account_id: str | None, name: str) -> Li
         preview=preview(row.last, name) if row.last else None,
         owner=owner(row, account_id),
         marks=tuple(mark for mark in marks if mark is not None),
-        waiting=f"Waits for {span(now - row.asked.at)}" if row.asked else None,
+        waiting=f"Wants a human for {span(now - row.asked.at)}" if row.asked else "",
+        summary=first_line(row.asked.summary) if row.asked else "",
     )
 
 
@@ -114,14 +137,6 @@ def owner(row: Row, account_id: str | None) -> Mark:
     return Mark("good", "user-round", f"Human · {who}", f"{who} answers; the assistant is paused")
 
 
-def wants_human(row: Row) -> Mark | None:
-    if row.asked is None:
-        return None
-    return Mark(
-        "warn", "hand", "Wants a human", "The assistant asked for a human, and none came yet"
-    )
-
-
 def returns(row: Row, now: datetime) -> Mark | None:
     """When the assistant comes back by itself."""
     if row.mode != "human" or row.auto_resume_at is None:
@@ -148,6 +163,18 @@ def window_mark(row: Row, now: datetime) -> Mark | None:
     return Mark("calm", "lock-keyhole", "Window closed", "Nobody may write until the person does")
 
 
+def window_of(row: Row, now: datetime) -> tuple[str, datetime] | None:
+    """Who may write until when, or since when nobody may; None: the person never wrote."""
+    if row.last_user_message_at is None:
+        return None
+    closes, human = (
+        row.last_user_message_at + each for each in (STANDARD_WINDOW, HUMAN_AGENT_WINDOW)
+    )
+    if now < closes:
+        return "Open until", closes
+    return ("Human only, until", human) if now < human else ("Closed since", human)
+
+
 def trouble(row: Row) -> Mark | None:
     """What was not sent, or may not have been, since the person wrote last."""
     if row.held:
@@ -156,3 +183,56 @@ def trouble(row: Row) -> Mark | None:
     if row.failed:
         return Mark("bad", "circle-alert", f"{row.failed} not sent", "Open it to see why")
     return None
+
+
+@dataclass(frozen=True)
+class Past:
+    """One line of the history of who had a conversation."""
+
+    at: datetime
+    words: str
+    note: str = ""
+
+
+REASONS: Mapping[str, str] = {
+    "asked": "the person asked for it",
+    "angry": "the person is angry",
+    "cannot_answer": "it could not answer",
+    "policy": "a rule of yours says so",
+    "model_failed": "the model gave no answer",
+    "limit_reached": "a limit was reached",
+    "loop_suspected": "it looked like a loop",
+}
+"""Why the assistant asked for a human."""
+
+
+def past_of(message: Mapping[str, Any]) -> Past | None:
+    """What a system line of a conversation says about who had it; None: something else."""
+    if message.get("kind") != "system" or not message.get("at"):
+        return None
+    at = datetime.fromisoformat(message["at"])
+    who = str(message.get("by_name") or "Somebody")
+    reason = str(message.get("reason") or "")
+    match message.get("event"):
+        case "takeover.requested":
+            why = REASONS.get(reason, reason.replace("_", " "))
+            return Past(
+                at,
+                f"The assistant asked for a human: {why}",
+                first_line(str(message.get("summary") or "")),
+            )
+        case "takeover.started" if reason == "facebook_reply":
+            return Past(at, "Somebody replied on Facebook")
+        case "takeover.started":
+            return Past(at, f"{who} took over")
+        case "takeover.extended":
+            return Past(at, f"{who} changed when the assistant returns")
+        case "takeover.ended" if reason == "auto_resume":
+            return Past(at, "The assistant came back by itself")
+        case "takeover.ended":
+            return Past(at, f"{who} returned it to the assistant")
+    return None
+
+
+def first_line(text: str) -> str:
+    return next(iter(text.strip().splitlines()), "")

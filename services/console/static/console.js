@@ -24,6 +24,7 @@ function toast(words) {
   note.textContent = words;
   document.querySelector("#toasts").append(note);
   setTimeout(() => note.remove(), 8000);
+  return note;
 }
 
 /** Make a part of the page lively: after loading, and after each exchange. */

@@ -12,19 +12,27 @@ from aiohttp import web
 from pydantic import AwareDatetime
 
 from services.console.domain.inbox import TABS, Counts, Filters, Listing, Row
-from services.console.domain.inbox_words import Line, line_of
-from services.console.inbox import SHOWN_AT_ONCE, BadCursorError, Inbox, Looking
-from services.console.internal import ServiceAwayError
+from services.console.domain.inbox_words import Line, Past, line_of, past_of, window_of
+from services.console.inbox import (
+    SHOWN_AT_ONCE,
+    BadCursorError,
+    Inbox,
+    Looking,
+    UnknownConversationError,
+)
+from services.console.internal import ServiceAwayError, ServiceRefusedError
 from services.console.records import ConnectedChannel
 from services.console.web.access import Access, add_page, visitor_of
 from services.console.web.forms import Form, FormModel
-from services.console.web.pages import INBOX, go_to, render, show
+from services.console.web.pages import CHANNELS, INBOX, PICTURES, go_to, render, show
 from services.console.web.thread import thread_context
 
 log = structlog.get_logger(__name__)
 
 CONVERSATION = "{conversation:[0-9]+:[0-9]+}"
 MOST_AT_ONCE = 100
+PAST_SHOWN = 10
+KEPT_S = 86_400  # a picture, by the browser
 NOTHING = Counts()
 
 
@@ -56,6 +64,7 @@ def add_routes(app: web.Application) -> None:
     add_page(app, "GET", base, show_conversation, Access.ADMIN)
     add_page(app, "GET", f"{base}/panes", show_panes, Access.ADMIN)
     add_page(app, "GET", f"{base}/details", show_details, Access.ADMIN)
+    add_page(app, "GET", f"{base}/picture", picture, Access.ADMIN)
     add_page(app, "POST", f"{base}/seen", seen, Access.ADMIN)
     add_page(app, "POST", f"{base}/done", done, Access.ADMIN)
 
@@ -93,13 +102,24 @@ async def show_details(request: web.Request) -> web.StreamResponse:
     return render(request, "inbox_details.html", **frame, row=row, **about)
 
 
+async def picture(request: web.Request) -> web.StreamResponse:
+    """GET: the person's picture, from Meta. 404: there is none to be had."""
+    row = await _row(request)
+    found = await request.app[PICTURES].get().fetch(row.picture_url) if row.picture_url else None
+    kept = {"Cache-Control": f"private, max-age={KEPT_S if found else KEPT_S // 24}"}
+    if found is None:
+        return web.Response(status=404, headers=kept)
+    return web.Response(body=found.content, content_type=found.content_type, headers=kept)
+
+
 async def seen(request: web.Request) -> web.StreamResponse:
     """POST `at`: somebody has looked at the messages up to then."""
+    workspace, conversation = visitor_of(request).workspace, request.match_info["conversation"]
+    await _inbox(request).page_of(workspace.id, conversation)
     form = await Form.read(SeenForm, request)
     if form.value is None:
         raise web.HTTPBadRequest(text="Say `at`: the moment of the latest message, with its zone.")
-    workspace = visitor_of(request).workspace
-    await _inbox(request).seen(workspace.id, request.match_info["conversation"], form.value.at)
+    await _inbox(request).seen(workspace.id, conversation, form.value.at)
     if _is_script(request):
         return web.Response(status=204)
     return go_to(request, Filters.of(request.query).at(request.path.removesuffix("/seen")))
@@ -107,11 +127,11 @@ async def seen(request: web.Request) -> web.StreamResponse:
 
 async def done(request: web.Request) -> web.StreamResponse:
     """POST `done`: true or false."""
+    actor, conversation = visitor_of(request).actor, request.match_info["conversation"]
+    await _inbox(request).page_of(actor.workspace_id, conversation)
     form = await Form.read(DoneForm, request)
     if form.value is None:
         raise web.HTTPBadRequest(text="Say `done`: true or false.")
-    actor = visitor_of(request).actor
-    conversation = request.match_info["conversation"]
     await _inbox(request).set_done(actor, conversation, done=form.value.done)
     if _is_script(request):
         return web.Response(status=204)
@@ -131,9 +151,9 @@ async def _listed(request: web.Request) -> Shown:
         raise web.HTTPBadRequest(
             text="This part of the list is gone. Open the inbox again."
         ) from None
-    except ServiceAwayError as error:
+    except (ServiceAwayError, ServiceRefusedError) as error:  # refused: it is of another version
         reference = secrets.token_hex(4)
-        log.warning("inbox_list_away", service=error.service, reason=reference)
+        log.warning("inbox_list_away", service=error.service, error=error.code, reason=reference)
         return Shown(filters, pages, away=reference)
     now = datetime.now(UTC)
     name = visitor.account.shown_name
@@ -167,10 +187,37 @@ async def _panes(request: web.Request) -> dict[str, Any]:
 
 async def _about(request: web.Request, row: Row) -> dict[str, Any]:
     """What is known about a conversation besides its messages."""
-    channel = await _inbox(request).page_of(visitor_of(request).workspace.id, row.id)
     visitor, now = visitor_of(request), datetime.now(UTC)
+    channel = await _inbox(request).page_of(visitor.workspace.id, row.id)
+    assistant, (contact, past) = await asyncio.gather(
+        request.app[CHANNELS].get().assistant_name(channel.assistant_id),
+        _known(request, row),
+    )
     line = line_of(row, now, account_id=visitor.account.id, name=visitor.account.shown_name)
-    return {"channel": channel, "line": line}
+    return {
+        "channel": channel,
+        "line": line,
+        "assistant": assistant,
+        "contact": contact,
+        "past": past,
+        "window": window_of(row, now),
+    }
+
+
+async def _known(request: web.Request, row: Row) -> tuple[dict[str, Any] | None, list[Past] | None]:
+    """The contact that the person is, if any, and who had the conversation lately.
+
+    None: nobody answered. The conversation can be read without it.
+    """
+    workspace, inbox = visitor_of(request).workspace, _inbox(request)
+    try:
+        stored, (messages, _) = await asyncio.gather(
+            inbox.stored(workspace.id, row.id), inbox.messages(workspace.id, row.id)
+        )
+    except (ServiceAwayError, UnknownConversationError):
+        return None, None
+    past = [each for each in map(past_of, messages) if each is not None]
+    return stored.get("contact"), past[:PAST_SHOWN]
 
 
 def _frame(request: web.Request, listed: Shown) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from services.console.erasures_store import ErasureStore
 from services.console.first_run import FirstRun
 from services.console.inbox import Inbox
 from services.console.internal import Internal
+from services.console.pictures import Pictures
 from services.console.sessions_store import SessionStore
 from services.console.takeovers import Takeovers
 from services.console.verifying import Verifying
@@ -56,6 +57,7 @@ ERASURES: web.AppKey[Late[ErasureStore]] = web.AppKey("erasures", Late)
 FIRST_RUN: web.AppKey[Late[FirstRun]] = web.AppKey("first_run", Late)
 INBOX: web.AppKey[Late[Inbox]] = web.AppKey("inbox", Late)
 INTERNAL: web.AppKey[Late[Internal]] = web.AppKey("internal", Late)
+PICTURES: web.AppKey[Late[Pictures]] = web.AppKey("pictures", Late)
 REPORTS: web.AppKey[Late[Reports]] = web.AppKey("reports", Late)
 SESSIONS: web.AppKey[Late[SessionStore]] = web.AppKey("sessions", Late)
 TAKEOVERS: web.AppKey[Late[Takeovers]] = web.AppKey("takeovers", Late)
