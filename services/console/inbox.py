@@ -4,6 +4,7 @@ Nothing of them is kept here. Every question names the Pages of the workspace, s
 what belongs to another one, whatever id they ask with.
 """
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,6 +19,7 @@ from services.console.records import ConnectedChannel
 
 SHOWN_AT_ONCE = 40
 PATH = "/internal/v1/inbox"
+_ID = re.compile(r"[0-9]{1,32}:[0-9]{1,32}", re.ASCII)
 
 
 class UnknownConversationError(PermanentError):
@@ -112,7 +114,8 @@ class Inbox:
     async def rows(self, workspace_id: str, conversations: list[str]) -> list[Row]:
         """Those that there are on Pages of the workspace. Raises: ServiceAwayError."""
         pages = await self.pages(workspace_id)
-        ours = [each for each in conversations if each.partition(":")[0] in pages]
+        ours = [each for each in conversations if _ID.fullmatch(each)]
+        ours = [each for each in ours if each.partition(":")[0] in pages]
         if not ours:
             return []
         answer = await self._internal.call(
@@ -125,8 +128,9 @@ class Inbox:
 
         Raises: UnknownConversationError: it is not one of the workspace.
         """
-        page_id = conversation.partition(":")[0]
-        channel = await self._channels.channel(page_id)
+        if not _ID.fullmatch(conversation):
+            raise UnknownConversationError("there is no such conversation")
+        channel = await self._channels.channel(conversation.partition(":")[0])
         if channel is None or channel.workspace_id != workspace_id:
             raise UnknownConversationError("there is no such conversation")
         return channel

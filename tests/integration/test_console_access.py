@@ -38,6 +38,7 @@ BODIES = {
     ("PUT", "/api/v1/assistants/{assistant}/key"): '{"api_key": "sk-theirs"}',
     ("POST", "/api/v1/assistants/{assistant}/test"): '{"question": "Hi?"}',
     ("POST", "/api/v1/channels/{channel}/erasures"): '{"psid": "2"}',
+    ("POST", "/api/v1/conversations/{conversation}/done"): '{"done": true}',
 }
 ANY = {"user": "u", "token": "t", "secret": "s", "channel": "1", "login": "l", "assistant": "a"}
 ANY |= {"code": "c", "psid": "2", "conversation": "1:2"}

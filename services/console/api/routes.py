@@ -9,6 +9,7 @@ from services.console.api import openapi
 from services.console.api.analytics import ANALYTICS_OPERATIONS
 from services.console.api.assistants import ASSISTANT_OPERATIONS
 from services.console.api.channel_settings import SETTINGS_OPERATIONS
+from services.console.api.conversations import CONVERSATION_OPERATIONS
 from services.console.api.dead_letters import DEAD_LETTER_OPERATIONS
 from services.console.api.doctor import DOCTOR_OPERATIONS
 from services.console.api.operations import (
@@ -283,6 +284,7 @@ OPERATIONS = (
     *PRIVACY_OPERATIONS,
     *ANALYTICS_OPERATIONS,
     *TAKEOVER_OPERATIONS,
+    *CONVERSATION_OPERATIONS,
 )
 
 

@@ -133,7 +133,7 @@ def owner(row: Row, account_id: str | None) -> Mark:
         return Mark("calm", "bot", "AI", "The assistant answers")
     if row.by is not None and row.by == account_id:
         return Mark("good", "user-round", "Human · You", "You answer; the assistant is paused")
-    who = row.by_name or ("at Facebook" if row.by is None else "somebody")
+    who = row.by_name or ("Facebook" if row.by == "facebook" else "somebody")
     return Mark("good", "user-round", f"Human · {who}", f"{who} answers; the assistant is paused")
 
 
