@@ -57,6 +57,7 @@ from services.console.takeovers import Takeovers
 from services.console.telling import OpenPublisher, Teller
 from services.console.tokens_store import TokenStore
 from services.console.verifying import Verifying
+from services.console.watching import HealthWatch
 from services.console.web import (
     analytics,
     assistants,
@@ -115,6 +116,7 @@ from services.console.web.pages import (
     STATIC_FOLDER,
     TAKEOVERS,
     VERIFYING,
+    WATCH,
 )
 from services.console.web.security import add_headers, only_own_requests
 
@@ -176,7 +178,8 @@ def create_service(
             give(ANALYTICS, Analytics(internal, ChannelStore(database), clock))
             pictures = open_pictures(settings.graph.graph_api_url)
             give(PICTURES, await stack.enter_async_context(pictures))
-            await stack.enter_async_context(_doctor(app, settings, database, internal, clock))
+            looking = _doctor(app, settings, database, internal, clock)
+            watch = await stack.enter_async_context(looking)
             teller = Teller(
                 ChannelStore(database),
                 publisher or partial(open_publisher, settings.kafka, client_id=NAME),
@@ -211,6 +214,7 @@ def create_service(
             await stack.enter_async_context(lifetime.running(erasing, "erase-people"))
             await stack.enter_async_context(lifetime.running(hearing, "hear-channels"))
             await stack.enter_async_context(lifetime.running(hub, "live"))
+            await stack.enter_async_context(lifetime.running(watch, "watch-health"))
             readiness.add("mongodb", partial(ping, database))
             yield
 
@@ -253,6 +257,7 @@ def create_app(settings: Settings, readiness: Readiness) -> web.Application:
         SIGNING_IN,
         TAKEOVERS,
         VERIFYING,
+        WATCH,
     ):
         app[key] = Late("the console")
     pages.set_up(app)
@@ -360,14 +365,17 @@ async def _dead_letters(settings: Settings, database: Database, clock: Clock) ->
 @asynccontextmanager
 async def _doctor(
     app: web.Application, settings: Settings, database: Database, internal: Internal, clock: Clock
-) -> AsyncIterator[None]:
+) -> AsyncIterator[HealthWatch]:
     async with (
         open_session() as session,
         open_connecting(settings.graph, timeout_s=doctor.GRAPH_TIMEOUT_S) as meta,
     ):
         looking = Doctor(settings, database, session, internal, meta, clock)
+        watch = HealthWatch(looking, session, settings.services.of, clock)
         app[REPORTS].set(Reports(looking, clock))
-        yield
+        app[WATCH].set(watch)
+        yield watch
+        app[WATCH].clear()
         app[REPORTS].clear()
 
 

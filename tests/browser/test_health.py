@@ -132,6 +132,6 @@ async def test_without_scripts_it_is_all_there(chromium: Browser, stack: LocalSt
     async with asyncio.timeout(20):  # a report of the last seconds is not made anew
         while await looked_at.get_attribute("datetime") == before:
             await page.get_by_role("button", name="Run again").click()
-    await page.get_by_text("Kafka", exact=True).click()
+    await page.locator("summary").get_by_text("Kafka", exact=True).click()
     await expect(page.get_by_text("All there, with their partitions.", exact=True)).to_be_visible()
     await context.close()

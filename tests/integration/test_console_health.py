@@ -145,3 +145,21 @@ async def test_programs_read_it_with_the_scope_for_it(console: Console) -> None:
     assert lines["kafka.topics"]["because"] == "kafka.reachable"
     assert lines[f"page.{OURS}.stored"]["state"] == "ok"
     assert lines["service.sender"]["cure"]
+
+
+async def test_the_parts_are_looked_at_without_asking_facebook(console: Console) -> None:
+    """Every part has a card; what a look found since the report was made is in its headline."""
+    admin = await console.admin()
+    health = await admin.get("/health")
+    for title in ("Gateway", "Sender", "Kafka", "MongoDB", "Facebook", "Model"):
+        assert f"<h3>{title}</h3>" in health.text
+    looked = health.text.partition('class="looked">Looked')[2].partition("</p>")[0]
+    console.clock.ahead = timedelta(seconds=120)
+    parts = await admin.get("/health/parts")
+    assert parts.status == 200
+    assert "<h3>Sender</h3>" in parts.text
+    assert 'hx-swap-oob="true"' in parts.text
+    reports, workspace_id = console.app[REPORTS].get(), (await console.first_admin()).workspace_id
+    assert machine((await reports.known(workspace_id)).at) in looked  # no new report was made
+    assert THEIRS not in parts.text
+    assert (await (await console.member()).get("/health/parts")).status == 403

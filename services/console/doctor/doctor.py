@@ -132,8 +132,26 @@ class Doctor:
             [check for each in channels or [] for check in self._page(each).live_checks()]
         )
 
-    def _installation(self, channels: Sequence[ConnectedChannel]) -> list[Check]:
+    async def look_around(self) -> tuple[Finding, ...]:
+        """Our own parts: services, Kafka, the database. It asks neither Facebook nor the model."""
+        return await examine(self._ours())
+
+    def _ours(self) -> list[Check]:
         """In the order in which they may stand on one another."""
+        settings, database = self._settings, self._database
+        settled = None if database is None else DeadLetterStore(database).count
+        kafka = KafkaLines(settings.kafka, self._clock, settled)
+        is_production = settings.runtime.env == "production"
+        addresses = {name: settings.services.of(name) for name in ASKED}
+        addresses["console"] = settings.site.console_url
+        return [
+            *kafka.checks(),
+            *DatabaseLines(database, is_production=is_production).checks(),
+            *ServiceLines(self._session, addresses).checks(),
+            *kafka.checks_of_work(),
+        ]
+
+    def _installation(self, channels: Sequence[ConnectedChannel]) -> list[Check]:
         settings = self._settings
         is_production = settings.runtime.env == "production"
         address = PublicAddress(
@@ -157,16 +175,8 @@ class Doctor:
             [each.id for each in channels],
             self._clock,
         )
-        database = self._database
-        settled = None if database is None else DeadLetterStore(database).count
-        kafka = KafkaLines(settings.kafka, self._clock, settled)
-        addresses = {name: settings.services.of(name) for name in ASKED}
-        addresses["console"] = settings.site.console_url
         return [
-            *kafka.checks(),
-            *DatabaseLines(self._database, is_production=is_production).checks(),
-            *ServiceLines(self._session, addresses).checks(),
-            *kafka.checks_of_work(),
+            *self._ours(),
             *address.checks(),
             *meta.checks(),
             *OwnLines(self._asking, self._keys, channels).checks(),

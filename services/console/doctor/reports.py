@@ -37,6 +37,10 @@ class Reports:
         """One of the last seconds, or a new one: for programs."""
         return await self._report(workspace_id, RECENT)
 
+    async def known(self, workspace_id: str) -> Report:
+        """The latest there is, however old: a browser that is left open asks nobody anew."""
+        return self._latest.get(workspace_id) or await self.latest(workspace_id)
+
     async def live(self, workspace_id: str, page_id: str) -> tuple[Report, tuple[Finding, ...]]:
         """The latest report, and in it what changes on a Page while somebody watches, as it is now.
 
@@ -45,7 +49,7 @@ class Reports:
         Raises:
             UnknownPageError: the Page is not among those that were looked at.
         """
-        report = self._latest.get(workspace_id) or await self.latest(workspace_id)
+        report = await self.known(workspace_id)
         async with self._lock(workspace_id):
             now = self._clock()
             if now - self._live_at.get(workspace_id, report.at) >= LIVE_AFTER:

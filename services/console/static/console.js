@@ -32,7 +32,8 @@ function enliven(root) {
   for (const each of root.querySelectorAll("time[data-local]")) {
     const at = new Date(each.dateTime);
     each.title = each.textContent;
-    each.textContent = at.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" });
+    const style = each.dataset.local === "time" ? { timeStyle: "short" } : { dateStyle: "medium", timeStyle: "short" };
+    each.textContent = at.toLocaleString(undefined, style);
   }
   for (const each of root.querySelectorAll("[data-shows], [data-copies], [data-themes], [data-scripted]")) {
     each.hidden = false;

@@ -18,8 +18,8 @@ SHOWN = 100
 AWAY = "Kafka gives no answer, so the list can't be read. Nothing of it is lost: try again."
 UNCLEAR = "Kafka gave no answer. It may be back on its topic; doing it again does no harm."
 STATES: Mapping[str, tuple[str, str]] = {
-    "open": ("bad", "Waits"),
-    "replaying": ("warn", "Being replayed"),
+    "open": ("warn", "Waits"),
+    "replaying": ("calm", "Being replayed"),
     "replayed": ("good", "Replayed"),
     "discarded": ("calm", "Discarded"),
 }

@@ -36,6 +36,7 @@ from services.console.pictures import Pictures
 from services.console.sessions_store import SessionStore
 from services.console.takeovers import Takeovers
 from services.console.verifying import Verifying
+from services.console.watching import HealthWatch
 from services.console.web.access import SETTINGS, Access, visitor_or_none
 
 ROOT = Path(__file__).parents[1]
@@ -62,6 +63,7 @@ REPORTS: web.AppKey[Late[Reports]] = web.AppKey("reports", Late)
 SESSIONS: web.AppKey[Late[SessionStore]] = web.AppKey("sessions", Late)
 TAKEOVERS: web.AppKey[Late[Takeovers]] = web.AppKey("takeovers", Late)
 VERIFYING: web.AppKey[Late[Verifying]] = web.AppKey("verifying", Late)
+WATCH: web.AppKey[Late[HealthWatch]] = web.AppKey("watch", Late)
 
 
 @dataclass(frozen=True)
