@@ -162,4 +162,5 @@ async def test_the_parts_are_looked_at_without_asking_facebook(console: Console)
     reports, workspace_id = console.app[REPORTS].get(), (await console.first_admin()).workspace_id
     assert machine((await reports.known(workspace_id)).at) in looked  # no new report was made
     assert THEIRS not in parts.text
+    assert """hx-headers='{"X-Background": "1"}'""" in parts.text  # it keeps nobody signed in
     assert (await (await console.member()).get("/health/parts")).status == 403
