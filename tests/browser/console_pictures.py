@@ -30,6 +30,7 @@ SHOTS = (
     Shot("console-verify-light", "/channels/{page}/verify", "work?"),
     Shot("console-verify-dark", "/channels/{page}/verify", "work?", "dark"),
     Shot("console-phone", "/channels/{page}/verify", "work?", on_phone=True),
+    Shot("console-analytics", "/analytics", "Analytics"),
     Shot("console-settings", "/channels/{page}/settings", ""),
     Shot("console-assistant", "/assistants/{assistant}", ""),
     Shot("console-health", "/health", "", "dark"),

@@ -56,7 +56,7 @@ def duration(seconds: float | None) -> str:
 def change_of_count(now: int, before: int, period: str, better: Better | None) -> Change:
     """`period`: what is compared with, as in "the 7 days before"."""
     if now == before:
-        return Change("same", f"as many as {period}")
+        return Change("same", f"as many as {period}" if now else f"none in {period} either")
     if before == 0:
         return Change("up", f"none in {period}", _verdict(now > before, better))
     words = _relative(now, before, "more", "fewer")

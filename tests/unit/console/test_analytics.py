@@ -136,7 +136,7 @@ def test_only_all_is_all_and_only_none_is_none(one: int, other: int) -> None:
         (112, 100, "up", "12 % more than the 7 days before"),
         (88, 100, "down", "12 % fewer than the 7 days before"),
         (5, 5, "same", "as many as the 7 days before"),
-        (0, 0, "same", "as many as the 7 days before"),
+        (0, 0, "same", "none in the 7 days before either"),
         (4, 0, "up", "none in the 7 days before"),
         (0, 4, "down", "100 % fewer than the 7 days before"),
         (1, 1000, "down", "99 % fewer than the 7 days before"),
