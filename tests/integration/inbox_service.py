@@ -1,4 +1,4 @@
-"""A stand-in for the conversation service's inbox: rows in a list, answers like its own."""
+"""A stand-in for the services behind the inbox: rows in a list, answers like their own."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -49,7 +49,7 @@ def row(psid: str, name: str | None = None, *, page: str = PAGE, **fields: Any) 
 
 
 class InboxService:
-    """Answers `/internal/v1/inbox`; other services' routes can be added to `app()`."""
+    """Answers `/internal/v1/inbox`, and what else an open conversation asks for."""
 
     def __init__(self) -> None:
         self.rows: list[JSON] = []
@@ -66,8 +66,11 @@ class InboxService:
         app.router.add_post(f"{base}/rows", self.some)
         app.router.add_post(f"{base}/{{conversation}}/seen", self.seen)
         app.router.add_post(f"{base}/{{conversation}}/done", self.done)
-        app.router.add_get("/internal/v1/conversations/{conversation}/messages", self.list_messages)
-        app.router.add_get("/internal/v1/conversations/{conversation}/stored", self.show_stored)
+        one = "/internal/v1/conversations/{conversation}"
+        app.router.add_get(f"{one}/messages", self.list_messages)
+        app.router.add_get(f"{one}/stored", self.show_stored)
+        app.router.add_get(f"{one}/takeover", self.show_takeover)
+        app.router.add_get(f"{one}/deliveries", self.list_deliveries)
         return app
 
     def row(self, name: str) -> JSON:
@@ -126,6 +129,16 @@ class InboxService:
 
     async def show_stored(self, _request: web.Request) -> web.Response:
         return web.json_response(self.stored)
+
+    async def show_takeover(self, request: web.Request) -> web.Response:
+        names = ("mode", "epoch", "by", "by_name", "since", "auto_resume_at")
+        found = self.row(request.match_info["conversation"])
+        return web.json_response(
+            {"conversation": found["id"], **{name: found[name] for name in names}}
+        )
+
+    async def list_deliveries(self, _request: web.Request) -> web.Response:
+        return web.json_response({"deliveries": [], "next": None})
 
     def _changed(self, request: web.Request, changes: JSON) -> web.Response:
         name = request.match_info["conversation"]

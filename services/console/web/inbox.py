@@ -24,6 +24,7 @@ from services.console.internal import ServiceAwayError, ServiceRefusedError
 from services.console.records import ConnectedChannel
 from services.console.web.access import Access, add_page, visitor_of
 from services.console.web.forms import Form, FormModel
+from services.console.web.live import touched
 from services.console.web.pages import CHANNELS, INBOX, PICTURES, go_to, render, show
 from services.console.web.thread import thread_context
 
@@ -120,6 +121,7 @@ async def seen(request: web.Request) -> web.StreamResponse:
     if form.value is None:
         raise web.HTTPBadRequest(text="Say `at`: the moment of the latest message, with its zone.")
     await _inbox(request).seen(workspace.id, conversation, form.value.at)
+    touched(request, conversation)
     if _is_script(request):
         return web.Response(status=204)
     return go_to(request, Filters.of(request.query).at(request.path.removesuffix("/seen")))
@@ -133,6 +135,7 @@ async def done(request: web.Request) -> web.StreamResponse:
     if form.value is None:
         raise web.HTTPBadRequest(text="Say `done`: true or false.")
     await _inbox(request).set_done(actor, conversation, done=form.value.done)
+    touched(request, conversation)
     if _is_script(request):
         return web.Response(status=204)
     return go_to(request, Filters.of(request.query).at(request.path.removesuffix("/done")))
