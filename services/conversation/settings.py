@@ -48,5 +48,5 @@ class Settings(SettingsGroup):
         3.0, gt=0, le=20, description="of one call for a person's name and picture"
     )
     profile_calls: int = Field(
-        10, ge=1, le=1000, description="for names and pictures, of one Page in ten minutes"
+        300, ge=1, le=1000, description="for names and pictures, of one Page in ten minutes"
     )

@@ -191,7 +191,6 @@ async def until(is_so: Callable[[], Awaitable[bool]], within_s: float = WITHIN_S
 
 
 async def test_contacts(walk: Walk) -> None:
-    """The first of these tests: names are asked for of ten people in ten minutes."""
     card = walk.card("Contacts")
     await card.get_by_label("Match people").check()
     await card.get_by_label("Create a contact").check()
