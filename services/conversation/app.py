@@ -103,6 +103,7 @@ def create_service(settings: Settings) -> Service:
             app[INBOX].set(rows)
             stack.callback(app[INBOX].clear)
             inbox = InboxKeeper(database, rows, settings.app.facebook_app_id)
+            await inbox.look()
             app[TRAFFIC].set(TrafficReader(database))
             stack.callback(app[TRAFFIC].clear)
             channels = ChannelDirectory(database)
@@ -186,6 +187,7 @@ def create_service(settings: Settings) -> Service:
             # the quick ones first: they end last, and leave the other nearly all the time there is
             sweep = Sweep(settler, people, channels)
             await stack.enter_async_context(lifetime.running(sweep, "sweep"))
+            await stack.enter_async_context(lifetime.running(inbox, "inbox"))
             await stack.enter_async_context(lifetime.running(names, "contacts"))
             await stack.enter_async_context(lifetime.running(keeper, "history"))
             await stack.enter_async_context(lifetime.running(spending, "spending"))

@@ -51,8 +51,10 @@ class DeliveryStore:
 
     async def ensure_indexes(self) -> None:
         with mongo_errors():
-            await self._deliveries.create_index([("page_id", 1), ("state", 1), ("at", -1)])
-            await self._deliveries.create_index([("conversation", 1), ("at", -1)])
+            await self._deliveries.create_index(
+                [("page_id", 1), ("state", 1), ("at", -1), ("_id", -1)]
+            )
+            await self._deliveries.create_index([("conversation", 1), ("at", -1), ("_id", -1)])
             await self._deliveries.create_index("at", expireAfterSeconds=KEEP_DELIVERIES_S)
 
     async def claim(

@@ -14,6 +14,7 @@ from libs.common.events import AnyRecord
 from libs.common.kafka import KeyBatch
 from libs.common.mongo import Database, Document
 from libs.common.web import Readiness, base_app, json_errors, require_service_token
+from services.conversation import inbox_keeping
 from services.conversation.domain import inbox
 from services.conversation.domain.inbox_rows import Asked, Row, from_fields
 from services.conversation.domain.profiles import Profile
@@ -286,6 +287,58 @@ async def test_what_is_wrong_is_named(
 ) -> None:
     answer = await ask(client, path, **body)
     assert (answer["status"], answer["error"]["field"]) == (422, field)
+
+
+async def test_conversations_of_before_get_their_rows_in_the_background(
+    database: Database, rows: InboxStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of them of more messages than are read."""
+    monkeypatch.setattr(inbox_keeping, "BETWEEN_PASSES_S", 0.0)
+    monkeypatch.setattr(inbox_keeping, "LATEST", 20)
+    monkeypatch.setattr(inbox_keeping, "AT_ONCE", 2)
+    before = HistoryKeeper(ConversationStore(database), APP)
+    await take(before, *EVENTS)
+    long = [
+        make.message(f"x{each}", seconds=each).model_copy(update={"psid": "long"})
+        for each in range(30)
+    ]
+    await take(before, *long, first=100)
+    await take(before, make.message("y").model_copy(update={"psid": "third"}), first=200)
+    await database["people"].insert_one(
+        {"_id": CONVERSATION, "version": 1, "profile": {"name": "Ana Lee"}}
+    )
+
+    keeper = InboxKeeper(database, rows, APP)
+    await keeper.look()
+    await HistoryKeeper(ConversationStore(database), APP, inbox=keeper).handle(
+        KeyBatch(b"", [make.record(make.message("m9", seconds=99), 300)])
+    )
+    running = asyncio.create_task(keeper.run())
+    async with asyncio.timeout(20):
+        while await database["upgrades"].count_documents({}) == 0:
+            await asyncio.sleep(0.05)
+    await keeper.stop(1)
+    await running
+
+    found = {each["_id"]: each for each in await database["inbox"].find({}).to_list(None)}
+    assert {name: each["row"]["inbound_count"] for name, each in found.items()} == {
+        CONVERSATION: folded(*EVENTS).inbound_count + 1, "100:long": 30, "100:third": 1,
+    }  # fmt: skip
+    assert {name: each["row"]["unread"] for name, each in found.items()} == {
+        CONVERSATION: 1, "100:long": 0, "100:third": 0,
+    }  # fmt: skip
+    assert found[CONVERSATION]["words"] == ["ana", "lee"]
+    later = InboxKeeper(database, rows, APP)
+    await later.look()
+    assert later._is_complete
+
+
+async def test_where_nothing_was_before_there_is_nothing_to_make(
+    database: Database, rows: InboxStore
+) -> None:
+    keeper = InboxKeeper(database, rows, APP)
+    await keeper.look()
+    assert await database["upgrades"].count_documents({"_id": inbox_keeping.UPGRADE}) == 1
 
 
 def _same(found: Sequence[Document], expected: Row) -> bool:

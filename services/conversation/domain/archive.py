@@ -150,7 +150,10 @@ def entry_of(arrival: Arrival, own_app_id: str) -> Entry | None:
             return _taken_back(event)
         case MessageReceived():
             kept = _kept(_attachments(event))
-            return _new(arrival, event, event.text, _inbound(event), {"kind": "message"}, kept)
+            fields = _inbound(event) | _known(
+                reply_to_mid=event.reply_to_mid, quick_reply_payload=event.quick_reply_payload
+            )
+            return _new(arrival, event, event.text, fields, {"kind": "message"}, kept)
         case PostbackReceived():
             fields = _inbound(event) | _known(payload=event.payload)
             return _new(arrival, event, event.title or event.payload, fields, {"kind": "postback"})

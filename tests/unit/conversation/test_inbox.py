@@ -1,5 +1,6 @@
 """What an event does to its conversation's row in the inbox."""
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -12,10 +13,12 @@ from libs.common.events import AnyRecord, MessageEchoed, MessageReceived, Messag
 from services.conversation.domain import inbox
 from services.conversation.domain.inbox_names import search_filter, words_of
 from services.conversation.domain.inbox_rows import MESSAGES, Row, empty_row, from_fields, to_fields
+from services.conversation.domain.inbox_start import Counted, row_before
 from services.conversation.domain.receive import Arrival
 from services.conversation.domain.state import Position
 from tests.unit.conversation import factories as make
 from tests.unit.conversation.factories import APP, CONVERSATION, arrivals
+from tests.unit.conversation.test_archive import NOON_MS, Documents
 
 QUICKLY = settings(deadline=None, max_examples=40)
 EMPTY = empty_row(CONVERSATION)
@@ -272,6 +275,51 @@ def test_counts_are_those_of_a_plain_count(events: list[AnyRecord]) -> None:
 def test_a_row_comes_back_from_the_database_as_it_was(events: list[AnyRecord]) -> None:
     row = folded(*events)
     assert stored(row) == row
+
+
+@QUICKLY
+@given(LOGS)
+def test_a_row_begins_with_what_the_archive_has(events: list[AnyRecord]) -> None:
+    """As a version before rows has left it; the log hands out everything again."""
+    archive = asyncio.run(_archived(events))
+    takeover = {"mode": "human", "epoch": 9, "by": "u1", "since": make.NOON, "reason": "taken"}
+    folds = folded(*events)
+    known = {"takeover": takeover, "last_user_message_at": folds.last_user_message_at}
+    made = row_before({"_id": CONVERSATION, **known}, archive, APP, NOON_MS)
+    for row in (made, folded(*events, row=made)):
+        assert (row.inbound_count, row.outbound_count) == (
+            folds.inbound_count,
+            folds.outbound_count,
+        )
+        assert (row.first_seen_at, row.last_user_message_at) == (
+            folds.first_seen_at,
+            folds.last_user_message_at,
+        )
+        assert (row.place, row.by, row.epoch, row.asked) == ("human", "u1", 9, None)
+        assert (row.last and row.last.at) == (folds.last and folds.last.at)
+
+
+async def _archived(events: list[AnyRecord]) -> list[dict[str, Any]]:
+    documents = await Documents().take(*events)
+    return [{"_id": name, **fields} for name, fields in documents.items()]
+
+
+def test_of_a_long_conversation_the_archive_is_counted_and_nothing_older_counts_again() -> None:
+    many: list[AnyRecord] = [make.message(f"m{each}", seconds=each) for each in range(30)]
+    documents = asyncio.run(_archived(many[10:]))
+    made = row_before({"_id": CONVERSATION}, documents, APP, NOON_MS, Counted(500, 400))
+    assert (made.inbound_count, made.outbound_count, made.unread) == (500, 400, 20)
+    again = folded(*many, make.message("new", seconds=99), row=made)
+    assert again.inbound_count == 501
+
+
+@pytest.mark.parametrize(
+    ("epoch", "place"), [(0, "needs_human"), (1, "needs_human"), (2, "assistant")]
+)
+def test_a_wish_of_before_stands_until_somebody_took_over(epoch: int, place: str) -> None:
+    requested = {"reason": "angry", "summary": "now!", "at": make.NOON, "epoch": 1}
+    known = {"_id": CONVERSATION, "requested": requested, "takeover": {"epoch": epoch}}
+    assert row_before(known, [], APP, 0).place == place
 
 
 def test_a_copy_is_known_however_many_came_since() -> None:
