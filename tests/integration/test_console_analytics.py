@@ -177,6 +177,15 @@ async def test_with_the_service_away_the_frame_stays_and_says_so(
     assert (answer.status, json.loads(answer.text)["error"]["code"]) == (503, "service_away")
 
 
+async def test_of_too_many_pages_one_has_to_be_chosen(console: Console) -> None:
+    for number in range(101):
+        await add_page(console, str(1000 + number))
+    page = await (await console.admin()).get("/analytics")
+    assert page.status == 200
+    assert "These figures can't be shown: at most 100 Pages at once." in page.words
+    assert "Choose fewer days, or one Page." in page.words
+
+
 async def test_days_are_those_of_the_workspaces_time_zone(
     console: Console, figures: FiguresService
 ) -> None:

@@ -197,7 +197,11 @@ def _plain(counted: Counter[str]) -> dict[str, int]:
 
 
 def _share(part: int, whole: int) -> float | None:
-    return round(part / whole, 4) if whole else None
+    """With four digits; only all of them are 1, and only none are 0."""
+    if not whole:
+        return None
+    share = round(part / whole, 4)
+    return min(max(share, 0.0001), 0.9999) if 0 < part < whole else share
 
 
 def _seconds(duration_ms: float | None) -> float | None:

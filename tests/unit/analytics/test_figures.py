@@ -112,6 +112,14 @@ def test_a_day_and_the_one_before() -> None:
     assert before["conversations"] == {"active": 1, "new": 1}
 
 
+def test_what_is_nearly_all_is_not_told_as_all() -> None:
+    slots = {"48": {"out": {"assistant": 100_000}, "delivered": 99_999, "read": 1}}
+    stored = [{"_id": f"{PAGE}:2026-03-01", "day": "2026-03-01", "slots": slots}]
+    period = Period(date(2026, 3, 1), date(2026, 3, 1), UTC_ZONE)
+    found = report(tally(period, stored), tally(period.before(), []), [], date(2026, 3, 1))
+    assert found["rates"] == {"delivery": 0.9999, "read": 0.0001}
+
+
 def test_an_empty_period_has_no_rates_and_every_day() -> None:
     period = Period(date(2026, 3, 5), date(2026, 3, 7), UTC_ZONE)
     found = figures(LOG, period, today=date(2026, 3, 9))
