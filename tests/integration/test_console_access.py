@@ -39,9 +39,12 @@ BODIES = {
     ("POST", "/api/v1/assistants/{assistant}/test"): '{"question": "Hi?"}',
     ("POST", "/api/v1/channels/{channel}/erasures"): '{"psid": "2"}',
     ("POST", "/api/v1/conversations/{conversation}/done"): '{"done": true}',
+    ("POST", "/api/v1/conversations/{conversation}/messages"): '{"text": "Got you"}',
+    ("POST", "/api/v1/conversations/{conversation}/takeover/extend"): '{"auto_resume_minutes": 5}',
 }
 ANY = {"user": "u", "token": "t", "secret": "s", "channel": "1", "login": "l", "assistant": "a"}
 ANY |= {"code": "c", "psid": "2", "conversation": "1:2"}
+ANY |= {"send_id": "c:0", "delivery": "c:0", "letter": "0-1"}
 PAGE_ID, LOGIN, ASSISTANT_ID = "1234567890", "a" * 64, "ast_victims"
 
 
@@ -112,6 +115,7 @@ async def test_another_workspaces_ids_are_not_found(console: Console) -> None:
     await add_page_of(console, victim)
     ids = {"user": victim.id, "token": victims_token, "channel": PAGE_ID, "login": LOGIN}
     ids |= {"assistant": ASSISTANT_ID, "code": "c", "psid": "2", "conversation": f"{PAGE_ID}:2"}
+    ids |= {"send_id": "c:0", "delivery": "c:0", "letter": "0-1"}
     await browser.get("/api/v1/me", Authorization=f"Bearer {strangers}")  # notes the token's use
 
     before = await everything(console)

@@ -19,7 +19,7 @@ from services.console.deliveries import DecisionRefusedError, Deliveries
 from services.console.domain.tokens import Scope
 from services.console.internal import ServiceAwayError
 from services.console.takeovers import TakeoverRefusedError, Takeovers
-from services.console.web.pages import DELIVERIES, TAKEOVERS
+from services.console.web.pages import DELIVERIES, INBOX, TAKEOVERS
 
 KEY = "Idempotency-Key"
 LONGEST_KEY = 200
@@ -108,6 +108,8 @@ async def resume(call: Call) -> TakeoverShown:
 
 async def write(call: Call) -> MessageAccepted:
     wanted: TextWanted = call.body
+    inbox = call.request.app[INBOX].get()
+    await inbox.page_of(call.workspace_id, call.path["conversation"])  # not there: nothing else
     key = call.request.headers.get(KEY, "").strip()
     if not 0 < len(key) <= LONGEST_KEY or not key.isascii() or not key.isprintable():
         error = _BY_CODE[KEY_NEEDED.code](f"give each message a {KEY} of its own, in ASCII")

@@ -141,6 +141,19 @@ document.getElementById("keys-on")?.addEventListener("change", (event) => {
   store("keys", event.target.checked ? "on" : "off");
 });
 
+/** Whoever signs out leaves nothing on this machine of what they were writing. */
+function forgetDrafts() {
+  for (const kept of [localStorage, sessionStorage]) {
+    for (const name of Object.keys(kept)) {
+      if (/^(draft|sent):/.test(name)) kept.removeItem(name);
+    }
+  }
+}
+
+document.addEventListener("submit", (event) => {
+  if (/\/sign-out(-everywhere)?$/.test(event.target.getAttribute("action") ?? "")) forgetDrafts();
+});
+
 document.addEventListener("htmx:afterSettle", (event) => {
   const part = document.getElementById(event.detail.elt.id) ?? event.detail.elt;
   enliven(part.parentElement ?? part);

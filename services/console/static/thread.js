@@ -1,14 +1,16 @@
 // What scripts add to an open conversation: it stays fresh, keeps what is typed, and sends once.
 "use strict";
 
+/** What composer.js shares. It says `shown` and `listed`: what to do when a conversation is opened, and
+    when messages were listed anew. */
+const Thread = { shown() {}, listed() {} };
+
 (() => {
   const HOUR = 3600e3;
   const THRESHOLDS = [4 * HOUR, HOUR, HOUR / 6];
   const NEAR_END = 80; // pixels
-  const KEPT_MS = HOUR; // what was sent and not heard of since
 
   let open = null; // the conversation that is open
-  let queue = Promise.resolve(); // messages leave one after the other
 
   const at = (id) => document.getElementById(id);
   const log = () => at("thread-log");
@@ -65,10 +67,10 @@
     clockOf(foot);
     for (const each of at("thread").querySelectorAll("[data-unscripted]")) each.hidden = true;
     localise(list());
-    restorePending();
+    Thread.listed();
     if (isLatest()) toEnd();
     watchEarlier();
-    restoreDraft();
+    Thread.shown();
     tick();
   }
 
@@ -217,7 +219,7 @@
       }
       before = now_;
     }
-    settlePending();
+    Thread.listed();
     localise(list());
     if (wasAtEnd) toEnd();
     else noteNew(open.fresh + added);
@@ -230,8 +232,7 @@
 
   function shownAnew() {
     enliven(log());
-    settlePending();
-    restorePending();
+    Thread.listed();
     localise(list());
     watchEarlier();
   }
@@ -390,210 +391,6 @@
     return left;
   }
 
-  // Writing
-
-  const draftName = () => `draft:${open.account}:${open.id}`;
-  const sentName = () => `sent:${open.account}:${open.id}`;
-  const enterSends = () => stored("enter-sends", matchMedia("(pointer: coarse)").matches ? "off" : "on") === "on";
-
-  function restoreDraft() {
-    const field = at("composer-text");
-    if (!field.value) field.value = stored(draftName(), "");
-    at("composer-enter").checked = enterSends();
-    count();
-  }
-
-  function keepDraft() {
-    const text = at("composer-text").value;
-    if (text) return store(draftName(), text);
-    try {
-      localStorage.removeItem(draftName());
-    } catch {
-      // private windows may refuse
-    }
-  }
-
-  function put(text) {
-    const field = at("composer-text");
-    field.value = text;
-    keepDraft();
-    count();
-  }
-
-  let counting = 0;
-
-  /** How long it is, and how many messages it takes: only the server can tell beyond one. */
-  function count() {
-    const text = at("composer-text").value.trim();
-    const place_ = at("composer-count");
-    const { limit, most } = at("composer").dataset;
-    clearTimeout(counting);
-    const length = `${text.length.toLocaleString()} / ${Number(most).toLocaleString()}`;
-    place_.textContent = text.length > limit ? `${length} · more than one message` : text ? length : "";
-    place_.classList.toggle("near", text.length > most * 0.9);
-    if (text.length <= limit) return;
-    const mine = open;
-    counting = setTimeout(async () => {
-      try {
-        const { parts } = await change("/parts", { text });
-        if (open !== mine || at("composer-text").value.trim() !== text) return;
-        place_.textContent = `${length} · will be sent as ${parts} message${parts === 1 ? "" : "s"}`;
-      } catch {
-        // it is only a count
-      }
-    }, 300);
-  }
-
-  function newKey() {
-    return [...crypto.getRandomValues(new Uint8Array(16))].map((each) => each.toString(16).padStart(2, "0")).join("");
-  }
-
-  async function submit() {
-    const text = at("composer-text").value.trim();
-    if (!text || at("composer-fields").disabled) return;
-    const take = await mayTake();
-    if (!take) return;
-    at("thread-problem")?.remove();
-    const message = { key: newKey(), text, at: new Date(now()).toISOString(), ...take };
-    put("");
-    at("composer").querySelectorAll("[name=take], [name=take_from]").forEach((each) => each.remove());
-    keepPending([...pending(), message]);
-    bubble(message);
-    toEnd();
-    send(message);
-  }
-
-  /** What taking over needs, after asking; {} where the conversation is ours; null: rather not. */
-  async function mayTake() {
-    const bar = at("thread-bar").querySelector(".bar");
-    if (bar.matches(".bar-mine")) return {};
-    const dialog = at("take-dialog");
-    const who = bar.querySelector(".bar-who strong").textContent;
-    dialog.querySelector("[data-why]").textContent = `${who}. To send your message you take the conversation over.`;
-    dialog.returnValue = "no";
-    dialog.showModal();
-    await new Promise((done) => dialog.addEventListener("close", done, { once: true }));
-    at("composer-text").focus();
-    if (dialog.returnValue !== "yes") return null;
-    const form = at("take-form");
-    const minutes = form.minutes.value === "own" ? form.own.value : form.minutes.value;
-    return { take: "yes", minutes, take_from: form.take_from?.value ?? "" };
-  }
-
-  function send(message) {
-    const mine = open;
-    queue = queue.then(() => deliver(message, mine)).catch(() => {});
-  }
-
-  async function deliver(message, mine) {
-    const here = () => open === mine;
-    const { text, key, take, minutes, take_from } = message;
-    const fields = { text, key, ...(take ? { take, minutes, take_from } : {}) };
-    try {
-      const answer = await change("/messages", fields, mine.base);
-      forget(mine, key, answer.command_id);
-      if (!here()) return;
-      mark(key, answer.waits_for ? "Waits for the Page" : "Sending", "quiet");
-      refresh();
-    } catch (error) {
-      if (!here()) return;
-      if (!(error instanceof Refused)) {
-        mark(key, "No answer yet: what was sent is sent once", "warn", true);
-        return;
-      }
-      forget(mine, key);
-      list().querySelector(`[data-pending="${key}"]`)?.remove();
-      put(at("composer-text").value ? `${text}\n\n${at("composer-text").value}` : text);
-      problem(`Not sent: ${error.message} Your text is still here.`);
-      refresh();
-    }
-  }
-
-  // What was sent and is not on the page yet
-
-  function pending(name = sentName()) {
-    try {
-      const kept = JSON.parse(sessionStorage.getItem(name) ?? "[]");
-      return kept.filter((each) => Date.now() - Date.parse(each.at) < KEPT_MS);
-    } catch {
-      return [];
-    }
-  }
-
-  function keepPending(kept, name = sentName()) {
-    try {
-      kept.length ? sessionStorage.setItem(name, JSON.stringify(kept)) : sessionStorage.removeItem(name);
-    } catch {
-      // then a reload forgets it
-    }
-  }
-
-  /** It is on its way (`command`), or was refused. */
-  function forget(mine, key, command) {
-    const name = `sent:${mine.account}:${mine.id}`;
-    const kept = pending(name).map((each) => (each.key === key && command ? { ...each, command } : each));
-    keepPending(command ? kept : kept.filter((each) => each.key !== key), name);
-    if (open !== mine) return;
-    const node = list().querySelector(`[data-pending="${key}"]`);
-    if (node && command) node.dataset.sent = command;
-  }
-
-  function restorePending() {
-    if (!isLatest()) return;
-    for (const each of pending()) {
-      if (list().querySelector(`[data-pending="${each.key}"]`)) continue;
-      if (each.command && isThere(each.command)) continue;
-      bubble(each);
-      if (!each.command) mark(each.key, "No answer yet: what was sent is sent once", "warn", true);
-    }
-    settlePending();
-  }
-
-  const isThere = (command) => list().querySelector(`[data-command="${CSS.escape(command)}"]`) !== null;
-
-  function settlePending() {
-    keepPending(pending().filter((each) => !each.command || !isThere(each.command)));
-    for (const each of list().querySelectorAll("[data-sent]")) {
-      if (isThere(each.dataset.sent)) each.remove();
-      else list().append(each);
-    }
-  }
-
-  function bubble(message) {
-    const node = document.createElement("li");
-    node.className = "message of-human opens";
-    node.dataset.key = `pending-${message.key}`;
-    node.dataset.pending = message.key;
-    if (message.command) node.dataset.sent = message.command;
-    node.innerHTML = '<p class="author"></p><div class="said"><p class="text" dir="auto"></p></div><div class="below"><span class="status status-quiet">Sending</span></div>';
-    node.querySelector(".author").textContent = `${at("thread-foot").dataset.writer} (you)`;
-    node.querySelector(".text").textContent = message.text;
-    at("thread-nothing")?.remove();
-    list().append(node);
-  }
-
-  function mark(key, words, kind, canRetry = false) {
-    const below = list().querySelector(`[data-pending="${key}"] .below`);
-    if (!below) return;
-    below.innerHTML = '<span class="status"></span>';
-    below.firstChild.classList.add(`status-${kind}`);
-    below.firstChild.textContent = words;
-    if (!canRetry) return;
-    const button = document.createElement("button");
-    button.type = "button";
-    button.className = "btn btn-secondary btn-sm";
-    button.dataset.retry = key;
-    button.textContent = "Try again";
-    below.append(button);
-  }
-
-  function retry(key) {
-    const message = pending().find((each) => each.key === key);
-    if (!message) return;
-    mark(key, "Sending", "quiet");
-    send(message);
-  }
-
   // What somebody does
 
   async function act(form) {
@@ -619,10 +416,7 @@
   document.addEventListener("submit", (event) => {
     if (!inThread(event)) return;
     const form = event.target;
-    if (form.id === "composer") {
-      event.preventDefault();
-      submit();
-    } else if (form.matches("[data-does]")) {
+    if (form.matches("[data-does]")) {
       event.preventDefault();
       act(form);
     } else if (form.matches(".thread-find")) {
@@ -638,8 +432,7 @@
     }
     const target = event.target.closest("a, button");
     if (!target || event.ctrlKey || event.metaKey || event.shiftKey) return;
-    if (target.dataset.retry) retry(target.dataset.retry);
-    else if (target.id === "thread-new") toEnd();
+    if (target.id === "thread-new") toEnd();
     else if (target.matches("[data-earlier-link]")) loadEarlier();
     else if (target.matches("[data-latest]")) {
       at("thread-find").value = "";
@@ -652,25 +445,11 @@
 
   document.addEventListener("input", (event) => {
     if (!inThread(event)) return;
-    if (event.target.id === "composer-text") {
-      keepDraft();
-      count();
-    } else if (event.target.id === "thread-find" && !event.target.value && !isLatest()) refresh({ whole: true });
-  });
-
-  document.addEventListener("change", (event) => {
-    if (event.target.id === "composer-enter") store("enter-sends", event.target.checked ? "on" : "off");
+    if (event.target.id === "thread-find" && !event.target.value && !isLatest()) refresh({ whole: true });
   });
 
   document.addEventListener("keydown", (event) => {
     if (!open) return;
-    if (event.target.id === "composer-text") {
-      if (event.key !== "Enter" || event.isComposing || event.shiftKey) return;
-      if (!enterSends() && !event.ctrlKey && !event.metaKey) return;
-      event.preventDefault();
-      submit();
-      return;
-    }
     if (event.key === "Escape") {
       const pop = event.target.closest?.("details.pop[open]");
       if (pop) {
@@ -699,16 +478,8 @@
     if (open && (!changed || changed.includes(open.id))) refresh({ background: true });
   });
 
-  function backAgain() {
-    if (!open) return;
-    for (const each of pending()) if (!each.command) retry(each.key);
-  }
-
-  document.addEventListener("live-state", (event) => {
-    if (open && event.detail?.state === "live") backAgain();
-  });
-  window.addEventListener("online", backAgain);
+  Object.assign(Thread, { at, list, now, change, Refused, say, problem, refresh, toEnd, isLatest, current: () => open });
 
   document.addEventListener("thread-shown", setUp);
-  if (at("thread-foot")) setUp();
+  document.addEventListener("DOMContentLoaded", setUp); // when composer.js is there, too
 })();

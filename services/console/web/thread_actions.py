@@ -24,6 +24,7 @@ from services.console.internal import ServiceAwayError
 from services.console.takeovers import TakeoverRefusedError
 from services.console.web.access import Access, add_page, visitor_of
 from services.console.web.forms import FORM, Form, FormModel
+from services.console.web.live import touched
 from services.console.web.pages import DELIVERIES, INBOX, TAKEOVERS, go_and_say, render
 from services.console.web.thread import BASE, row_of, thread_context
 
@@ -209,6 +210,7 @@ async def _done(
 
 
 async def _said(request: web.Request, words: str, **facts: Any) -> web.StreamResponse:  # noqa: ANN401
+    touched(request, request.match_info["conversation"])
     if is_script(request):
         return web.json_response({"ok": True, "words": words, **facts})
     return await go_and_say(request, f"/inbox/{request.match_info['conversation']}", words)
