@@ -81,9 +81,11 @@ class Costs:
         """Round trips of the archive, if Facebook reported nothing back.
 
         Only the archive writes `messages`, and with each such write it moves the conversation's
-        moments forward: one write to `messages`, one to `conversations`.
+        moments forward: one write to `messages`, one to `conversations`. Then it reads and writes
+        the rows of the inbox, which nobody else touches while no browser is open.
         """
-        return 2 * self.round_trips("conversation", "messages")
+        messages = self.round_trips("conversation", "messages")
+        return 2 * messages + self.round_trips("conversation", "inbox")
 
     @property
     def turn(self) -> int:
@@ -176,6 +178,11 @@ def _table(alone: Costs, in_life: Costs) -> Table:
                 "conversation: database, messages",
                 [c.round_trips("conversation", "messages") for c in both],
                 "the archive",
+            ),
+            row(
+                "conversation: database, inbox",
+                [c.round_trips("conversation", "inbox") for c in both],
+                "the archive: read, written",
             ),
             row("sender: records to Kafka", [c.produced("sender") for c in both], "“message sent”"),
             row(
