@@ -250,8 +250,10 @@ class Accounts:
             await self._store.set_name(actor.account_id, name)
 
     async def change_timezone(self, actor: Actor, timezone: str) -> None:
-        """The workspace's, in which Analytics cuts the days."""
+        """The workspace's, in which Analytics cuts the days; nothing if it is this one already."""
         before = await self._workspace(actor.workspace_id)
+        if before.timezone == timezone:
+            return
         async with self._audit.doing(
             actor, "workspace.timezone_changed", old=before.timezone, new=timezone
         ):

@@ -212,6 +212,23 @@ async def test_days_are_those_of_the_workspaces_time_zone(
     assert (await audit.entries(workspace_id, None, 1))[0].id == entry.id  # nothing has changed
 
 
+async def test_programs_choose_the_time_zone_with_the_scope_for_it(console: Console) -> None:
+    may = {"Authorization": f"Bearer {await console.api_token(Scope.WORKSPACE_WRITE)}"}
+    may_not = {"Authorization": f"Bearer {await console.api_token(Scope.ANALYTICS_READ)}"}
+    browser = console.browser()
+    wanted = '{"timezone": "europe/lisbon"}'
+    path = "/api/v1/workspace"
+    assert (await browser.ask("PATCH", path, data=wanted, headers=may_not)).status == 403
+    wrong = await browser.ask("PATCH", path, data='{"timezone": "Lisbon"}', headers=may)
+    assert (wrong.status, json.loads(wrong.text)["error"]["field"]) == (422, "timezone")
+    assert (await browser.ask("PATCH", path, data=wanted, headers=may)).status == 200
+    shown = json.loads((await browser.get(path, **may_not)).text)
+    assert shown["timezone"] == "Europe/Lisbon"
+    audit = AuditLog(console.database, console.clock)
+    entry = (await audit.entries(shown["id"], None, 1))[0]
+    assert (entry.action, entry.via) == ("workspace.timezone_changed", "all")
+
+
 WRONG = {
     "?days=8": "days",
     "?timezone=Nowhere": "timezone",

@@ -40,6 +40,7 @@ from services.console.api.schemas import (
     UserShown,
 )
 from services.console.api.takeovers import TAKEOVER_OPERATIONS
+from services.console.api.workspace import WORKSPACE_OPERATIONS
 from services.console.domain.tokens import Scope
 from services.console.web.access import ROUTE_ACCESS, Access
 
@@ -283,6 +284,7 @@ OPERATIONS = (
     *ASSISTANT_OPERATIONS,
     *PRIVACY_OPERATIONS,
     *ANALYTICS_OPERATIONS,
+    *WORKSPACE_OPERATIONS,
     *TAKEOVER_OPERATIONS,
     *CONVERSATION_OPERATIONS,
 )

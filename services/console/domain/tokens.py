@@ -30,6 +30,7 @@ class Scope(StrEnum):
     HEALTH_READ = "health:read"
     HEALTH_WRITE = "health:write"
     ANALYTICS_READ = "analytics:read"
+    WORKSPACE_WRITE = "workspace:write"
 
     @property
     def means(self) -> str:
@@ -53,6 +54,7 @@ _MEANS = {
     Scope.HEALTH_READ: "Read what the connection doctor finds, and list dead letters",
     Scope.HEALTH_WRITE: "Replay and discard dead letters",
     Scope.ANALYTICS_READ: "Read the figures of Analytics",
+    Scope.WORKSPACE_WRITE: "Choose the workspace's time zone",
 }
 
 

@@ -92,8 +92,7 @@ async def change_zone(request: web.Request) -> web.StreamResponse:
     if form.value is None:
         return await _zone_page(request, form, status=422)
     visitor, zone = visitor_of(request), form.value.timezone
-    if zone != visitor.workspace.timezone:
-        await request.app[ACCOUNTS].get().change_timezone(visitor.actor, zone)
+    await request.app[ACCOUNTS].get().change_timezone(visitor.actor, zone)
     return await go_and_say(request, HOME, f"Days are now those of {zone}.")
 
 
