@@ -7,12 +7,15 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from html import unescape
+from types import CodeType
 from typing import Any
 
 import aiohttp
+import aiohttp_jinja2
 from aiohttp import web
 from aiohttp.test_utils import unused_port
 from argon2 import PasswordHasher
+from jinja2.bccache import Bucket, BytecodeCache
 from pydantic import SecretStr
 
 from libs.common.crypto import generate_key
@@ -56,6 +59,23 @@ VERIFY_TOKEN = "a-verify-token-of-tests"
 KEYS = f"k1:{generate_key()}"
 LINK = re.compile(r"http://[^\s\"<]+/welcome/([\w-]+)")
 TOKEN = re.compile(r"mat_[0-9a-f]{16}_[\w-]{43}")
+
+
+class CompiledOnce(BytecodeCache):
+    """Templates, compiled for the first console of a run and used by the others: with as many
+    consoles as tests, that is most of their time."""
+
+    def __init__(self) -> None:
+        self._code: dict[tuple[str, str], CodeType | None] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        bucket.code = self._code.get((bucket.key, bucket.checksum))  # the checksum of its source
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._code[bucket.key, bucket.checksum] = bucket.code
+
+
+COMPILED = CompiledOnce()
 
 
 class Clock:
@@ -333,6 +353,7 @@ async def running_console(
         feed=feed or silent,
         erasure_lead=timedelta(milliseconds=20),
     )
+    aiohttp_jinja2.get_env(service.app).bytecode_cache = COMPILED
     async with AsyncExitStack() as stack:
         runner = web.AppRunner(service.app, access_log=None, shutdown_timeout=1)
         await runner.setup()
