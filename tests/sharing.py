@@ -30,6 +30,11 @@ UNITS = (
     ("tests/solo/test_takeover_fence.py",),
     ("tests/solo/test_doctor.py",),
     ("tests/solo/test_api_contract.py",),
+    ("tests/browser/modelled/test_settings.py",),  # and who else uses `stack` there
+    ("tests/browser/test_connecting.py",),
+    ("tests/browser/test_console.py",),
+    ("tests/browser/test_assistants.py",),
+    ("tests/browser/test_health.py",),
 )
 
 _PLACES: Mapping[str, tuple[int, int]] = MappingProxyType(

@@ -6,6 +6,7 @@ from pathlib import Path
 from tests.sharing import UNITS, place, unit
 
 TESTS = Path(__file__).parents[2]
+SHARED = {"e2e": UNITS[0], "faults": UNITS[1], "browser/modelled": UNITS[5]}
 
 
 def test_each_file_is_there_and_in_one_unit() -> None:
@@ -16,7 +17,7 @@ def test_each_file_is_there_and_in_one_unit() -> None:
 
 def test_files_of_a_folder_whose_stack_is_shared_stay_together() -> None:
     """But for one that needs none."""
-    for folder, (first, *_) in (("e2e", UNITS[0]), ("faults", UNITS[1])):
+    for folder, (first, *_) in SHARED.items():
         for path in (TESTS / folder).glob("test_*.py"):
             file = f"tests/{folder}/{path.name}"
             assert (unit(file) == first) == (path.name != "test_judging.py"), file
