@@ -53,6 +53,7 @@ class Services:
         app.router.add_post("/internal/v1/inbox/{what:list|counts|rows}", self._inbox)
         app.router.add_post("/internal/v1/inbox/{conversation}/{what:seen|done}", self._changed)
         app.router.add_get(f"{conversation}/messages", self._messages)
+        app.router.add_get(f"{conversation}/stored", self._stored)
         app.router.add_get(f"{conversation}/takeover", self._state)
         app.router.add_post(f"{conversation}/takeover", self._take)
         app.router.add_post(f"{conversation}/takeover/extend", self._extend)
@@ -82,6 +83,9 @@ class Services:
     async def _changed(self, request: web.Request) -> web.Response:
         self.row |= {"unread": 0} if request.match_info["what"] == "seen" else {}
         return web.json_response({"conversation": self.row})
+
+    async def _stored(self, _request: web.Request) -> web.Response:
+        return web.json_response({"conversation": None, "person": None, "contact": None})
 
     async def _messages(self, request: web.Request) -> web.Response:
         limit, word = int(request.query["limit"]), request.query.get("search", "").lower()

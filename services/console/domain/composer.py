@@ -1,5 +1,6 @@
 """What stands around the composer: who has the conversation, and whether one may write. Pure."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,7 +9,7 @@ from typing import Literal
 from libs.common.channels import ChannelStatus
 from libs.common.window import Refuse, Wait, decide
 from services.console.domain.reply_window import ReplyWindow, reply_window, span
-from services.console.domain.thread_words import FACEBOOK, moment, name_of
+from services.console.domain.thread_words import FACEBOOK, name_of
 
 BarKind = Literal["assistant", "mine", "other", "facebook"]
 TIMERS = (5, 15, 30, 60, 240, 1440, 4320, 10_080)
@@ -78,26 +79,29 @@ def is_timer(typed: str) -> bool:
 def timers(preset: int | None) -> tuple[tuple[str, str], ...]:
     """What is offered, the Page's own number among it: pairs of value and words."""
     minutes = sorted({*TIMERS, *([preset] if preset else [])})
-    offered = [(str(each), f"after {timer_words(each)}") for each in minutes]
-    return (*offered, ("none", "when somebody returns it"), ("own", "after … minutes"))
+    offered = [(str(each), f"for {timer_words(each)}") for each in minutes]
+    return (*offered, ("none", "until it is returned"), ("own", "for … minutes"))
 
 
 @dataclass(frozen=True)
 class Lock:
-    """Nothing can be written, and why."""
+    """Nothing can be written, and why: `words`, the moment, and what follows it."""
 
     code: str
     title: str
     words: str
+    at: datetime | None = None
+    rest: str = ""
 
 
 @dataclass(frozen=True)
 class Strip:
-    """Something to know before writing."""
+    """Something to know before writing: `words`, the moment, and what follows it."""
 
     kind: Literal["calm", "warn", "bad"]
     words: str
-    advice: str = ""
+    at: datetime | None = None
+    rest: str = ""
     is_reconnect: bool = False
 
 
@@ -109,6 +113,12 @@ class Composer:
     lock: Lock | None
     strips: tuple[Strip, ...]
     waits: bool = False
+
+    @property
+    def revision(self) -> str:
+        """Another one as soon as something else stands above the composer."""
+        read = repr((self.lock, self.strips))
+        return hashlib.sha256(read.encode("utf-8", "replace")).hexdigest()[:12]
 
 
 @dataclass(frozen=True)
@@ -157,29 +167,29 @@ def _decided(now: datetime, facts: Situation, status: ChannelStatus) -> object:
 def _lock(refuse: Refuse, window: ReplyWindow, facts: Situation) -> Lock:
     match refuse.code:
         case "window_closed":
-            since = moment(window.until) if window.until else ""
-            last = moment(window.opened_at) if window.opened_at else ""
             return Lock(
                 refuse.code,
-                "Nobody can write here any more",
-                f"{facts.name} last wrote on {last}. Facebook lets humans answer for 7 days: "
-                f"closed since {since}. It opens again as soon as {facts.name} writes.",
+                "Nobody can write here any more.",
+                "Closed since",
+                window.until,
+                f": Facebook lets humans answer for 7 days after somebody wrote. It opens again as "
+                f"soon as {facts.name} writes.",
             )
         case "no_user_message":
             words = f"{facts.name} has not written to the Page, and a Page may not write first."
-            return Lock(refuse.code, "Nobody can write here yet", words)
+            return Lock(refuse.code, "Nobody can write here yet.", words)
         case "thread_owned_by_other_app":
             return Lock(
                 refuse.code,
-                "Another app has this conversation",
+                "Another app has this conversation.",
                 "Facebook lets only one app write, and that is another one, or Meta's own inbox. "
                 "Answer there, or mark the conversation there as done: then it comes back.",
             )
     if facts.status == "disconnected":
         words = "The Page is not connected. Connect it to write; the history is kept."
-        return Lock(refuse.code, "The Page is disconnected", words)
+        return Lock(refuse.code, "The Page is disconnected.", words)
     words = "Nothing is sent on this Page while it is paused. Resume it on the Page's own page."
-    return Lock(refuse.code, "The Page is paused", words)
+    return Lock(refuse.code, "The Page is paused.", words)
 
 
 def _waiting(facts: Situation) -> Strip:
@@ -192,20 +202,16 @@ def _waiting(facts: Situation) -> Strip:
 
 
 def _human_agent(window: ReplyWindow, facts: Situation) -> Sequence[Strip]:
-    until = moment(window.until) if window.until else ""
     strips = [
         Strip(
             "calm",
-            f"More than 24 hours since {facts.name} wrote: what you write goes out as a human's "
-            f"message (HUMAN_AGENT). Open until {until}.",
+            f"More than 24 hours since {facts.name} wrote: this goes out as a human's message "
+            "(HUMAN_AGENT), which Facebook allows until",
+            window.until,
+            ".",
         )
     ]
     if facts.refused_at is not None:
-        strips.append(
-            Strip(
-                "bad",
-                f"Facebook refused such a message on {moment(facts.refused_at)}. {facts.refusal}",
-                facts.refusal_advice,
-            )
-        )
+        rest = f". {facts.refusal} {facts.refusal_advice}".rstrip()
+        strips.append(Strip("bad", "Facebook refused such a message on", facts.refused_at, rest))
     return strips

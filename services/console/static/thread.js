@@ -168,7 +168,10 @@ const Thread = { shown() {}, listed() {} };
       if (hadFocus) bar.querySelector("[data-take]")?.focus();
     }
     const strips = page.getElementById("thread-strips");
-    if (strips.innerHTML !== at("thread-strips").innerHTML) at("thread-strips").replaceWith(strips);
+    if (strips.dataset.revision !== at("thread-strips").dataset.revision) {
+      at("thread-strips").replaceWith(strips);
+      enliven(strips);
+    }
     lock(page.getElementById("composer-fields").disabled, page.getElementById("composer-text").placeholder);
     at("composer").dataset.limit = page.getElementById("composer").dataset.limit;
     tick();
@@ -464,6 +467,12 @@ const Thread = { shown() {}, listed() {} };
     else return;
     event.preventDefault();
   });
+
+  document.addEventListener("toggle", (event) => {
+    if (inThread(event) && event.target.open && event.target.matches(".why, .sure")) {
+      event.target.lastElementChild.scrollIntoView({ block: "nearest" });
+    }
+  }, { capture: true });
 
   document.addEventListener("scroll", (event) => {
     if (open && event.target === log() && open.fresh && isAtEnd()) noteNew(0);

@@ -80,7 +80,7 @@ def test_little_is_left_below_four_hours() -> None:
 @pytest.mark.parametrize(
     ("facts", "code", "words"),
     [
-        (situation(8 * DAY), "window_closed", "closed since 24 Nov 2026, 12:00 UTC"),
+        (situation(8 * DAY), "window_closed", "Closed since 2026-11-24 12:00:00+00:00: Facebook"),
         (situation(None), "no_user_message", "a Page may not write first"),
         (situation(thread_ours=False), "thread_owned_by_other_app", "Meta's own inbox"),
         (situation(status="disconnected"), "channel_disabled", "not connected"),
@@ -93,7 +93,7 @@ def test_where_nothing_can_be_written_the_reason_is_said(
     lock = composer_of(NOW, facts).lock
     assert lock is not None
     assert lock.code == code
-    assert words in f"{lock.title} {lock.words}"
+    assert words in f"{lock.title} {lock.words} {lock.at}{lock.rest}"
 
 
 def test_while_the_page_is_expired_one_may_write_and_is_told_that_it_waits() -> None:
@@ -110,13 +110,12 @@ def test_while_the_page_is_expired_one_may_write_and_is_told_that_it_waits() -> 
 def test_after_24_hours_the_tag_is_named_and_so_is_a_refusal_of_it() -> None:
     (strip,) = composer_of(NOW, situation(3 * DAY)).strips
     assert "HUMAN_AGENT" in strip.words
-    assert "until 29 Nov 2026, 12:00 UTC" in strip.words
+    assert (strip.at, strip.rest) == (NOW + 4 * DAY, ".")
     refused = situation(
         3 * DAY, refused_at=NOW - HOUR, refusal="Not approved.", refusal_advice="Ask for it."
     )
     _, bad = composer_of(NOW, refused).strips
-    assert (bad.kind, bad.advice) == ("bad", "Ask for it.")
-    assert "Not approved." in bad.words
+    assert (bad.kind, bad.at, bad.rest) == ("bad", NOW - HOUR, ". Not approved. Ask for it.")
     assert composer_of(NOW, situation(HOUR, refused_at=NOW)).strips == ()
 
 
@@ -186,7 +185,7 @@ def test_timers_in_words(minutes: int, words: str) -> None:
 
 
 def test_the_pages_own_number_is_offered_too() -> None:
-    assert ("45", "after 45 minutes") in timers(45)
+    assert ("45", "for 45 minutes") in timers(45)
     assert [value for value, _ in timers(None)][-2:] == ["none", "own"]
 
 
