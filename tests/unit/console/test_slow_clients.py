@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import unused_port
+from prometheus_client import REGISTRY
 
 from libs.common.deadlines import GuardedRunner, Limits
 from libs.common.service import HTTP_DRAIN_S
@@ -35,8 +37,11 @@ async def test_the_service_is_run_with_these_limits() -> None:
     assert runner.limits == LIMITS  # type: ignore[attr-defined]
 
 
+Streaming = tuple[GuardedRunner, int]
+
+
 @pytest.fixture
-async def streaming() -> AsyncIterator[tuple[GuardedRunner, str]]:
+async def streaming() -> AsyncIterator[Streaming]:
     """Something that only ever streams, with limits far shorter than the stream."""
     limits = Limits(header_timeout_s=0.1, body_timeout_s=0.1, idle_timeout_s=0.1)
     app = web.Application()
@@ -44,11 +49,13 @@ async def streaming() -> AsyncIterator[tuple[GuardedRunner, str]]:
     app.on_shutdown.append(live.end_streams)
 
     async def listen(request: web.Request) -> web.StreamResponse:
-        stream = Stream("usr_a", "ours", frozenset())
+        stream = Stream("usr_a", "ours", frozenset({"1"}))
         app[live.STREAMS].open(stream)
         response = web.StreamResponse(headers=live.HEADERS)
         await response.prepare(request)
-        await live.tell(request, response, stream)
+        with suppress(ConnectionError, TimeoutError):
+            await live.tell(request, response, stream)
+        app[live.STREAMS].close(stream)
         return response
 
     app.router.add_get("/live", listen)
@@ -56,15 +63,16 @@ async def streaming() -> AsyncIterator[tuple[GuardedRunner, str]]:
     await runner.setup()
     port = unused_port()
     await web.TCPSite(runner, "127.0.0.1", port).start()
-    yield runner, f"http://127.0.0.1:{port}/live"
+    yield runner, port
     await runner.cleanup()
 
 
 async def test_a_stream_outlives_the_limits_and_ends_at_once_when_the_service_stops(
-    streaming: tuple[GuardedRunner, str], monkeypatch: pytest.MonkeyPatch
+    streaming: Streaming, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(live, "HEARTBEAT_S", 0.3)  # longer than any limit
-    runner, url = streaming
+    runner, port = streaming
+    url = f"http://127.0.0.1:{port}/live"
     async with asyncio.timeout(10), aiohttp.ClientSession() as session, session.get(url) as stream:
         text = b""
         while text.count(b"event: beat") < 3:
@@ -73,3 +81,23 @@ async def test_a_stream_outlives_the_limits_and_ends_at_once_when_the_service_st
         async with asyncio.timeout(HTTP_DRAIN_S):  # else it would have been waited for in vain
             await runner.cleanup()
         assert b"event" not in await stream.content.read()
+
+
+async def test_a_browser_that_takes_nothing_any_more_is_let_go(
+    streaming: Streaming, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "WRITE_WITHIN_S", 0.1)
+    runner, port = streaming
+    streams = runner.app[live.STREAMS]
+    before = REGISTRY.get_sample_value("assistant_http_connections")
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1024)
+    writer.write(b"GET /live HTTP/1.1\r\nHost: x\r\n\r\n")
+    async with asyncio.timeout(10):
+        await reader.readuntil(b"hello")
+        while len(streams):  # until all that lies between us is full
+            for number in range(90):
+                streams.change(f"1:{number:0300}")
+            await asyncio.sleep(0)
+        while REGISTRY.get_sample_value("assistant_http_connections") != before:
+            await asyncio.sleep(0.01)  # nothing of it waits here for the browser to read on
+    writer.close()
