@@ -104,7 +104,12 @@ async def until(page: Page, condition: str) -> None:
 async def test_all_tabs_share_a_stream_and_who_asks_for_a_human_is_told_once(
     page: Page, context: BrowserContext, console: Console, service: InboxService, log: Log
 ) -> None:
-    await page.evaluate("localStorage.setItem('live-notify', 'on')")
+    await page.get_by_text("Notify me").click()
+    notify = page.get_by_role("checkbox", name="Notification")
+    await expect(page.get_by_role("checkbox", name="Sound")).not_to_be_checked()
+    await notify.check()
+    await page.keyboard.press("Escape")
+    await expect(notify).to_be_hidden()
     other = await context.new_page()
     await other.goto(f"{console.url}/audit")
     await says(other, "Live")

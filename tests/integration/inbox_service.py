@@ -150,7 +150,8 @@ class InboxService:
 
     @web.middleware
     async def _checked(self, request: web.Request, handler: Any) -> web.StreamResponse:  # noqa: ANN401
-        assert request.headers["Authorization"] == f"Bearer {SERVICE_TOKEN}"
+        if request.headers.get("Authorization") != f"Bearer {SERVICE_TOKEN}":
+            return problem(401, "unauthorized", "no")  # a page that outlives its console, perhaps
         if self.is_away:
             return problem(503, "away", "away")
         answer: web.StreamResponse = await handler(request)

@@ -10,7 +10,7 @@
   const GRACE_MS = 3_000; // nobody needs to know of a stream that is back at once
   const LONGEST_PAUSE_MS = 60_000;
   const SETTLED_MS = [1_000, 5_000]; // what was on its way when we began to listen, is there by then
-  const MERGE_MS = 300;
+  const MERGE_MS = 150;
   const REFRESH_MS = 60_000; // what no record tells of, and words like "2 min ago"
   const KNOWN_FOR_MS = 120_000; // going from page to page misses nobody who asks meanwhile
 
