@@ -7,7 +7,6 @@ from urllib.parse import quote
 
 from services.console.internal import Internal, ServiceRefusedError
 
-SEARCHED = 1000
 FOUND = 20
 AT_ONCE = 200
 
@@ -28,27 +27,27 @@ class People:
         self._internal = internal
 
     async def find(self, page_id: str, wanted: str) -> list[FoundPerson]:
-        """Those of whose name or id this is a part, among the latest thousand conversations.
+        """Those of whose name each of these words begins a word, or whose id it is.
 
-        Raises: ServiceAwayError.
+        Who wrote last comes first; `FOUND` at most. Raises: ServiceAwayError.
         """
-        found: list[FoundPerson] = []
-        searched, cursor = 0, None
-        words = wanted.casefold()
-        while searched < SEARCHED and len(found) < FOUND:
-            query = {"limit": str(AT_ONCE)} | ({"cursor": cursor} if cursor else {})
-            path = f"/internal/v1/pages/{quote(page_id, safe='')}/conversations"
-            answer = await self._internal.call("conversation", "GET", path, query=query)
-            listed = answer.get("conversations", [])
-            searched += len(listed)
-            for each in listed:
-                name = str(each.get("name") or "")
-                if words in name.casefold() or wanted == each["psid"]:
-                    found.append(FoundPerson(each["psid"], name, each.get("last_activity_at")))
-            cursor = answer.get("next")
-            if not cursor:
-                break
-        return found[:FOUND]
+        rows = await self._rows(page_id, wanted) if wanted.isdigit() else []
+        for tab in ("all", "done") if not rows else ():
+            body = {"pages": [page_id], "tab": tab, "search": wanted, "limit": FOUND}
+            rows += await self._listed("list", body)
+        rows.sort(key=lambda row: str(row.get("last_activity_at") or ""), reverse=True)
+        return [
+            FoundPerson(row["psid"], str(row.get("name") or ""), row.get("last_activity_at"))
+            for row in rows[:FOUND]
+        ]
+
+    async def _rows(self, page_id: str, psid: str) -> list[dict[str, Any]]:
+        return await self._listed("rows", {"conversations": [f"{page_id}:{psid}"]})
+
+    async def _listed(self, what: str, body: dict[str, Any]) -> list[dict[str, Any]]:
+        path = f"/internal/v1/inbox/{what}"
+        answer = await self._internal.call("conversation", "POST", path, body=body)
+        return list(answer.get("conversations", []))
 
     async def name(self, page_id: str, psid: str) -> str:
         """What Facebook calls the person; empty: it has not said. Raises: ServiceAwayError."""

@@ -29,6 +29,7 @@ PAGE, OTHER, PSID, USER = "1234567890", "1234567891", "2000000000000001", "1777"
 NAME = "Ann <Lee>"
 CODE = "abcdefghijklmnopqrstuvwxyz"
 JSON = dict[str, Any]
+ROW: JSON = {"psid": PSID, "name": NAME, "last_activity_at": "2026-11-25T12:00:00+00:00"}
 
 
 class Services:
@@ -36,6 +37,7 @@ class Services:
 
     def __init__(self) -> None:
         self.kept: Counter[str] = Counter({f"{PAGE}:{PSID}": 7})
+        self.tab = "all"
         self.comes_back_at = 0
         self.away = 0
         self.away_status = 503
@@ -48,7 +50,8 @@ class Services:
         app = web.Application()
         app.router.add_post("/internal/v1/erasures", self.erase)
         app.router.add_post("/internal/v1/erasures/check", self.check)
-        app.router.add_get("/internal/v1/pages/{page}/conversations", self.conversations)
+        app.router.add_post("/internal/v1/inbox/list", self.listed)
+        app.router.add_post("/internal/v1/inbox/rows", self.rows)
         app.router.add_get("/internal/v1/conversations/{name}/stored", self.stored)
         app.router.add_get("/internal/v1/conversations/{name}/messages", self.messages)
         app.router.add_get("/{version}/{user}/ids_for_pages", self.ids_for_pages)
@@ -69,10 +72,15 @@ class Services:
         name = f"{body['page_id']}:{body['psid']}"
         return web.json_response({"left": {"messages": self.kept[name]}})
 
-    async def conversations(self, request: web.Request) -> web.Response:
-        page = request.match_info["page"]
-        people = [{"psid": PSID, "name": NAME, "last_activity_at": "2026-11-25T12:00:00+00:00"}]
-        return web.json_response({"conversations": people if page == PAGE else [], "next": None})
+    async def listed(self, request: web.Request) -> web.Response:
+        body = await self._body(request, "list")
+        is_found = body["pages"] == [PAGE] and body["tab"] == self.tab
+        is_found &= NAME.casefold().startswith(body["search"].casefold())
+        return web.json_response({"conversations": [ROW] if is_found else [], "next": None})
+
+    async def rows(self, request: web.Request) -> web.Response:
+        is_found = (await self._body(request, "rows"))["conversations"] == [f"{PAGE}:{PSID}"]
+        return web.json_response({"conversations": [ROW] if is_found else []})
 
     async def stored(self, request: web.Request) -> web.Response:
         return web.json_response({"person": {"profile": {"name": NAME}}, "conversation": None})
@@ -331,6 +339,9 @@ async def test_an_administrator_finds_confirms_and_erases_a_person(
     browser = await console.admin()
     base = f"/channels/{PAGE}/privacy"
     assert "Nobody's data were erased" in (await browser.get(base)).words
+    found = await browser.get(f"{base}?find={PSID}")
+    assert NAME in found.words
+    services.tab = "done"
     found = await browser.get(f"{base}?find=ann")
     assert NAME in found.words
     assert "<Lee>" not in found.text

@@ -8,7 +8,7 @@ from aiohttp import web
 from pydantic import Field
 
 from services.console.internal import ServiceAwayError
-from services.console.people import FOUND, SEARCHED, People
+from services.console.people import FOUND, People
 from services.console.records import ConnectedChannel
 from services.console.web.access import Access, add_page, visitor_of
 from services.console.web.forms import FORM, Form, FormModel
@@ -73,7 +73,6 @@ async def overview(request: web.Request) -> web.StreamResponse:
         form=Form.empty(FindForm, find=wanted),
         wanted=wanted,
         found=found,
-        searched=SEARCHED,
         is_cut=len(found) == FOUND,
         away=away,
         kinds=KINDS,
