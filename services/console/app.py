@@ -118,7 +118,7 @@ from services.console.web.pages import (
     VERIFYING,
     WATCH,
 )
-from services.console.web.security import add_headers, only_own_requests
+from services.console.web.security import add_headers, compressed, only_own_requests
 
 NAME = "console"
 LIMITS = Limits(header_timeout_s=10, body_timeout_s=14, idle_timeout_s=14)  # seen within 0.5 s
@@ -228,7 +228,7 @@ def create_runner(app: web.Application) -> GuardedRunner:
 
 def create_app(settings: Settings, readiness: Readiness) -> web.Application:
     """Every page and operation, before there is a database."""
-    app = base_app(readiness, told_errors, only_own_requests, authorise)
+    app = base_app(readiness, told_errors, only_own_requests, authorise, compressed)
     app.on_response_prepare.append(add_headers)
     app[SETTINGS] = settings
     app[ROUTE_ACCESS] = RouteAccess()

@@ -223,3 +223,15 @@ async def test_programs_read_conversations_with_a_token_that_may(
     assert (away.status, json.loads(away.text)["error"]["code"]) == (503, "service_away")
     reader = {"Authorization": f"Bearer {await console.api_token(Scope.CONVERSATIONS_READ)}"}
     assert (await program.post(path, '{"done": true}', **reader)).status == 403
+
+
+async def test_scripts_and_styles_are_compressed_on_their_way(console: Console) -> None:
+    browser = await console.admin()
+    page = await browser.get("/inbox")
+    for address in re.findall(r'(?:href|src)="(/static/[^"]+\.(?:js|css)\?[^"]+)"', page.text):
+        answer = await browser.get(address)
+        assert answer.headers["Content-Encoding"] in ("gzip", "deflate"), address
+        assert "immutable" in answer.headers["Cache-Control"]
+        again = await browser.get(address, **{"If-None-Match": answer.headers["Etag"]})
+        assert (again.status, again.text) == (304, "")
+    assert "Content-Encoding" not in page.headers  # secrets and somebody's words side by side

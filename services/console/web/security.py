@@ -36,6 +36,8 @@ HEADERS = {
     "Permissions-Policy": "camera=(), microphone=(), geolocation=(), payment=()",
 }
 STATIC = "/static/"
+COMPRESSED = (".css", ".js", ".svg")
+PARTIAL = ("Range", "If-None-Match", "If-Modified-Since")  # their answers are short, or a part
 
 
 class ForeignRequestError(Exception):
@@ -69,6 +71,17 @@ async def only_own_requests(request: web.Request, handler: Handler) -> web.Strea
     if is_change and not request.path.startswith(API) and not _is_own(request, host):
         raise ForeignRequestError
     return await handler(request)
+
+
+@web.middleware
+async def compressed(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Scripts, styles and icons; nothing secret is in them, unlike in pages."""
+    response = await handler(request)
+    is_whole = not any(name in request.headers for name in PARTIAL)
+    if is_whole and request.path.startswith(STATIC) and request.path.endswith(COMPRESSED):
+        response.enable_compression()
+        response.headers["Vary"] = "Accept-Encoding"
+    return response
 
 
 def _is_own(request: web.Request, host: str) -> bool:
