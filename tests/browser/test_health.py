@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import aiohttp
@@ -11,8 +12,12 @@ import pytest
 from playwright.async_api import Browser, BrowserContext, Page, ViewportSize, expect
 from pydantic import SecretStr
 
+from libs.common.events import MessageReceived, encode, headers_of, key_of
 from libs.common.graph import ConnectingClient, open_connecting
-from libs.common.settings import GraphSettings
+from libs.common.kafka import dead_letter, open_publisher
+from libs.common.kafka.records import ConsumedRecord
+from libs.common.settings import GraphSettings, KafkaSettings
+from libs.common.topics import EVENTS
 from services.console.domain.facebook_login import FIELDS
 from simulator.client import Simulator
 from tests.browser.test_console import findings
@@ -121,6 +126,67 @@ async def test_what_is_broken_is_seen_and_mended_and_messages_turn_up_by_themsel
     await again.click()
     await expect(summary).to_have_text(ALL_GOOD, timeout=SLOW_MS)
     await look(page, "good")
+
+
+async def bury(stack: LocalStack, page_id: str, psid: str, text: str) -> None:
+    """A person's message that a service could not handle."""
+    event = MessageReceived(
+        event_id=f"dead:{text}",
+        page_id=page_id,
+        psid=psid,
+        occurred_at=datetime.now(UTC),
+        mid=f"m_{text}",
+        text=text,
+    )
+    record = ConsumedRecord(EVENTS, 3, 4, key_of(event), encode(event), dict(headers_of(event)), 0)
+    letter = dead_letter(record, KeyError(), 3, service="conversation")
+    kafka = KafkaSettings(bootstrap_servers=stack.environment["KAFKA_BOOTSTRAP_SERVERS"])
+    async with open_publisher(kafka, client_id="test") as publisher:
+        await publisher.publish_messages([letter])
+
+
+async def test_a_failed_message_and_dead_letters_are_settled_by_hand(
+    context: BrowserContext, stack: LocalStack, simulator: Simulator
+) -> None:
+    shop = str((await simulator.pages())[0]["id"])
+    person = await simulator.add_person(shop, "Ben", "Adler")
+    refused = {"code": 551, "error_subcode": 1545041, "message": "(#551) Not available."}
+    await simulator.add_fault(endpoint="messages", page=shop, times=1, status=400, error=refused)
+    await simulator.write(shop, person, "hello")
+    page = await context.new_page()
+    await sign_in(page, stack)
+    await page.get_by_role("link", name="Not sent", exact=True).click()
+    failed = page.get_by_role("row").filter(has_text="Facebook's code 551")
+    async with asyncio.timeout(SLOW_MS / 1000):
+        while not await failed.count():
+            await page.reload()
+    await look(page, "not-sent", closely=True)
+    await failed.get_by_role("button", name="Send again").press("Enter")
+    await expect(page.get_by_text("It will be sent again.")).to_be_visible()
+    async with asyncio.timeout(SLOW_MS / 1000):
+        while await page.get_by_role("row").filter(has_text="551").count():
+            await page.reload()
+    thread = await simulator.thread(shop, person)
+    assert [each["from"] for each in thread["messages"]] == ["person", "page"]
+
+    for text in ("What do you sell?", "Are you open?"):
+        await bury(stack, shop, person, text)
+    await page.get_by_role("link", name="Dead letters", exact=True).click()
+    rows = page.get_by_role("row").filter(has_text="KeyError")
+    async with asyncio.timeout(SLOW_MS / 1000):
+        while await rows.count() < 2:
+            await page.reload()
+    await look(page, "dead-letters", closely=True)
+    await rows.first.get_by_role("link", name="Look at").click()
+    await expect(page.get_by_label("Shape of the record")).to_contain_text("text, 13 characters")
+    await look(page, "dead-letter", closely=True)
+    await page.locator("summary", has_text="Discard…").press("Enter")
+    await page.get_by_role("button", name="Discard it").press("Enter")
+    await expect(page.get_by_text("It is discarded.")).to_be_visible()
+    await page.get_by_role("button", name="Replay").press("Enter")
+    await expect(page.get_by_text("It is back on its topic.")).to_be_visible()
+    await expect(page.get_by_text("No dead letter waits.")).to_be_visible()
+    await simulator.wait_for_answers(shop, person, 2, SLOW_MS / 1000)  # it is answered now
 
 
 async def test_without_scripts_it_is_all_there(chromium: Browser, stack: LocalStack) -> None:
