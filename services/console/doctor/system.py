@@ -24,6 +24,7 @@ INDEXES: Mapping[str, Sequence[tuple[str, ...]]] = {
     "channels": (("workspace_id",), ("news.event_id",)),
     "audit": (("workspace_id", "at", "_id"),),
     "sessions": (("account_id",), ("expires_at",)),
+    "dead_letters": (("written_at",),),
 }
 """Without these, what is quick with a hundred conversations is slow with a million."""
 

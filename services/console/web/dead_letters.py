@@ -47,7 +47,7 @@ class Filters(FormModel):
 
 
 def add_routes(app: web.Application) -> None:
-    one = f"{PATH}/{{letter:[0-9-]+}}"
+    one = f"{PATH}/{{letter}}"
     add_page(app, "GET", PATH, overview, Access.ADMIN)
     add_page(app, "POST", f"{PATH}/replay", replay_all, Access.ADMIN)
     add_page(app, "GET", one, view, Access.ADMIN)
