@@ -165,6 +165,12 @@ class Services:
         answer = {"command_id": command, "window": window, "waits_for": None}
         return web.json_response(answer, status=202)
 
+    def hear(self, text: str, mid: str, **facts: Any) -> None:  # noqa: ANN401
+        """The person writes."""
+        told = {"direction": "in", "origin": "person", "text": text, "mid": mid}
+        at = datetime.now(UTC).isoformat()
+        self.messages.append({"id": f"{PAGE}:{mid}", "at": at, **told, **facts})
+
     def say(self, origin: str, text: str, body: dict[str, Any], *, command: str) -> None:
         self.messages.append(
             {

@@ -398,6 +398,7 @@ const Thread = { shown() {}, listed() {} };
 
   async function act(form) {
     const button = form.querySelector("[type=submit]");
+    const hadFocus = form.contains(document.activeElement);
     button.disabled = true;
     at("thread-problem")?.remove();
     try {
@@ -410,7 +411,8 @@ const Thread = { shown() {}, listed() {} };
     } finally {
       button.disabled = false;
       await refresh();
-      document.dispatchEvent(new CustomEvent("inbox-acted", { detail: { conversation: open?.id } }));
+      const isLost = hadFocus && !document.activeElement?.closest("#thread");
+      if (isLost && open) ((!form.isConnected && at("thread-bar").querySelector("[data-take]")) || log()).focus();
     }
   }
 

@@ -1,0 +1,268 @@
+"""A conversation in a browser: written in, taken over, kept fresh, locked when its time is over."""
+
+import os
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from playwright.async_api import BrowserContext, Page, expect
+
+from libs.common.mongo import Database
+from libs.common.settings import MongoSettings
+from tests.browser.test_console import SIZES, findings, sign_in, watched
+from tests.integration.console import Console, running_console
+from tests.integration.test_console_inbox import connect
+from tests.integration.thread_services import (
+    CONVERSATION,
+    PAGE,
+    PSID,
+    Services,
+    ago,
+    running_services,
+)
+
+PICTURES = os.environ.get("CONSOLE_PICTURES")  # a folder: look at what the test saw
+CHANGED = (
+    "document.dispatchEvent(new CustomEvent('inbox-changed', {detail: {conversations: null}}))"
+)
+TAKEN = "#thread-bar .bar-mine"
+
+
+@pytest.fixture
+async def played() -> AsyncIterator[tuple[Services, str]]:
+    async with running_services() as running:
+        yield running
+
+
+@pytest.fixture
+async def console(
+    database: Database, mongo: MongoSettings, played: tuple[Services, str]
+) -> AsyncIterator[Console]:
+    async with running_console(database, mongo, services=played[1]) as console:
+        await connect(console, PAGE, "Crumb Bakery")
+        yield console
+
+
+@pytest.fixture
+def services(played: tuple[Services, str]) -> Services:
+    services = played[0]
+    services.hear("Hello, is the cake ready?", "m1")
+    services.say("assistant", "Good morning! I'll ask.", {}, command="c1")
+    return services
+
+
+@pytest.fixture
+async def page(
+    context: BrowserContext, console: Console, services: Services, complaints: list[str]
+) -> AsyncIterator[Page]:
+    """The conversation is open."""
+    page = await watched(context, console, complaints)
+    await page.goto(f"{console.url}/inbox/{CONVERSATION}")
+    await sign_in(page)
+    await expect(page.locator("#inbox.is-scripted #composer-enter")).to_be_visible()
+    yield page
+    assert complaints == []
+
+
+async def test_by_keys_alone_somebody_takes_over_by_writing_and_returns_it(
+    page: Page, services: Services
+) -> None:
+    await page.keyboard.press("r")
+    field = page.get_by_label("Message to Ana Petrova")
+    await expect(field).to_be_focused()
+    await page.keyboard.type("Yes,")
+    await page.keyboard.press("Shift+Enter")
+    await page.keyboard.type("it is.")
+    await page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog", name="Take over and send?")
+    await expect(dialog).to_contain_text("Assistant is replying.")
+    await page.keyboard.press("Escape")
+    await expect(field).to_have_value("Yes,\nit is.")
+    assert services.commands == {}
+    await page.keyboard.press("Enter")
+    await page.keyboard.press("Enter")  # Take over and send has the focus
+    await expect(page.locator(TAKEN)).to_contain_text("You are replying")
+    mine = page.locator(".message.of-human")
+    await expect(mine).to_have_count(1)
+    await expect(mine).to_contain_text("Sent")
+    await expect(field).to_have_value("")
+    await expect(field).to_be_focused()
+    assert [text for _, text in services.commands.values()] == ["Yes,\nit is."]
+    await page.locator("#thread-log").focus()
+    await page.keyboard.press("t")
+    await expect(page.locator("#thread-bar")).to_contain_text("Assistant is replying")
+    await expect(page.locator("#thread-log")).to_be_focused()
+    await page.get_by_role("button", name="Take over", exact=True).focus()
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("button", name="Return to assistant")).to_be_focused()
+
+
+async def test_after_a_lost_answer_the_text_is_sent_once_and_drafts_outlive_a_reload(
+    page: Page, console: Console, services: Services
+) -> None:
+    admin = await console.first_admin()
+    services.hold(admin.id, "ada@example.org")
+    await page.evaluate(CHANGED)
+    await expect(page.locator(TAKEN)).to_be_visible()
+    services.swallow = 1
+    field = page.locator("#composer-text")
+    await field.fill("Only once")
+    await page.get_by_role("button", name="Send", exact=True).click()
+    await expect(page.get_by_text("No answer yet.")).to_be_visible()
+    await field.fill("A draft")
+    await page.reload()
+    await expect(field).to_have_value("A draft")
+    again = page.get_by_role("button", name="Try again")
+    if await again.is_visible():  # else the stream came, and it was tried again by itself
+        await again.click()
+    await expect(page.locator(".message.of-human")).to_have_count(1)
+    await expect(page.locator(".message.of-human")).to_contain_text("Sent")
+    assert len(services.commands) == 1
+    await page.locator(".rail details.menu summary").click()
+    await page.get_by_role("button", name="Sign out", exact=True).click()
+    await expect(page.get_by_role("heading", name="Sign in", level=1)).to_be_visible()
+    kept = "[...Object.keys(localStorage), ...Object.keys(sessionStorage)].join()"
+    assert "draft" not in await page.evaluate(kept)
+    assert "sent" not in await page.evaluate(kept)
+
+
+async def test_who_loses_a_race_reads_who_won_and_keeps_the_text(
+    page: Page, services: Services
+) -> None:
+    services.hold("usr_mo", "Mo Berger", 15)
+    await page.get_by_role("button", name="Take over", exact=True).click()
+    problem = page.locator("#thread-problem")
+    await expect(problem).to_contain_text("Mo Berger has this conversation since")
+    bar = page.locator("#thread-bar")
+    await expect(bar).to_contain_text("Mo Berger is replying")
+    await expect(bar).to_contain_text("assistant paused, returns in 14 min")
+    field = page.locator("#composer-text")
+    await field.fill("Mine")
+    await page.keyboard.press("Enter")
+    services.hold("usr_bo", "Bo")
+    await page.get_by_role("button", name="Take over and send").click()
+    await expect(problem).to_contain_text("Not sent: Bo has this conversation since")
+    await expect(field).to_have_value("Mine")
+    await page.locator("summary", has_text="Take over from Bo").click()
+    await page.get_by_role("button", name="Take it from Bo").click()
+    await expect(page.locator(TAKEN)).to_be_visible()
+    await expect(problem).to_have_count(0)
+
+
+async def test_the_composer_is_locked_when_the_window_closes_while_the_page_is_open(
+    page: Page, services: Services
+) -> None:
+    last = datetime.now(UTC) - timedelta(days=7) + timedelta(seconds=3)
+    services.row["last_user_message_at"] = last.isoformat()
+    await page.locator("#composer-text").fill("Too late?")
+    await page.evaluate(CHANGED)
+    await expect(page.locator("#thread-strips")).to_contain_text("HUMAN_AGENT")
+    await expect(page.locator("#composer-text")).to_be_disabled()
+    await expect(page.locator("#thread-window")).to_have_text("Reply window closed")
+    lock = page.locator("#composer-lock")
+    await expect(lock).to_contain_text("Nobody can write here any more. Closed since")
+    await expect(page.locator("#composer-text")).to_have_value("Too late?")
+    services.row["last_user_message_at"] = ago(seconds=1)
+    await page.evaluate(CHANGED)
+    await expect(page.locator("#composer-text")).to_be_enabled()
+    await expect(page.locator("#thread-said")).to_have_text("You can write here again.")
+
+
+async def test_news_come_in_while_what_somebody_reads_and_has_open_stays_in_its_place(
+    page: Page, services: Services
+) -> None:
+    for number in range(120):
+        services.say("assistant", f"number {number}.", {}, command=f"n{number}")
+    await page.reload()
+    log = page.locator("#thread-log")
+    await expect(page.get_by_text("number 119.", exact=True)).to_be_in_viewport()
+    await expect(page.get_by_text("number 60.", exact=True)).to_have_count(0)
+    await log.evaluate("log => (log.scrollTop = 0)")
+    await expect(page.get_by_text("number 60.", exact=True)).to_have_count(1)
+    await expect(page.get_by_text("number 72.", exact=True)).to_be_in_viewport()
+    why = page.locator(".message", has_text="number 72.").locator(".why")
+    await why.locator("summary").click()
+    await expect(why.get_by_text("Within 24 hours of the person's last message")).to_be_visible()
+    await page.evaluate("document.querySelector('.why[open]').mine = true")
+    services.hear("And the bread?", "m2")
+    await page.evaluate(CHANGED)
+    news = page.get_by_role("button", name="1 new message")
+    await expect(news).to_be_visible()
+    assert await page.evaluate("document.querySelector('.why[open]').mine")
+    await expect(why.locator("dl")).to_be_in_viewport()
+    await news.click()
+    await expect(page.get_by_text("And the bread?")).to_be_in_viewport()
+    await expect(news).to_be_hidden()
+
+    await page.get_by_label("Search in this conversation").fill("number 7.")
+    await page.keyboard.press("Enter")
+    await expect(page.locator("#messages .message")).to_have_count(1)
+    await expect(page.locator("mark")).to_have_text("number 7.")
+    await page.get_by_role("link", name="Back to the latest").click()
+    await expect(page.get_by_text("And the bread?")).to_be_in_viewport()
+
+
+@pytest.mark.parametrize("size", SIZES)
+async def test_every_state_is_good_to_look_at_and_bars_nobody(
+    page: Page, console: Console, services: Services, size: str
+) -> None:
+    fill(services)
+    width, height = SIZES[size]
+    await page.set_viewport_size({"width": width, "height": height})
+    admin = await console.first_admin()
+    found = {}
+    for state in ("assistant", "mine", "other", "late", "closed"):
+        services.row["last_user_message_at"] = ago(hours=21)
+        if state == "mine":
+            services.hold(admin.id, "ada@example.org", 30)
+        elif state == "other":
+            services.hold("usr_mo", "Mo Berger", 90)
+        elif state in ("late", "closed"):
+            services.row["last_user_message_at"] = ago(days=3 if state == "late" else 8)
+        await page.goto(f"{console.url}/inbox/{CONVERSATION}")
+        if state in ("mine", "other"):
+            await page.locator(".pop summary").first.click()
+        if state == "assistant":
+            await (
+                page.locator(".message", has_text="Here is your receipt")
+                .locator(".why summary")
+                .click()
+            )
+        if PICTURES:
+            await page.screenshot(path=Path(PICTURES) / f"thread-{state}-{size}.png")
+        found[state] = await findings(page, in_the_dark=state in ("assistant", "closed"))
+    assert {state: each for state, each in found.items() if each} == {}
+
+
+def fill(services: Services) -> None:
+    """Something of everything."""
+    services.hear("See https://cakes.example/a", "m3", edits=1, reply_to_mid="m1")
+    services.hear("Gone", "m4", is_deleted=True)
+    pictures = [{"type": "image", "url": "https://cdn.example/a.jpg"}, {"type": "audio"}]
+    services.hear("", "m5", attachments=pictures, reactions=[{"emoji": "❤"}])
+    line = {"kind": "system", "direction": None, "event": "takeover.requested", "reason": "angry"}
+    services.hear("", "m6", **line, summary="Wants the money back.")
+    mo = {"by": "usr_mo", "by_name": "Mo Berger"}
+    services.say("human", "The next one is free.", mo, command="held")
+    services.messages[-1] |= {"status": "held", "explanation": "Facebook gave no clear answer."}
+    services.say("human", "Here is your receipt.", mo, command="failed")
+    services.messages[-1] |= {
+        "status": "failed",
+        "rule": "meta_refused",
+        "explanation": "The person can't be reached.",
+        "advice": "Wait until they write.",
+        "error_code": 551,
+    }
+    services.say("human_facebook", "From the phone", {}, command="fb")
+    services.deliveries = [
+        {
+            "id": f"{state}:0",
+            "conversation": CONVERSATION,
+            "page_id": PAGE,
+            "psid": PSID,
+            "state": state,
+            "at": ago(minutes=1),
+        }
+        for state in ("held", "failed")
+    ]
