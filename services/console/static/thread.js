@@ -124,10 +124,16 @@ const Thread = { shown() {}, listed() {} };
 
   // Keeping fresh
 
-  async function refresh({ background = false, whole = false } = {}) {
-    if (!open) return;
+  /** Show what is there now. Returns when it is shown, be it by a later look. */
+  function refresh({ background = false, whole = false } = {}) {
+    if (!open) return Promise.resolve();
     const mine = open;
-    const asked = ++mine.asked;
+    mine.whole ||= whole;
+    mine.latest = look(mine, ++mine.asked, background);
+    return mine.latest.then(() => mine.latest);
+  }
+
+  async function look(mine, asked, background) {
     let page;
     try {
       page = await fragment("/thread", background);
@@ -136,6 +142,8 @@ const Thread = { shown() {}, listed() {} };
       return;
     }
     if (open !== mine || asked !== mine.asked) return; // another one is open, or asked for later
+    const { whole } = mine;
+    mine.whole = false;
     stale(false);
     refreshFoot(page);
     if (whole) {
