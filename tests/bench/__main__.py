@@ -18,7 +18,7 @@ from typing import Any
 
 from deploy.local.topics import ensure_topics
 from libs.common import logging as project_logging
-from tests.bench import counters, folding, gateway, sending, turns
+from tests.bench import counters, folding, gateway, inbox, sending, turns
 from tests.bench.figures import Figure, table
 from tests.bench.processes import ROOT
 from tests.bench.rounds import Say
@@ -31,6 +31,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "gateway": gateway.measure,
     "folding": folding.measure,
     "sending": sending.measure,
+    "inbox": inbox.measure,
     "turns": turns.measure,  # last: it fills the database, and the stand-in has no indexes
 }
 BUSY_SHARE = 0.3  # of the CPUs, at work for others before we begin
