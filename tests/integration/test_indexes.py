@@ -21,6 +21,7 @@ from services.console.accounts_store import AccountStore
 from services.console.audit import AuditLog
 from services.console.channels_store import ChannelStore
 from services.console.dead_letters_store import DeadLetterStore
+from services.console.doctor.system import INDEXES as WANTED
 from services.console.erasures_store import ErasureStore
 from services.console.logins_store import FacebookLoginStore
 from services.console.sessions_store import AttemptStore, SessionStore
@@ -145,6 +146,17 @@ async def test_the_indexes_are_those_that_are_listed(indexed: Database) -> None:
         if others := sorted(each for each in keys if each != [("_id", 1)]):
             found[name] = others
     assert found == {name: sorted(keys) for name, keys in _declared().items()}
+
+
+def test_the_doctor_misses_none_that_is_not_made() -> None:
+    """What it wants has to be declared, or Health fails on a system that is well."""
+    made = {
+        name: {tuple(f for f, _ in keys) for keys in each} for name, each in _declared().items()
+    }
+    wanted = {name: {*each} for name, each in WANTED.items()}
+    assert {name: each - made.get(name, set()) for name, each in wanted.items()} == {
+        key: set() for key in wanted
+    }
 
 
 class Commands:

@@ -19,12 +19,22 @@ WITHIN_S = 5.0
 INDEXES: Mapping[str, Sequence[tuple[str, ...]]] = {
     "messages": (("conversation", "at", "_id"),),
     "conversations": (("page_id", "last_activity_at", "_id"),),
-    "deliveries": (("page_id", "state", "at"), ("conversation", "at"), ("at",), ("untold",)),
+    "deliveries": (
+        ("page_id", "state", "at", "_id"),
+        ("conversation", "at", "_id"),
+        ("at",),
+        ("untold",),
+    ),
     "kept": (("conversation", "seq"), ("page_id", "conversation"), ("partition", "page_id")),
     "channels": (("workspace_id",), ("news.event_id",)),
     "audit": (("workspace_id", "at", "_id"),),
     "sessions": (("account_id",), ("expires_at",)),
     "dead_letters": (("written_at",),),
+    "inbox": (
+        ("page_id", "done", "last_activity_at", "_id"),
+        ("page_id", "place", "last_activity_at", "_id"),
+        ("page_id", "words"),
+    ),
 }
 """Without these, what is quick with a hundred conversations is slow with a million."""
 
