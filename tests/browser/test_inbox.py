@@ -221,6 +221,8 @@ async def test_without_scripts_everything_is_a_page_of_its_own(
     await page.get_by_role("button", name="Show").click()
     await page.get_by_role("link", name="Mia Kowalska").click()
     await expect(page.get_by_role("heading", name="Mia Kowalska", level=2)).to_be_visible()
+    await page.get_by_role("button", name="Mark read").click()
+    await expect(page.get_by_role("button", name="Mark read")).to_have_count(0)
     await page.get_by_role("button", name="Mark done").click()
     await expect(page.get_by_role("button", name="Open again")).to_be_visible()
     await context.close()

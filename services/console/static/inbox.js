@@ -480,6 +480,16 @@ function step(by) {
   to?.scrollIntoView({ block: "nearest" });
 }
 
+let isMenuOpen = false;
+
+document.addEventListener(
+  "keydown",
+  () => {
+    isMenuOpen = document.querySelector("details.menu[open], details.more[open]") !== null;
+  },
+  { capture: true }, // before Escape closes it
+);
+
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
   if (event.key === "Escape") return closeTop(event);
@@ -495,6 +505,7 @@ document.addEventListener("keydown", (event) => {
 
 /** Closes what is on top: the sheet, what is searched for, the conversation. */
 function closeTop(event) {
+  if (isMenuOpen) return;
   const search = part("inbox-search");
   if (inbox.classList.contains("has-sheet")) toggleDetails();
   else if (event.target === search) {
@@ -508,19 +519,32 @@ function closeTop(event) {
 // News.
 
 let changes = new Set();
-let waiting = 0;
+let isCatchingUp = false;
 
 document.addEventListener("inbox-changed", (event) => {
-  const ids = event.detail?.conversations;
-  for (const id of ids ?? [openId()]) changes.add(id);
-  clearTimeout(waiting);
-  waiting = setTimeout(() => {
-    const changed = changes;
-    changes = new Set();
-    refreshList({ changed, unasked: true });
-    if (changed.has(openId())) refreshOpen({ unasked: true });
-  }, 50);
+  changes.add(null); // the list, in any case
+  for (const id of event.detail?.conversations ?? [openId()]) changes.add(id);
+  catchUp();
 });
+
+/** One look at a time: where answers are slow, what comes meanwhile is looked at together. */
+async function catchUp() {
+  if (isCatchingUp) return;
+  isCatchingUp = true;
+  try {
+    while (changes.size > 0) {
+      const changed = changes;
+      changes = new Set();
+      const isOpen = changed.has(openId());
+      await Promise.all([
+        refreshList({ changed, unasked: true }),
+        isOpen ? refreshOpen({ unasked: true }) : null,
+      ]);
+    }
+  } finally {
+    isCatchingUp = false;
+  }
+}
 
 document.addEventListener("visibilitychange", markSeen);
 narrow.addEventListener("change", showDetails);
