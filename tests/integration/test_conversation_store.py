@@ -412,6 +412,29 @@ async def test_what_a_reply_replies_to_is_found_by_metas_id(store: ConversationS
     assert await store.texts(f"{PAGE}:somebody else", ["m1"]) == {}
 
 
+async def test_a_thread_is_searched_by_what_its_messages_say_now(store: ConversationStore) -> None:
+    await keep(
+        store,
+        make.message("m1", "Is it Vegan?"),
+        make.edited("m1", "Is it (vegan)?"),
+        make.sent("c1", seconds=1),
+        make.message("m2", "Danke SCHÖN", seconds=2),
+        make.message("m3", "vegan, too", seconds=3),
+        make.unsent("m3"),
+        make.echo("e1", text="VEGAN, by hand", seconds=4),
+    )
+
+    async def found(words: str, after: After | None = None) -> list[str]:
+        return [each["_id"] for each in await store.messages(CONVERSATION, after, 9, words)]
+
+    assert await found("vegan") == ["100:e1", "100:m1"]
+    assert await found("vegan", After(make.at(4), "100:e1")) == ["100:m1"]
+    assert await found("(Vegan)?") == ["100:m1"]
+    assert await found("answer") == ["100:c1:0"]
+    assert await found("schön") == ["100:m2"]
+    assert await found(".") == []
+
+
 async def test_the_call_for_a_human_shows_beside_the_state(store: ConversationStore) -> None:
     request = HumanRequest(reason="asked", summary="wants a refund")
     asked = Answer("handover", "One moment", model="none", request=request)

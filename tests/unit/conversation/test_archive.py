@@ -278,6 +278,25 @@ def on_standby(kind: str, **body: object) -> StandbyReceived:
     return make.standby("m1").model_copy(update=changes)
 
 
+async def test_a_part_tells_why_it_went_out_and_one_that_did_not_what_meta_said() -> None:
+    told = {"epoch": 3, "fbtrace_id": "Ab1", "meta_message": "Too old."}
+    failed = make.failed().model_copy(update=told)
+    shown = (await Documents().read(failed))["100:c1:0"]
+    assert told.items() <= shown.items()
+    shown = (await Documents().read(failed, make.sent().model_copy(update={"epoch": 3})))[
+        "100:c1:0"
+    ]
+    assert shown["epoch"] == 3
+    assert not {"fbtrace_id", "meta_message"} & set(shown)
+
+
+async def test_a_message_tells_what_it_replies_to() -> None:
+    told: dict[str, Any] = {"reply_to_mid": "m0", "quick_reply_payload": "YES"}
+    shown = (await Documents().read(make.message(**told)))["100:m1"]
+    assert told.items() <= shown.items()
+    assert not set(told) & set((await Documents().read(make.message()))["100:m1"])
+
+
 async def test_what_is_told_on_standby_changes_messages_as_usual() -> None:
     edit = on_standby("message_edit", text="at 6", num_edit="2")
     like = on_standby("reaction", action="react", emoji="❤")

@@ -226,6 +226,16 @@ async def test_what_was_a_takeover_once_is_none_now(client: Client[Any, Any], li
     assert lists.modes == ["ai"]
 
 
+async def test_words_that_are_looked_for_are_passed_on(
+    client: Client[Any, Any], lists: Lists
+) -> None:
+    for asked, passed in (("  vegan ", "vegan"), ("", None), ("  ", None)):
+        assert (await get(client, MESSAGES, search=asked))[0] == 200
+        assert lists.searched == passed
+    status, answer = await get(client, MESSAGES, search="x" * 201)
+    assert (status, answer["error"]["field"]) == (422, "search")
+
+
 async def test_a_change_of_hands_stands_between_the_messages(
     client: Client[Any, Any], lists: Lists
 ) -> None:

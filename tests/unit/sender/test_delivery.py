@@ -44,7 +44,7 @@ def test_the_outcome_says_what_was_sent_and_why_it_was_allowed() -> None:
     assert isinstance(event, MessageSent)
     assert (event.mid, event.text, event.part, event.parts) == ("m_1", "hello", 0, 1)
     assert (event.messaging_type, event.tag) == ("RESPONSE", None)
-    assert event.rule == "standard_window"
+    assert (event.rule, event.epoch) == ("standard_window", 0)
     assert event.window_expires_at == STARTED_AT + timedelta(hours=24)
     assert event.attempts == 1
 
