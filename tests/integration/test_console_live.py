@@ -24,6 +24,7 @@ from libs.common.mongo import Database
 from libs.common.settings import KafkaSettings, MongoSettings
 from libs.common.topics import EVENTS
 from services.console.domain.roles import Member, Role
+from services.console.live.streams import MOST_OF_ACCOUNT
 from services.console.web import live
 from services.console.web.access import BACKGROUND
 from tests.integration.console import KEYS, Browser, Console, running_console
@@ -107,7 +108,8 @@ class Listening:
 
 @asynccontextmanager
 async def listening(browser: Browser) -> AsyncIterator[Listening]:
-    async with browser.session.get(browser.url + "/live", headers=browser.headers) as response:
+    headers = {**browser.headers, "Accept": "text/event-stream"}
+    async with browser.session.get(browser.url + "/live", headers=headers) as response:
         assert response.status == 200, await response.text()
         yield Listening(response)
 
@@ -229,6 +231,8 @@ async def test_what_a_page_does_by_itself_is_no_click(console: Console) -> None:
 
     console.clock.ahead = timedelta(minutes=5)
     assert (await admin.get("/live/news", **{BACKGROUND: "1"})).status == 200
+    async with listening(admin) as stream:
+        await stream.next("hello")
     assert await seen_at() == before["seen_at"]
     assert (await admin.get("/profile")).status == 200
     assert await seen_at() != before["seen_at"]
@@ -243,6 +247,9 @@ async def test_a_stop_ends_streams_at_once_and_a_stream_too_many_is_refused(
 ) -> None:
     async with running_console(database, mongo, services=conversation.url, feed=log.open) as there:
         admin = await there.admin()
+        for _ in range(MOST_OF_ACCOUNT + 2):  # from page to page, faster than any heartbeat
+            async with listening(admin) as stream:
+                await stream.next("hello")
         async with listening(admin) as stream:
             await stream.next("hello")
             monkeypatch.setattr(there.app[live.STREAMS], "_most_of_account", 1)

@@ -19,6 +19,7 @@
   let leads = false;
   let source = null;
   let saidAt = 0; // when the stream said something last
+  let heardAt = Date.now(); // and the tab that has it
   let pauseMs = 1_000;
   let again = 0;
   let grace = 0;
@@ -33,6 +34,7 @@
   let merging = 0;
 
   function change(conversations) {
+    if (state === "ended") return; // there is nothing to be had any more
     if (conversations === null) anything = true;
     for (const each of conversations ?? []) changed.add(each);
     if (!merging) flush();
@@ -106,11 +108,12 @@
     on("state", (said) => relay({ kind: "heard", heard: said.heard }));
     on("changed", (said) => {
       relay({ kind: "changed", conversations: said.conversations });
-      consider(said.needs_human);
+      if (said.needs_human.length > 0) consider(said.needs_human);
     });
     on("counts", (said) => relay({ kind: "counts", counts: said }));
     on("beat", () => {
       pauseMs = 1_000;
+      tellTabs({ kind: "beat" });
     });
     source.onerror = lose;
   }
@@ -135,6 +138,7 @@
   }
 
   function hear(message) {
+    heardAt = Date.now();
     if (message.kind === "heard") {
       isHeard(message.heard);
       if (message.heard && leads) look();
@@ -302,6 +306,8 @@
   setInterval(poll, POLL_MS);
   setInterval(() => {
     if (source && Date.now() - saidAt > SILENT_MS) lose();
+    // browsers put tabs to sleep that are out of sight: whoever looks takes the stream over
+    if (!leads && !document.hidden && state === "live" && Date.now() - heardAt > SILENT_MS) queue({ steal: true });
   }, 1_000);
   setInterval(() => {
     if (document.hidden || state !== "live") return;
@@ -314,11 +320,22 @@
     connect();
     return new Promise(() => {}); // until the tab is closed: then another one leads
   };
+  function queue(options) {
+    heardAt = Date.now();
+    navigator.locks.request("live", options, lead).catch(() => {
+      leads = false; // somebody else does
+      source?.close();
+      source = null;
+      clearTimeout(again);
+      queue({});
+    });
+  }
+
   waitOrPoll();
   showChoices();
   if (navigator.onLine === false) become("offline");
   if (channel && navigator.locks) {
-    navigator.locks.request("live", lead);
+    queue({});
     tellTabs({ kind: "who" });
   } else {
     lead();

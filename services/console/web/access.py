@@ -161,7 +161,7 @@ async def _admit_visitor(request: web.Request, access: Access) -> None:
         visitor = (
             await request.app[SIGNING_IN]
             .get()
-            .visitor(secret, client_of(request), clicked=BACKGROUND not in request.headers)
+            .visitor(secret, client_of(request), clicked=_is_click(request))
         )
     if visitor is not None:
         request[VISITOR] = visitor
@@ -169,6 +169,12 @@ async def _admit_visitor(request: web.Request, access: Access) -> None:
         raise NotSignedInError
     if access is Access.ADMIN and visitor is not None and not visitor.is_admin:
         raise AdminNeededError
+
+
+def _is_click(request: web.Request) -> bool:
+    """A stream opens itself anew whenever it was lost, and browsers let it say nothing of that."""
+    is_stream = "text/event-stream" in request.headers.get("Accept", "")
+    return BACKGROUND not in request.headers and not is_stream
 
 
 async def _caller(request: web.Request, scope: Scope | None) -> Caller:
