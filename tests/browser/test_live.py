@@ -163,6 +163,8 @@ async def test_where_no_stream_comes_through_pages_look_by_themselves_until_sign
     await until(page, "told.includes(null)")
     await expect(page.locator(".rail [data-unread]")).to_contain_text("1")
     await expect(page.get_by_text("Live updates are interrupted")).to_be_hidden()  # it never was
+    await page.goto(f"{console.url}/audit")
+    await says(page, "Updates every 10 s")
     await console.database["sessions"].delete_many({})
     await page.evaluate("dispatchEvent(new Event('online'))")  # looks at once
     await says(page, "Signed out")

@@ -107,7 +107,10 @@ async function ask(address, { unasked = false } = {}) {
   } catch {
     throw new AwayError(null);
   }
-  if (response.redirected) location.reload(); // signed out: the door, and back here
+  if (response.redirected) {
+    location.reload(); // signed out: the door, and back here
+    throw new AwayError(null);
+  }
   const found = new DOMParser().parseFromString(await response.text(), "text/html");
   if (response.ok) return found;
   throw new AwayError(found.querySelector("[data-reference]")?.dataset.reference ?? null);
