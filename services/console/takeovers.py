@@ -19,7 +19,8 @@ from services.console.domain.thread_words import moment, name_of
 from services.console.inbox import UnknownConversationError
 from services.console.internal import Internal, ServiceRefusedError
 
-TAKE_WITHIN_S = 20.0
+LOOK_WITHIN_S = 4.0
+CHANGE_WITHIN_S = 20.0
 """Take over answers when nothing of the assistant's is on its way to Facebook any more."""
 
 
@@ -168,10 +169,11 @@ class Takeovers:
         body: dict[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
+        timeout_s = LOOK_WITHIN_S if method == "GET" else CHANGE_WITHIN_S
         whole = f"/internal/v1/conversations/{quote(conversation, safe='')}{path}"
         try:
             return await self._internal.call(
-                "takeover", method, whole, body=body, headers=headers, timeout_s=TAKE_WITHIN_S
+                "takeover", method, whole, body=body, headers=headers, timeout_s=timeout_s
             )
         except ServiceRefusedError as error:
             if error.status == 404:

@@ -7,6 +7,8 @@
 
   const UNSURE = "No answer yet. Trying again sends it once";
 
+  const underWay = new Set(); // keys
+
   let queue = Promise.resolve(); // messages leave one after the other
 
   // Writing
@@ -70,8 +72,9 @@
   async function submit() {
     const text = at("composer-text").value.trim();
     if (!text || at("composer-fields").disabled) return;
+    const mine = current();
     const take = await mayTake();
-    if (!take) return;
+    if (!take || current() !== mine) return;
     at("thread-problem")?.remove();
     const message = { key: newKey(), text, at: new Date(now()).toISOString(), ...take };
     put("");
@@ -101,7 +104,12 @@
 
   function send(message) {
     const mine = current();
-    queue = queue.then(() => deliver(message, mine)).catch(() => {});
+    if (underWay.has(message.key)) return;
+    underWay.add(message.key);
+    queue = queue
+      .then(() => deliver(message, mine))
+      .catch(() => {})
+      .finally(() => underWay.delete(message.key));
   }
 
   async function deliver(message, mine) {
@@ -249,7 +257,7 @@
   }
 
   document.addEventListener("live-state", (event) => {
-    if (event.detail?.state === "live") backAgain();
+    if (["live", "polling"].includes(event.detail?.state)) backAgain();
   });
   window.addEventListener("online", backAgain);
 

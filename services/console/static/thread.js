@@ -259,7 +259,7 @@ const Thread = { shown() {}, listed() {} };
     const newest = at("thread-foot").dataset.newest;
     if (!newest || newest === open.seen || document.hidden || !isLatest()) return;
     open.seen = newest;
-    ask("/seen", { body: new URLSearchParams({ at: newest }) }).catch(() => {
+    ask("/seen", { body: new URLSearchParams({ at: newest }), background: true }).catch(() => {
       open.seen = null;
     });
   }
