@@ -211,6 +211,7 @@
     button.dataset.retry = key;
     button.textContent = "Try again";
     below.append(button);
+    below.scrollIntoView({ block: "nearest" });
   }
 
   function retry(key) {
