@@ -30,7 +30,10 @@ UNITS = (
     ("tests/solo/test_takeover_fence.py",),
     ("tests/solo/test_doctor.py",),
     ("tests/solo/test_api_contract.py",),
-    ("tests/browser/modelled/test_settings.py",),  # and who else uses `stack` there
+    (  # `stack` of tests/browser/modelled/conftest.py
+        "tests/browser/modelled/test_settings.py",
+        "tests/browser/modelled/test_two_admins.py",
+    ),
     ("tests/browser/test_connecting.py",),
     ("tests/browser/test_console.py",),
     ("tests/browser/test_assistants.py",),
