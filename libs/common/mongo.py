@@ -165,11 +165,13 @@ async def ping(database: Database) -> bool:
     return True
 
 
-async def write_all(collection: Collection, writes: Sequence[Write]) -> int:
+async def write_all(
+    collection: Collection, writes: Sequence[InsertOne[Document] | UpdateOne]
+) -> int:
     """Do all writes, in any order, in one round trip: how many of them met what they are for.
 
-    One whose filter fits nothing does nothing, and neither does one that would make a second
-    document with the same `_id`: neither counts.
+    An update whose filter fits nothing does nothing, and neither does an insert of an `_id` that is
+    there already: they don't count.
 
     Raises:
         MongoUnavailableError: no answer, or not from enough servers; any may have happened.
@@ -186,8 +188,8 @@ async def write_all(collection: Collection, writes: Sequence[Write]) -> int:
         for item in error.details.get("writeErrors", []):
             if not isinstance(fault := _write_error(item), DuplicateKeyError):
                 raise fault from None
-        return int(error.details.get("nMatched", 0)) + int(error.details.get("nUpserted", 0))
-    return int(done.matched_count) + len(done.upserted_ids or {})
+        return int(error.details.get("nMatched", 0)) + int(error.details.get("nInserted", 0))
+    return int(done.matched_count) + int(done.inserted_count)
 
 
 class BulkWriter:

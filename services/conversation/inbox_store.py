@@ -15,6 +15,7 @@ from libs.common.mongo import (
     Collection,
     Database,
     Document,
+    InsertOne,
     UpdateOne,
     mongo_errors,
     write_all,
@@ -189,13 +190,14 @@ class InboxStore:
             return await cursor.limit(limit).to_list(limit)
 
 
-def _writing(row: Row, revision: int, profile: Profile = UNKNOWN) -> UpdateOne:
-    """Revision 0: it is not there yet. If it is, the upsert meets its `_id`, and does nothing."""
+def _writing(
+    row: Row, revision: int, profile: Profile = UNKNOWN
+) -> InsertOne[Document] | UpdateOne:
+    """Revision 0: it is not there yet."""
     fields = to_fields(row, revision + 1)
     if not revision:
-        fields |= person_fields(profile)
-    wanted = {"_id": row.id, "row.revision": revision}
-    return UpdateOne(wanted, {"$set": fields}, upsert=not revision)
+        return InsertOne({"_id": row.id, **fields, **person_fields(profile)})
+    return UpdateOne({"_id": row.id, "row.revision": revision}, {"$set": fields})
 
 
 def _query(wanted: Wanted) -> Document:

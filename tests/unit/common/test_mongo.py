@@ -23,7 +23,9 @@ from libs.common.mongo import (
     Collection,
     InsertOne,
     MongoUnavailableError,
+    UpdateOne,
     mongo_errors,
+    write_all,
 )
 
 AWAY = [
@@ -93,3 +95,30 @@ async def test_writes_that_too_few_servers_have_are_not_taken_for_done() -> None
     }
     expected = [MongoUnavailableError, DuplicateKeyError, MongoUnavailableError]
     assert await outcomes(**details) == expected
+
+
+async def written(**details: Any) -> int:  # noqa: ANN401
+    """How many of two inserts and an update have had their effect."""
+    writes = [InsertOne({"_id": "a"}), InsertOne({"_id": "b"}), UpdateOne({"_id": "c"}, {})]
+    return await write_all(cast("Collection", Refusing(**details)), writes)
+
+
+async def test_of_all_writes_those_count_that_found_what_they_are_for() -> None:
+    taken = {"index": 0, "code": 11000}
+    assert await written(writeErrors=[taken], nInserted=1, nMatched=1) == 2
+    assert await write_all(cast("Collection", Refusing()), []) == 0
+
+
+@pytest.mark.parametrize(
+    ("details", "error"),
+    [
+        ({"writeErrors": [{"index": 0, "code": 11000}, {"index": 2, "code": 2}]}, OperationFailure),
+        ({"writeErrors": [{"index": 1, "code": 91}]}, MongoUnavailableError),
+        ({"writeConcernErrors": [{"code": 64}], "nInserted": 3}, MongoUnavailableError),
+    ],
+)
+async def test_all_writes_fail_together_where_it_is_not_known_or_never_can_be(
+    details: dict[str, Any], error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        await written(**details)
