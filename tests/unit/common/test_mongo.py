@@ -99,7 +99,8 @@ async def test_writes_that_too_few_servers_have_are_not_taken_for_done() -> None
 
 async def written(**details: Any) -> int:  # noqa: ANN401
     """How many of two inserts and an update have had their effect."""
-    writes = [InsertOne({"_id": "a"}), InsertOne({"_id": "b"}), UpdateOne({"_id": "c"}, {})]
+    writes: list[Any] = [InsertOne({"_id": "a"}), InsertOne({"_id": "b"})]
+    writes.append(UpdateOne({"_id": "c"}, {}))
     return await write_all(cast("Collection", Refusing(**details)), writes)
 
 
