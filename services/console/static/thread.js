@@ -58,12 +58,16 @@ const Thread = { shown() {}, listed() {} };
   function setUp() {
     clearTimeout(open?.timer);
     open?.watcher.disconnect();
+    open?.resized.disconnect();
     const foot = at("thread-foot");
     open = null;
     if (!foot) return;
     const id = foot.dataset.conversation;
     open = { id, base: `/inbox/${id}`, account: foot.dataset.account, fresh: 0, busy: false, seen: foot.dataset.newest, asked: 0 };
     open.watcher = new IntersectionObserver((found) => found.some((each) => each.isIntersecting) && loadEarlier(), { root: log() });
+    // what grows below takes nothing away of the latest message
+    open.resized = new ResizeObserver(() => open?.atEnd && isLatest() && toEnd());
+    open.resized.observe(log());
     clockOf(foot);
     for (const each of at("thread").querySelectorAll("[data-unscripted]")) each.hidden = true;
     localise(list());
@@ -83,6 +87,7 @@ const Thread = { shown() {}, listed() {} };
 
   function toEnd() {
     log().scrollTop = log().scrollHeight;
+    open.atEnd = true;
     noteNew(0);
   }
 
@@ -196,7 +201,7 @@ const Thread = { shown() {}, listed() {} };
   function refreshMessages(page) {
     const fresh = [...page.getElementById("messages").children].filter((each) => !each.matches(".day"));
     const had = new Map([...list().children].map((each) => [each.dataset.key, each]));
-    const wasAtEnd = isAtEnd();
+    const wasAtEnd = open.atEnd ?? isAtEnd();
     const first = fresh.find((each) => each.dataset.at);
     const overlaps = fresh.some((each) => each.dataset.at && had.has(each.dataset.key));
     if (!overlaps) {
@@ -485,7 +490,9 @@ const Thread = { shown() {}, listed() {} };
   }, { capture: true });
 
   document.addEventListener("scroll", (event) => {
-    if (open && event.target === log() && open.fresh && isAtEnd()) noteNew(0);
+    if (!open || event.target !== log()) return;
+    open.atEnd = isAtEnd();
+    if (open.fresh && open.atEnd) noteNew(0);
   }, { capture: true, passive: true });
 
   document.addEventListener("visibilitychange", () => {
