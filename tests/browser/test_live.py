@@ -24,6 +24,14 @@ window.notes = [];
 window.Notification = class { constructor(title, how) { notes.push([title, how.body]); } };
 window.Notification.permission = "granted";
 window.Notification.requestPermission = async () => "granted";
+window.graces = new Set(); // how long nobody is told that live updates are gone
+const [wait, stop] = [setTimeout, clearTimeout];
+window.setTimeout = (call, ms, ...more) => {
+  const id = wait(call, ms, ...more);
+  if (ms === 3000) graces.add(id);
+  return id;
+};
+window.clearTimeout = (id) => { graces.delete(id); stop(id); };
 """
 
 
@@ -131,6 +139,13 @@ async def test_all_tabs_share_a_stream_and_who_asks_for_a_human_is_told_once(
     assert await page.evaluate("notes") == [["Someone asks for a human", "Open the conversation"]]
     assert await other.evaluate("notes") == []
 
+    # long after anybody has looked: the console was out of sight
+    forgotten = "localStorage.setItem('live-known', JSON.stringify({ at: 0, keys: [] }))"
+    await page.evaluate(forgotten)
+    service.rows[0]["asked"]["at"] = "2026-11-25T11:00:00Z"
+    log.say(b"takeover.requested")
+    await until(page, "notes.length > 1")
+
     await page.close()  # it had the stream: the other tab opens one of its own
     await other.evaluate("told.length = 0")
     await until(other, "told.length > 0")
@@ -151,6 +166,15 @@ async def test_offline_and_back_keeps_what_is_typed_and_catches_up(
     await expect(page.get_by_text("The console can't be reached.")).to_be_hidden()
     await until(page, "told.includes(null)")
     await expect(page.get_by_label("Search names")).to_have_value("Mi")
+
+
+async def test_a_stream_that_is_back_at_once_is_live_still(page: Page, log: Log) -> None:
+    await until(page, "graces.size === 0")
+    log.is_heard = False
+    await until(page, "graces.size > 0")
+    log.is_heard = True
+    await until(page, "graces.size === 0")
+    await says(page, "Live")
 
 
 async def test_where_no_stream_comes_through_pages_look_by_themselves_until_signed_out(

@@ -76,6 +76,8 @@
 
   function isHeard(heard) {
     if (heard) {
+      clearTimeout(grace); // back within the time that nobody needs to know of
+      grace = 0;
       become("live");
       catchUp();
     } else {
@@ -108,7 +110,7 @@
     on("state", (said) => relay({ kind: "heard", heard: said.heard }));
     on("changed", (said) => {
       relay({ kind: "changed", conversations: said.conversations });
-      if (said.needs_human.length > 0) consider(said.needs_human);
+      if (said.needs_human.length > 0) consider(said.needs_human, true);
     });
     on("counts", (said) => relay({ kind: "counts", counts: said }));
     on("beat", () => {
@@ -202,8 +204,9 @@
     if (title !== document.title) document.title = title;
   }
 
-  // Who asks for a human: told once in a browser, by the tab that has the stream.
-  function consider(asking) {
+  // Who asks for a human: told once in a browser, by the tab that has the stream. What the stream
+  // says has just happened; of what a look finds, what was there before anybody listened is no news.
+  function consider(asking, isNews = false) {
     let stale = true;
     let known = [];
     try {
@@ -215,7 +218,7 @@
     const fresh = asking.filter((each) => !known.includes(`${each.id}@${each.at}`));
     const keys = [...known, ...fresh.map((each) => `${each.id}@${each.at}`)].slice(-300);
     store("live-known", JSON.stringify({ at: Date.now(), keys }));
-    if (fresh.length > 0 && !stale) tell(fresh);
+    if (fresh.length > 0 && (isNews || !stale)) tell(fresh);
   }
 
   function tell(fresh) {
@@ -310,9 +313,9 @@
     if (!leads && !document.hidden && state === "live" && Date.now() - heardAt > SILENT_MS) queue({ steal: true });
   }, 1_000);
   setInterval(() => {
-    if (document.hidden || state !== "live") return;
-    change(null);
-    if (leads) look();
+    if (state !== "live") return;
+    if (leads) look(); // out of sight as well: that is when notifications count
+    if (!document.hidden) change(null);
   }, REFRESH_MS);
 
   const lead = () => {
