@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 from libs.common.window import HUMAN_AGENT_WINDOW, STANDARD_WINDOW
 from services.console.domain.inbox import Last, Row
+from services.console.domain.messages import Message
+from services.console.domain.thread_words import system_line
 
 SOON = timedelta(hours=4)
 """The reply window gets a mark when no more than this is left of it."""
@@ -194,44 +196,13 @@ class Past:
     note: str = ""
 
 
-REASONS: Mapping[str, str] = {
-    "asked": "the person asked for it",
-    "angry": "the person is angry",
-    "cannot_answer": "it could not answer",
-    "policy": "a rule of yours says so",
-    "model_failed": "the model gave no answer",
-    "limit_reached": "a limit was reached",
-    "loop_suspected": "it looked like a loop",
-}
-"""Why the assistant asked for a human."""
-
-
-def past_of(message: Mapping[str, Any]) -> Past | None:
-    """What a system line of a conversation says about who had it; None: something else."""
-    if message.get("kind") != "system" or not message.get("at"):
+def past_of(document: Mapping[str, Any]) -> Past | None:
+    """What a line of a conversation says about who had it; None: something else."""
+    if not str(document.get("event") or "").startswith("takeover."):
         return None
-    at = datetime.fromisoformat(message["at"])
-    who = str(message.get("by_name") or "Somebody")
-    reason = str(message.get("reason") or "")
-    match message.get("event"):
-        case "takeover.requested":
-            why = REASONS.get(reason, reason.replace("_", " "))
-            return Past(
-                at,
-                f"The assistant asked for a human: {why}",
-                first_line(str(message.get("summary") or "")),
-            )
-        case "takeover.started" if reason == "facebook_reply":
-            return Past(at, "Somebody replied on Facebook")
-        case "takeover.started":
-            return Past(at, f"{who} took over")
-        case "takeover.extended":
-            return Past(at, f"{who} changed when the assistant returns")
-        case "takeover.ended" if reason == "auto_resume":
-            return Past(at, "The assistant came back by itself")
-        case "takeover.ended":
-            return Past(at, f"{who} returned it to the assistant")
-    return None
+    message = Message.model_validate(document)
+    line = system_line(message)
+    return Past(message.at, line.words, first_line(line.summary)) if line else None
 
 
 def first_line(text: str) -> str:

@@ -203,26 +203,22 @@ def test_counts_beyond_what_is_counted_say_so() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "words"),
+    ("fields", "words", "note"),
     [
-        ({"event": "takeover.started", "by_name": "Ana"}, "Ana took over"),
+        ({"event": "takeover.started", "by": "u1", "by_name": "Ana"}, "Ana took over", ""),
         (
-            {"event": "takeover.started", "reason": "facebook_reply", "by": "facebook"},
-            "Somebody replied on Facebook",
+            {"event": "takeover.requested", "reason": "asked", "summary": "A cake.\nToday."},
+            "The assistant asked for a human: the person asked for one",
+            "A cake.",
         ),
-        ({"event": "takeover.ended", "reason": "auto_resume"}, "The assistant came back by itself"),
-        ({"event": "takeover.ended", "by_name": "Bo"}, "Bo returned it to the assistant"),
-        (
-            {"event": "takeover.requested", "reason": "angry"},
-            "The assistant asked for a human: the person is angry",
-        ),
-        ({"event": "handover.changed"}, None),
-        ({"kind": "message"}, None),
+        ({"event": "handover.changed", "action": "take"}, None, ""),
+        ({"kind": "message"}, None, ""),
     ],
 )
-def test_the_history_of_who_had_it(fields: dict[str, str], words: str | None) -> None:
-    past = past_of({"kind": "system", "at": NOW.isoformat()} | fields)
+def test_the_history_of_who_had_it(fields: dict[str, str], words: str | None, note: str) -> None:
+    past = past_of({"id": "1", "kind": "system", "at": NOW.isoformat()} | fields)
     assert (past and past.words) == words
+    assert past is None or past.note == note
 
 
 @pytest.mark.parametrize(
