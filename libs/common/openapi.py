@@ -148,4 +148,7 @@ def _schemas(operations: Iterable[Operation]) -> Json:
     _, definitions = models_json_schema(
         list(modes.items()), ref_template="#/components/schemas/{model}"
     )
-    return dict(sorted(definitions["$defs"].items()))
+    found = definitions["$defs"]
+    if strangers := sorted({model.__name__ for model in modes} - set(found)):
+        raise ValueError(f"two models have the name {strangers[0]}: rename one")
+    return dict(sorted(found.items()))

@@ -79,7 +79,7 @@ def _parts(row: Row) -> dict[str, Any]:
     }
 
 
-class Conversations(Shown):
+class ConversationList(Shown):
     """A stretch of the list. The longest wait first in `needs_human`, else the latest first."""
 
     conversations: list[ConversationShown]
@@ -97,7 +97,7 @@ class ConversationsWanted(Body):
     limit: int = Field(50, ge=1, le=100)
 
 
-class Messages(Shown):
+class MessageList(Shown):
     """A stretch of a conversation, the newest first."""
 
     messages: list[dict[str, Any]] = Field(
@@ -121,7 +121,7 @@ class DoneWanted(Body):
     done: bool
 
 
-async def list_conversations(call: Call) -> Conversations:
+async def list_conversations(call: Call) -> ConversationList:
     query: ConversationsWanted = call.query
     filters = Filters(query.tab, query.page, query.unread, query.search.strip())
     looking = Looking(call.workspace_id, call.caller.actor.account_id)
@@ -130,7 +130,7 @@ async def list_conversations(call: Call) -> Conversations:
             looking, filters, cursor=query.cursor, limit=query.limit
         )
     shown = [ConversationShown.of(row) for row in found.conversations]
-    return Conversations(conversations=shown, next=found.next)
+    return ConversationList(conversations=shown, next=found.next)
 
 
 async def show_conversation(call: Call) -> ConversationShown:
@@ -139,7 +139,7 @@ async def show_conversation(call: Call) -> ConversationShown:
     return ConversationShown.of(row)
 
 
-async def list_messages(call: Call) -> Messages:
+async def list_messages(call: Call) -> MessageList:
     query: MessagesWanted = call.query
     with _told():
         found, following = await _inbox(call).messages(
@@ -149,7 +149,7 @@ async def list_messages(call: Call) -> Messages:
             limit=query.limit,
             search=query.search.strip() or None,
         )
-    return Messages(messages=found, next=following)
+    return MessageList(messages=found, next=following)
 
 
 async def mark_done(call: Call) -> ConversationShown:
@@ -185,7 +185,7 @@ CONVERSATION_OPERATIONS = (
         "Conversations",
         Scope.CONVERSATIONS_READ,
         list_conversations,
-        Conversations,
+        ConversationList,
         query=ConversationsWanted,
         refusals=(BAD_CURSOR, SERVICE_AWAY),
     ),
@@ -208,7 +208,7 @@ CONVERSATION_OPERATIONS = (
         "Conversations",
         Scope.CONVERSATIONS_READ,
         list_messages,
-        Messages,
+        MessageList,
         query=MessagesWanted,
         refusals=(*KNOWN, BAD_CURSOR),
     ),
