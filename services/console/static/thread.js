@@ -213,7 +213,7 @@ const Thread = { shown() {}, listed() {} };
     }
     const keys = new Set(fresh.map((each) => each.dataset.key));
     for (const [key, each] of had) {
-      if (each.dataset.at >= first.dataset.at && !each.dataset.pending && !keys.has(key)) each.remove();
+      if (each.dataset.at > first.dataset.at && !each.dataset.pending && !keys.has(key)) each.remove();
     }
     if (!keys.has("silence")) had.get("silence")?.remove();
     let before = null;
