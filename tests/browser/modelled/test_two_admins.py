@@ -106,7 +106,7 @@ async def test_a_human_takes_over_writes_extends_and_the_assistant_returns(
     await asyncio.gather(ada.open(shop.id(noa)), bo.open(shop.id(noa)))
     await asyncio.gather(ada.is_live(), bo.is_live())
     await ada.replies("Assistant")
-    await ada.bar.get_by_label("Assistant returns", exact=True).select_option("15")
+    await ada.bar.locator("#take-minutes").select_option("15")
     await ada.takes_over()
     await expect(ada.bar).to_contain_text("returns in 1")  # 15 min, or 14 by now
     await expect(bo.bar.get_by_text("Take over from")).to_be_visible(timeout=LIVE_MS)
@@ -121,7 +121,7 @@ async def test_a_human_takes_over_writes_extends_and_the_assistant_returns(
     await expect(ada.message("Thank you, human")).to_be_visible(timeout=LIVE_MS)
 
     await ada.bar.get_by_text("Extend", exact=True).click()
-    await ada.bar.get_by_label("Assistant returns", exact=True).select_option("240")
+    await ada.bar.locator("#extend-minutes").select_option("240")
     await ada.bar.get_by_role("button", name="Set", exact=True).click()
     await expect(ada.bar).to_contain_text(re.compile(r"returns in (4 h|3 h 5\d min)"))
     await expect(bo.bar).to_contain_text(re.compile(r"returns in (4 h|3 h 5\d min)"))
