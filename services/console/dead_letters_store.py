@@ -39,13 +39,14 @@ class DeadLetterStore:
             found = await self._letters.find({"_id": {"$in": [*letter_ids]}}).to_list(None)
         return {each["_id"]: Settled.model_validate(each) for each in found}
 
-    async def count(self, since: datetime) -> tuple[int, int]:
-        """How many are settled: in all, and of those that died since then."""
+    async def count(self, first: datetime, second: datetime) -> tuple[int, int]:
+        """How many are settled of those that died since either moment."""
         done = {"state": {"$in": [*SETTLED]}}
         with mongo_errors():
-            total = await self._letters.count_documents(done)
-            recent = await self._letters.count_documents({**done, "written_at": {"$gte": since}})
-        return total, recent
+            return (
+                await self._letters.count_documents({**done, "written_at": {"$gte": first}}),
+                await self._letters.count_documents({**done, "written_at": {"$gte": second}}),
+            )
 
     async def claim(self, letter: Letter, state: State, by: str, now: datetime) -> Settled | None:
         """Make it ours: whoever gets None has it. Otherwise what somebody else made of it."""

@@ -28,6 +28,7 @@ from services.console.dead_letters import (
     UnknownLetterError,
 )
 from services.console.dead_letters_store import LEASE, DeadLetterStore, Settled
+from services.console.doctor.kafka import KafkaLines
 from services.console.domain.roles import Role
 from services.console.letters_log import KafkaLetters
 from services.console.replay import ReplaySettings, carry_out
@@ -158,7 +159,8 @@ async def test_a_letter_is_seen_by_its_workspace_and_put_back_once(
         assert said not in kept
     assert "dead_letter.replayed" in entries
     assert "77001" not in entries
-    assert await desk.store.count(desk.now() - timedelta(days=1)) == (1, 1)
+    hour = timedelta(hours=1)
+    assert await desk.store.count(desk.now() - hour, desk.now() + hour) == (1, 0)
 
 
 async def test_a_replay_that_a_crash_cut_off_is_taken_up_after_a_minute(
@@ -215,3 +217,18 @@ async def test_the_command_puts_back_what_is_chosen_and_says_what_it_cannot(
     assert len(await run(page=desk.theirs, list=True)) == 1
     audited = await desk.database["audit"].find({"workspace_id": "wsp_1"}).to_list(None)
     assert {each["who"] for each in audited} == {"whoever runs the console"}
+
+
+async def test_letters_that_have_left_the_topic_hide_none_that_waits(
+    desk: Desk, kafka: KafkaSettings
+) -> None:
+    await desk.bury(desk.ours)
+    long_ago = desk.now() - timedelta(days=35)
+    gone = {"state": "discarded", "by": "Ada", "at": long_ago, "written_at": long_ago}
+    await desk.database["dead_letters"].insert_many(
+        [{"_id": f"0-{number}-1", **gone} for number in range(500)]
+    )
+    lines = KafkaLines(kafka, desk.now, DeadLetterStore(desk.database).count)
+    (dead,) = [each for each in lines.checks_of_work() if each.line.id == "kafka.dead_letters"]
+    verdict = await dead.probe({})
+    assert verdict.details["kept"] == verdict.details["recent"] > 0

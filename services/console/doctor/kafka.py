@@ -24,8 +24,8 @@ WITHIN_S = 5.0
 READ_WITHIN_MS = 2000
 _CLIENT = "doctor"
 
-CountSettled = Callable[[datetime], Awaitable[tuple[int, int]]]
-"""How many dead letters are settled: in all, and of those that died since then."""
+CountSettled = Callable[[datetime, datetime], Awaitable[tuple[int, int]]]
+"""How many dead letters are settled: of those that died since the first, and since the second."""
 
 _ANALYTICS = re.compile(r"analytics(?:-(\d+))?")
 
@@ -105,18 +105,21 @@ class KafkaLines:
             ends = await reader.end_offsets(partitions)
             since = int((self._now() - rules.RECENT).timestamp() * 1000)
             firsts = await reader.offsets_for_times(dict.fromkeys(partitions, since))
+            oldest = await reader.offsets_for_times(dict.fromkeys(partitions, 0))
         recent = sum(
             ends[each] - first.offset for each, first in firsts.items() if first is not None
         )
-        done, done_lately = await self._count_settled()
+        # what became of a letter is known for longer than the letter lies there
+        there = min((each.timestamp for each in oldest.values() if each is not None), default=0)
+        done, done_lately = await self._count_settled(datetime.fromtimestamp(there / 1000, UTC))
         kept = sum(ends[each] - begins[each] for each in ends)
         return rules.judge_dead_letters(max(0, kept - done), max(0, recent - done_lately))
 
-    async def _count_settled(self) -> tuple[int, int]:
+    async def _count_settled(self, there_since: datetime) -> tuple[int, int]:
         if self._settled is None:
             return 0, 0
         try:
-            return await self._settled(self._now() - rules.RECENT)
+            return await self._settled(there_since, self._now() - rules.RECENT)
         except TransientError:  # the line about the database says it
             return 0, 0
 
