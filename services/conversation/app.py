@@ -102,7 +102,7 @@ def create_service(settings: Settings) -> Service:
             await rows.ensure_indexes()
             app[INBOX].set(rows)
             stack.callback(app[INBOX].clear)
-            inbox = InboxKeeper(database, rows, settings.app.facebook_app_id)
+            inbox = InboxKeeper(database, rows, settings.app.facebook_app_id, tombstones)
             await inbox.look()
             app[TRAFFIC].set(TrafficReader(database))
             stack.callback(app[TRAFFIC].clear)

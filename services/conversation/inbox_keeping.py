@@ -16,6 +16,7 @@ from typing import TypeVar
 
 import structlog
 
+from libs.common.erasures import Erased, NobodyErased, is_erased
 from libs.common.errors import TransientError
 from libs.common.mongo import Database, Document, mongo_errors
 from services.conversation.domain.contacts import Person
@@ -119,7 +120,14 @@ class ArchiveReader:
 class InboxKeeper:
     """Events in, rows out; and a worker that makes those of before."""
 
-    def __init__(self, database: Database, rows: InboxStore, own_app_id: str) -> None:
+    def __init__(
+        self,
+        database: Database,
+        rows: InboxStore,
+        own_app_id: str,
+        erased: Erased | None = None,
+    ) -> None:
+        self._erased = erased or NobodyErased()
         self._upgrades = database["upgrades"]
         self._conversations = database["conversations"]
         self._archive = ArchiveReader(database, own_app_id)
@@ -162,12 +170,16 @@ class InboxKeeper:
         self._stopping.set()
 
     async def fill(self, names: Sequence[str]) -> int:
-        """Make the rows that these conversations lack; how many they were."""
+        """Make the rows that these conversations lack; how many they were.
+
+        Whoever was erased while their messages were read gets none.
+        """
         missing = await self._rows.without_row(names)
         now_ms = ms_of(datetime.now(UTC))
         starts = await self._archive.starts(dict.fromkeys(missing, now_ms)) if missing else {}
-        await self._rows.add(starts.values())
-        return len(starts)
+        made = [each for name, each in starts.items() if not self._is_gone(name, each)]
+        await self._rows.add(made)
+        return len(made)
 
     async def _before(self, names: Sequence[str], arrivals: Arrivals) -> Mapping[str, Start]:
         """What is new in these conversations is not looked at yet."""
@@ -176,6 +188,11 @@ class InboxKeeper:
             return await self._archive.starts({name: at - 1 for name, at in oldest.items()})
         profiles = await self._archive.profiles(names)
         return {name: Start(empty_row(name), profile) for name, profile in profiles.items()}
+
+    def _is_gone(self, name: str, start: Start) -> bool:
+        """Raises: StaleTombstonesError."""
+        latest = start.row.last_activity_at
+        return latest is not None and is_erased(self._erased, name, latest)
 
     async def _pass(self) -> None:
         names, made = await self._next(""), 0

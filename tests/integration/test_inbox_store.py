@@ -333,6 +333,20 @@ async def test_conversations_of_before_get_their_rows_in_the_background(
     assert later._is_complete
 
 
+async def test_whoever_is_erased_meanwhile_gets_no_row_of_before(
+    database: Database, rows: InboxStore
+) -> None:
+    class Gone:
+        def erased_at(self, conversation: str) -> datetime | None:
+            return make.at(99) if conversation == CONVERSATION else None
+
+    other = make.message("y").model_copy(update={"psid": "other"})
+    await take(HistoryKeeper(ConversationStore(database), APP), make.message("m1"), other)
+    keeper = InboxKeeper(database, rows, APP, Gone())
+    assert await keeper.fill([CONVERSATION, "100:other"]) == 1
+    assert [each["_id"] for each in await database["inbox"].find({}).to_list(None)] == ["100:other"]
+
+
 async def test_where_nothing_was_before_there_is_nothing_to_make(
     database: Database, rows: InboxStore
 ) -> None:
