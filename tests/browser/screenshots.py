@@ -27,9 +27,9 @@ IMAGES = Path(__file__).parents[2] / "docs" / "images"
 ANSWER_WITHIN_MS = 60_000
 ANOTHER_PART_WITHIN_MS = 1500
 SIMULATOR_PORT = 8090
-DESK = {"width": 1180, "height": 680}
+DESK = {"width": 1120, "height": 660}
 PHONE = {"width": 390, "height": 760}
-SHARPNESS = 1.75  # pixels a point: as sharp as a page shows it, and still a small file
+SHARPNESS = 1  # pixels a point: still sharper than a page shows it, and a small file
 NAMES = (("Lena", "Moreau"), ("Tariq", "Haddad"), ("Ines", "Silva"), ("Oskar", "Lind"))
 TALK = (  # what is written in one go is answered once
     ("Hi! Are you open on Sunday?",),
@@ -40,6 +40,7 @@ TALK = (  # what is written in one go is answered once
     ("Thank you!",),
 )
 FROM_OTHERS = ("Can I pay by card?", "Do you have anything vegan?")
+WANTS_A_HUMAN = ("The cake that I got says Bob. Can I talk to a human, please?",)
 
 
 def simulator_url() -> str:
@@ -136,17 +137,45 @@ async def take_all(url: str, environment: Mapping[str, str]) -> list[Path]:
     """The chat page first: then the console shows a Page that has answered."""
     taken = await take_pictures(url, IMAGES)
     page = (await asyncio.to_thread(_call, f"{url}/simulator/api/pages"))["pages"][0]["id"]
+    people = await _people(url, page)
+    psid = await _who_wants_a_human(url, page, people)
     async with open_admin(environment) as admin, admin.api("pictures", "channels:read") as api:
         assistant = (await api.channel(page))["assistant_id"]
     where = Whereabouts(
         environment["CONSOLE_URL"],
         environment["ADMIN_EMAIL"],
         environment["ADMIN_PASSWORD"],
-        page,
-        assistant,
+        page=page,
+        assistant=assistant,
+        conversation=f"{page}:{_talker(people)}",
+        human=f"{page}:{psid}",
     )
     async with open_browser() as browser:
         return [*taken, *await take(browser, where, IMAGES)]
+
+
+async def _people(url: str, page: str) -> list[dict[str, Any]]:
+    found = await asyncio.to_thread(_call, f"{url}/simulator/api/pages/{page}/people")
+    return list(found["people"])
+
+
+def _talker(people: Sequence[Mapping[str, Any]]) -> str:
+    """Who had the conversation of the pictures, the last time."""
+    names = {first for first, _ in NAMES}
+    talked = [each for each in people if each["first_name"] in names]
+    return str(max(talked, key=lambda each: each["last_message"]["at"])["psid"])
+
+
+async def _who_wants_a_human(url: str, page: str, people: Sequence[Mapping[str, Any]]) -> str:
+    """Somebody else who has said so, in the chat page."""
+    new = {"first_name": "Noor", "last_name": "Adel"}
+    for each in people:
+        if each["first_name"] == new["first_name"]:
+            return str(each["psid"])
+    made = await asyncio.to_thread(_call, f"{url}/simulator/api/pages/{page}/people", new)
+    async with open_browser() as browser:
+        await _talk(browser, f"{url}/#page={page}&person={made['psid']}", (WANTS_A_HUMAN,))
+    return str(made["psid"])
 
 
 def main() -> None:

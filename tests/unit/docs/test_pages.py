@@ -10,7 +10,8 @@ ROOT = Path(__file__).parents[3]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 PLANNED_TARGETS = {"doctor", "replay"}
 FOLDERS = ("services", "libs", "simulator", "deploy", "tests", "docs", "requirements")
-LARGEST_PICTURE_BYTES = 300_000
+_PICTURE = re.compile(r"images/([\w-]+\.png)")
+LARGEST_PICTURE_BYTES, ALL_PICTURES_BYTES = 150_000, 4_500_000
 
 _LINK = re.compile(r"\]\(([^)\s]+)\)|(?:src|srcset)=\"([^\"]+)\"")
 _COMMAND = re.compile(r"(?:^|[`&;= ])make ([a-z][a-z-]+)", re.MULTILINE)
@@ -104,7 +105,11 @@ def test_operations_tells_every_metric_and_no_other() -> None:
     assert told == counted, "docs/operations.md has a row for each metric"
 
 
-def test_pictures_are_small() -> None:
-    sizes = {named(path): path.stat().st_size for path in ROOT.glob("docs/images/*.png")}
+def test_pictures_are_small_and_each_is_shown() -> None:
+    sizes = {path.name: path.stat().st_size for path in ROOT.glob("docs/images/*.png")}
     assert sizes
     assert {name: size for name, size in sizes.items() if size > LARGEST_PICTURE_BYTES} == {}
+    assert sum(sizes.values()) < ALL_PICTURES_BYTES
+    pages = [ROOT / "README.md", *ROOT.glob("docs/*.md")]
+    shown = {name for page in pages for name in _PICTURE.findall(page.read_text(encoding="utf-8"))}
+    assert shown == sizes.keys()
