@@ -43,7 +43,7 @@ class Window:
 
     def to_fields(self) -> dict[str, Any] | None:
         """As it is stored; None: there is nothing in it."""
-        if not self.seen:
+        if not self.seen and self.floor is None:
             return None
         seen = packed(number for pair in self.seen.items() for number in pair)
         return {"seen": seen} | ({} if self.floor is None else {"floor": list(self.floor)})

@@ -23,7 +23,7 @@ from libs.common.mongo import (
 from libs.common.paging import After, behind, behind_upwards
 from services.conversation.domain.inbox import fold_all, is_there
 from services.conversation.domain.inbox_names import person_fields, search_filter
-from services.conversation.domain.inbox_rows import Row, empty_row, from_fields, to_fields
+from services.conversation.domain.inbox_rows import EVER, Row, empty_row, from_fields, to_fields
 from services.conversation.domain.profiles import Profile
 from services.conversation.domain.receive import Arrival
 
@@ -156,7 +156,9 @@ class InboxStore:
             return await self._found(query, [("asked_at", 1), ("_id", 1)], limit)
         query = _query(wanted) | behind("last_activity_at", after)
         start = after.at if after is not None else datetime.now(UTC)
-        for back in LOOKED_BACK if not wanted.search else ():  # few are called so
+        # few are called so; and nothing is from before there was Messenger, but a cursor may say so
+        is_long = not wanted.search and start > EVER
+        for back in LOOKED_BACK if is_long else ():
             latest = {**query.get("last_activity_at", {}), "$gte": start - back}
             found = await self._found(query | {"last_activity_at": latest}, ACTIVITY, limit)
             if len(found) == limit:

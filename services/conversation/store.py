@@ -19,6 +19,7 @@ from libs.common.mongo import (
 )
 from libs.common.paging import After, behind
 from services.conversation.domain.archive import DELIVERED_MIDS, Activity, Entry, source_of, view
+from services.conversation.domain.inbox_names import without_nul
 from services.conversation.domain.state import Mode, Position, State, Takeover
 
 EMPTY = State()
@@ -165,7 +166,7 @@ class ConversationStore:
         """
         query = {"conversation": conversation, "at": {"$gte": EVER}, **behind("at", after)}
         if search:
-            says = {"$regex": re.escape(search), "$options": "i"}
+            says = {"$regex": re.escape(without_nul(search)), "$options": "i"}
             ways = [{f"{name}.text": says} for name in ("said", "outcome", "echo")]
             query["$and"] = [{"$or": ways}]
         with mongo_errors():

@@ -12,6 +12,7 @@ from aiohttp.test_utils import TestServer
 from libs.common.mongo import Database
 from libs.common.settings import MongoSettings
 from services.console.domain.tokens import Scope
+from services.console.live.hub import Hub
 from tests.integration.console import Answer, Console, running_console
 from tests.integration.inbox_service import FOREIGN, PAGE, InboxService, row
 
@@ -199,8 +200,10 @@ async def test_a_picture_comes_from_where_the_graph_api_is_and_from_nowhere_else
 
 
 async def test_programs_read_conversations_with_a_token_that_may(
-    console: Console, service: InboxService
+    console: Console, service: InboxService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    told: list[str] = []
+    monkeypatch.setattr(Hub, "touched", lambda _, conversation: told.append(conversation))
     program = console.browser()
     token = await console.api_token(Scope.CONVERSATIONS_READ, Scope.CONVERSATIONS_WRITE)
     bearer = {"Authorization": f"Bearer {token}"}
@@ -215,6 +218,7 @@ async def test_programs_read_conversations_with_a_token_that_may(
     done = await program.post(path, '{"done": true}', **bearer)
     assert json.loads(done.text)["done"]
     assert service.row(MIA)["done"]
+    assert told == [MIA]  # whoever has it on their screen
     wrong = await program.get("/api/v1/conversations?cursor=wrong", **bearer)
     assert (wrong.status, json.loads(wrong.text)["error"]["code"]) == (400, "bad_cursor")
     assert (await program.get(f"/api/v1/conversations/{STRANGER}", **bearer)).status == 404

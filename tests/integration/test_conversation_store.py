@@ -423,6 +423,7 @@ async def test_a_thread_is_searched_by_what_its_messages_say_now(store: Conversa
         make.unsent("m3"),
         make.echo("e1", text="VEGAN, by hand", seconds=4),
     )
+    assert await store.messages(CONVERSATION, None, 9, "dan\0ke")  # MongoDB refuses such a pattern
 
     async def found(words: str, after: After | None = None) -> list[str]:
         return [each["_id"] for each in await store.messages(CONVERSATION, after, 9, words)]

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from libs.common.events import AnyRecord
 from libs.common.kafka import KeyBatch
 from libs.common.mongo import Database, Document
+from libs.common.paging import cursor_of
 from libs.common.web import Readiness, base_app, json_errors, require_service_token
 from services.conversation import inbox_keeping
 from services.conversation.domain import inbox
@@ -267,6 +268,15 @@ async def test_looking_and_done_change_a_row(
     await take(keeper, make.message("m3", seconds=9), first=3)
     assert await listed(client) == ["200"]
     assert (await ask(client, "100%3Anobody/done", done=True))["status"] == 404
+
+
+async def test_a_cursor_from_before_there_was_anything_lists_nothing(
+    client: TestClient[Any, Any],
+) -> None:
+    cursor = cursor_of(datetime.min.replace(tzinfo=UTC), "x")
+    assert await ask(client, "list", pages=[PAGE], cursor=cursor) == {
+        "conversations": [], "next": None, "status": 200,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

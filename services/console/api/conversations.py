@@ -13,6 +13,7 @@ from services.console.domain.inbox import LONGEST_SEARCH, Filters, Row, Tab
 from services.console.domain.tokens import Scope
 from services.console.inbox import Inbox, Looking
 from services.console.internal import ServiceAwayError
+from services.console.web.live import touched
 from services.console.web.pages import INBOX
 
 CURSOR = Field(None, max_length=300, description="`next` of the answer before")
@@ -158,6 +159,7 @@ async def mark_done(call: Call) -> ConversationShown:
         row = await _inbox(call).set_done(
             call.caller.actor, call.path["conversation"], done=wanted.done
         )
+    touched(call.request, row.id)
     return ConversationShown.of(row)
 
 

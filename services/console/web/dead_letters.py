@@ -8,7 +8,12 @@ from aiohttp import web
 from pydantic import Field, ValidationError
 
 from libs.common.kafka import KafkaUnavailableError, PublishError
-from services.console.dead_letters import LetterRefusedError, Letters, ShownLetter
+from services.console.dead_letters import (
+    LetterRefusedError,
+    Letters,
+    ShownLetter,
+    UnknownLetterError,
+)
 from services.console.web.access import Access, add_page, visitor_of
 from services.console.web.forms import FormModel
 from services.console.web.pages import DEAD_LETTERS, go_and_say, show
@@ -93,7 +98,7 @@ async def replay_all(request: web.Request) -> web.StreamResponse:
             try:
                 await office.replay(actor, each.letter.id)
                 done += 1
-            except LetterRefusedError:
+            except (LetterRefusedError, UnknownLetterError):  # its time on the topic is over
                 failed += 1
     except NO_ANSWER:
         words = f"Kafka gave no answer in between. Replayed so far: {done}. Try again."

@@ -22,9 +22,14 @@ def person_fields(profile: Profile) -> dict[str, Any]:
     return {"name": name, "picture_url": profile.picture_url, "words": words_of(name)}
 
 
+def without_nul(search: str) -> str:
+    """What is looked for, as MongoDB takes it: it refuses patterns with a null character."""
+    return search.replace("\0", "")
+
+
 def search_filter(search: str | None) -> dict[str, Any]:
     """Rows of people of whose names each word looked for begins a word; nothing: of everybody."""
-    wanted = name_key(search).split()[:MOST_WORDS] if search else []
+    wanted = name_key(without_nul(search)).split()[:MOST_WORDS] if search else []
     if not wanted:
         return {}
     begins = [{"words": {"$regex": f"^{re.escape(word[:LONGEST_WORD])}"}} for word in wanted]

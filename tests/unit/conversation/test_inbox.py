@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from libs.common.events import AnyRecord, MessageEchoed, MessageReceived, MessageSent
+from libs.common.once import Window
 from services.conversation.domain import inbox
 from services.conversation.domain.inbox_names import search_filter, words_of
 from services.conversation.domain.inbox_rows import MESSAGES, Row, empty_row, from_fields, to_fields
@@ -360,7 +361,15 @@ def test_a_name_is_found_by_its_words(name: str | None, words: list[str]) -> Non
 
 def test_each_word_that_is_looked_for_begins_one_of_the_name() -> None:
     assert search_filter("  ") == search_filter(None) == {}
-    assert search_filter("AN") == {"words": {"$regex": "^an"}}
+    assert search_filter("AN") == search_filter("A\0N") == {"words": {"$regex": "^an"}}
     assert search_filter("a.* b") == {
         "$and": [{"words": {"$regex": r"^a\.\*"}}, {"words": {"$regex": "^b"}}]
     }
+
+
+def test_what_is_too_old_stays_so_where_nothing_newer_was_counted() -> None:
+    """A conversation of before, of whose latest messages all are the person's."""
+    window, again = Window(3), Window(3)
+    window.floor = (5, 0)
+    again.fill(window.to_fields())
+    assert again.admit(7, 4) == "late"
