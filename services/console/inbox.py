@@ -34,6 +34,12 @@ class BadCursorError(PermanentError):
     code = "bad_cursor"
 
 
+class WrittenSinceError(PermanentError):
+    """It is not done: the person has written something that nobody has seen."""
+
+    code = "written_since"
+
+
 @dataclass(frozen=True)
 class Looking:
     """Who looks: which workspace, and whose conversations are theirs."""
@@ -145,19 +151,31 @@ class Inbox:
         await self.page_of(workspace_id, conversation)
         return await self._changed(conversation, "seen", {"at": at.isoformat()})
 
-    async def set_done(self, actor: Actor, conversation: str, *, done: bool) -> Row:
+    async def set_done(
+        self, actor: Actor, conversation: str, *, done: bool, wrote_at: datetime | None = None
+    ) -> Row:
         """Done, or open again; the person's next message opens it as well.
 
         The log names the Page, not the person: it outlives what is erased.
 
+        Args:
+            wrote_at: when the person last wrote, as far as was shown; None: done whatever came.
+
         Raises:
             ServiceAwayError
             UnknownConversationError
+            WrittenSinceError: the person has written since then.
         """
+        body: dict[str, Any] = {"done": done}
+        if wrote_at is not None:
+            body["wrote_at"] = wrote_at.isoformat()
         channel = await self.page_of(actor.workspace_id, conversation)
         action = "conversation.done" if done else "conversation.reopened"
         async with self._audit.doing(actor, action, target=channel.page_name, target_id=channel.id):
-            return await self._changed(conversation, "done", {"done": done})
+            row = await self._changed(conversation, "done", body)
+            if done and not row.done:
+                raise WrittenSinceError("the person has written meanwhile")
+            return row
 
     async def messages(
         self,

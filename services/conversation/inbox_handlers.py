@@ -70,9 +70,10 @@ class SeenBody(Body):
 
 
 class DoneBody(Body):
-    """Done, or open again."""
+    """Done, or open again. `wrote_at`: done only if the person has not written since then."""
 
     done: bool
+    wrote_at: UtcDatetime | None = None
 
 
 def add_inbox_routes(app: web.Application) -> None:
@@ -123,12 +124,15 @@ async def mark_seen(request: web.Request) -> web.Response:
 
 
 async def mark_done(request: web.Request) -> web.Response:
-    """POST: the person's next message opens it again."""
+    """POST: the person's next message opens it again. As it was: they have just written."""
     body = await _body(request, DoneBody)
     if isinstance(body, web.Response):
         return body
-    name, done = request.match_info["conversation"], body.done
-    return _changed(await request.app[INBOX].get().change(name, lambda row: marked(row, done=done)))
+    name = request.match_info["conversation"]
+    rows = request.app[INBOX].get()
+    return _changed(
+        await rows.change(name, lambda row: marked(row, done=body.done, wrote_at=body.wrote_at))
+    )
 
 
 async def _body(request: web.Request, model: type[B]) -> B | web.Response:

@@ -119,7 +119,13 @@ class InboxService:
         return self._changed(request, {"unread": 0})
 
     async def done(self, request: web.Request) -> web.Response:
-        return self._changed(request, {"done": (await self._body(request, "done"))["done"]})
+        body = await self._body(request, "done")
+        name, known = request.match_info["conversation"], body.get("wrote_at")
+        has_written = any(
+            each["id"] == name and known and known < each["last_user_message_at"]
+            for each in self.rows
+        )
+        return self._changed(request, {} if has_written else {"done": body["done"]})
 
     async def list_messages(self, request: web.Request) -> web.Response:
         name = request.match_info["conversation"]

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from html import unescape
 
 import pytest
@@ -126,6 +127,22 @@ async def test_a_conversation_is_done_and_opened_again(
     assert "Marked a conversation as done" in log.words
     assert "2001" not in log.words
     assert "Mia" not in log.words
+
+
+async def test_what_was_written_meanwhile_is_not_done(
+    console: Console, service: InboxService
+) -> None:
+    browser = await console.admin()
+    head = await browser.get(f"/inbox/{MIA}")
+    (shown,) = re.findall(r'name="wrote_at" value="([^"]+)"', head.text)
+    form = {"done": "true", "wrote_at": shown}
+    service.row(MIA)["last_user_message_at"] = datetime.now(UTC).isoformat()
+    answer = await browser.post(f"/inbox/{MIA}/done", form, **{"X-Requested-With": "inbox"})
+    assert answer.status == 409
+    answer = await browser.post(f"/inbox/{MIA}/done?tab=mine", form)
+    assert answer.headers["Location"] == f"/inbox/{MIA}?tab=mine"
+    assert "the person has just written" in (await browser.get(f"/inbox/{MIA}")).words
+    assert not service.row(MIA)["done"]
 
 
 async def test_what_was_looked_at_is_noted_up_to_then(

@@ -262,7 +262,9 @@ async def test_looking_and_done_change_a_row(
     assert looked["conversation"]["unread"] == 1
     looked = await ask(client, f"{name}/seen", at=make.at(5).isoformat())
     assert looked["conversation"]["unread"] == 0
-    done = await ask(client, f"{name}/done", done=True)
+    done = await ask(client, f"{name}/done", done=True, wrote_at=make.at(4).isoformat())
+    assert not done["conversation"]["done"]  # nobody has seen what was written then
+    done = await ask(client, f"{name}/done", done=True, wrote_at=make.at(5).isoformat())
     assert (done["conversation"]["done"], done["conversation"]["asked"]) == (True, None)
     assert await listed(client) == []
     await take(keeper, make.message("m3", seconds=9), first=3)

@@ -128,7 +128,7 @@ async function tell(address, fields) {
   } catch {
     throw new AwayError(null);
   }
-  if (!response.ok) throw new AwayError(null);
+  if (!response.ok) throw Object.assign(new AwayError(null), { status: response.status });
 }
 
 // The list.
@@ -366,11 +366,13 @@ async function markSeen() {
   }
 }
 
-async function setDone(id, done) {
+async function setDone(id, done, wroteAt = "") {
   try {
-    await tell(`/inbox/${id}/done`, { done });
-  } catch {
-    toast("No answer: it stays as it was. Try again.");
+    await tell(`/inbox/${id}/done`, wroteAt ? { done, wrote_at: wroteAt } : { done });
+  } catch (error) {
+    const hasWritten = error.status === 409;
+    toast(hasWritten ? "Not marked as done: the person has just written." : "No answer: it stays as it was. Try again.");
+    if (hasWritten) refreshOpen();
     return;
   }
   refreshList();
@@ -447,7 +449,8 @@ inbox.addEventListener("submit", (event) => {
     go(filtered());
   } else if (form.matches("[data-done-form]")) {
     event.preventDefault();
-    setDone(part("conversation-head").dataset.conversation, form.elements.done.value === "true");
+    const { done, wrote_at: wroteAt } = form.elements;
+    setDone(part("conversation-head").dataset.conversation, done.value === "true", wroteAt?.value);
   }
 });
 

@@ -19,13 +19,22 @@ from services.console.inbox import (
     Inbox,
     Looking,
     UnknownConversationError,
+    WrittenSinceError,
 )
 from services.console.internal import ServiceAwayError, ServiceRefusedError
 from services.console.records import ConnectedChannel
 from services.console.web.access import Access, add_page, visitor_of
 from services.console.web.forms import Form, FormModel
 from services.console.web.live import touched
-from services.console.web.pages import CHANNELS, INBOX, PICTURES, go_to, render, show
+from services.console.web.pages import (
+    CHANNELS,
+    INBOX,
+    PICTURES,
+    go_and_say,
+    go_to,
+    render,
+    show,
+)
 from services.console.web.thread import thread_context
 
 log = structlog.get_logger(__name__)
@@ -33,6 +42,7 @@ log = structlog.get_logger(__name__)
 CONVERSATION = "{conversation:[0-9]+:[0-9]+}"
 MOST_AT_ONCE = 100
 PAST_SHOWN = 10
+WRITTEN_SINCE = "Not marked as done: the person has just written."
 KEPT_S = 86_400  # a picture, by the browser
 NOTHING = Counts()
 
@@ -42,7 +52,10 @@ class SeenForm(FormModel):
 
 
 class DoneForm(FormModel):
+    """`wrote_at`: when the person last wrote, as far as is shown."""
+
     done: bool
+    wrote_at: AwareDatetime | None = None
 
 
 @dataclass(frozen=True)
@@ -128,17 +141,23 @@ async def seen(request: web.Request) -> web.StreamResponse:
 
 
 async def done(request: web.Request) -> web.StreamResponse:
-    """POST `done`: true or false."""
+    """POST `done`: true or false. 409: the person has just written, and it stays open."""
     actor, conversation = visitor_of(request).actor, request.match_info["conversation"]
     await _inbox(request).page_of(actor.workspace_id, conversation)
     form = await Form.read(DoneForm, request)
     if form.value is None:
         raise web.HTTPBadRequest(text="Say `done`: true or false.")
-    await _inbox(request).set_done(actor, conversation, done=form.value.done)
+    back = Filters.of(request.query).at(request.path.removesuffix("/done"))
+    try:
+        await _inbox(request).set_done(
+            actor, conversation, done=form.value.done, wrote_at=form.value.wrote_at
+        )
+    except WrittenSinceError:
+        if _is_script(request):
+            return web.Response(status=409)
+        return await go_and_say(request, back, WRITTEN_SINCE)
     touched(request, conversation)
-    if _is_script(request):
-        return web.Response(status=204)
-    return go_to(request, Filters.of(request.query).at(request.path.removesuffix("/done")))
+    return web.Response(status=204) if _is_script(request) else go_to(request, back)
 
 
 async def _listed(request: web.Request) -> Shown:

@@ -92,8 +92,16 @@ def seen(row: Row, at: datetime) -> Row:
     return after
 
 
-def marked(row: Row, *, done: bool) -> Row:
-    """Done, or not any more. Whoever calls it done has seen to the person's wish for a human."""
+def marked(row: Row, *, done: bool, wrote_at: datetime | None = None) -> Row:
+    """Done, or not any more. Whoever calls it done has seen to the person's wish for a human.
+
+    Args:
+        wrote_at: when the person last wrote, for all that whoever calls it done has seen. If they
+            have written since, it stays as it is: nobody would look at that.
+    """
+    latest = row.last_user_message_at
+    if done and wrote_at is not None and latest is not None and latest > wrote_at:
+        return row
     after = row.copy()
     after.done = done
     if done:

@@ -181,6 +181,12 @@ def test_who_answers_has_looked_and_a_machine_has_not() -> None:
     assert folded(make.standby(is_echo=True, seconds=1), row=row, first=5).unread == 1
 
 
+def test_what_the_person_wrote_meanwhile_is_not_done() -> None:
+    row = folded(make.message("m1"), make.message("m2", seconds=5))
+    assert inbox.marked(row, done=True, wrote_at=make.at(0)) == row
+    assert inbox.marked(row, done=True, wrote_at=make.at(5)).place == "done"
+
+
 def test_the_next_message_opens_what_was_done() -> None:
     row = inbox.marked(folded(make.message("m1")), done=True)
     assert row.place == "done"
