@@ -7,16 +7,18 @@ from pathlib import Path
 
 import pytest
 from aiohttp.test_utils import TestServer
-from playwright.async_api import Browser, BrowserContext, Page, expect
+from playwright.async_api import Browser, BrowserContext, Page, Request, expect
 
 from libs.common.mongo import Database
 from libs.common.settings import MongoSettings
+from services.console.web.access import BACKGROUND
 from tests.browser.test_console import SIZES, findings, sign_in, watched
 from tests.integration.console import Console, running_console
 from tests.integration.inbox_service import PAGE, SECOND, InboxService, row
 from tests.integration.test_console_inbox import connect
 
 PICTURES = os.environ.get("CONSOLE_PICTURES")  # a folder: look at what the test saw
+CHANGED = "document.dispatchEvent(new CustomEvent('inbox-changed', {detail: {conversations: []}}))"
 HOSTILE = "<img src=x onerror=alert(1)> \u202eevil"
 MIA, TOM = f"{PAGE}:2001", f"{PAGE}:2002"
 
@@ -81,6 +83,13 @@ async def test_the_inbox_by_keys_alone(
     context: BrowserContext, console: Console, service: InboxService, complaints: list[str]
 ) -> None:
     page = await inbox_page(context, console, complaints)
+    looks: list[str | None] = []
+
+    def note(request: Request) -> None:
+        if request.url.endswith("/seen"):
+            looks.append(request.headers.get(BACKGROUND.lower()))
+
+    page.on("request", note)
     title = page.locator("#conversation-title")
     mia = page.get_by_role("link", name="Mia Kowalska, 2 unread, 5 min ago. Is the cake ready?")
     await expect(mia).to_be_visible()
@@ -103,6 +112,7 @@ async def test_the_inbox_by_keys_alone(
     assert page.url == f"{console.url}/inbox/{MIA}"
     await expect(page.locator(f"[data-key='{MIA}'] .inbox-dot")).to_have_count(0)  # seen
     assert [body["at"] for what, body in service.calls if what == "seen"] != []
+    assert set(looks) == {"1"}  # a page that is left open keeps nobody signed in
 
     await page.keyboard.press("e")
     await expect(page.get_by_text("Marked as done.")).to_be_visible()
@@ -119,6 +129,11 @@ async def test_the_inbox_by_keys_alone(
     await expect(title).to_have_text("Mia Kowalska")
     assert complaints == []
 
+    await context.clear_cookies()
+    await page.route("**/inbox/list*", lambda route: route.abort())
+    await page.keyboard.press("e")
+    await expect(page.get_by_role("heading", name="Sign in", level=1)).to_be_visible()
+
 
 async def test_news_change_what_is_new_and_the_old_stays_when_nobody_answers(
     context: BrowserContext, console: Console, service: InboxService, complaints: list[str]
@@ -128,10 +143,7 @@ async def test_news_change_what_is_new_and_the_old_stays_when_nobody_answers(
     await tom.focus()
     await page.locator(".inbox-row").evaluate_all("rows => rows.forEach(each => each.mine = true)")
     service.row(MIA)["last"] = inbound("And the bread?", ago(seconds=1))
-    changed = (
-        "document.dispatchEvent(new CustomEvent('inbox-changed', {detail: {conversations: []}}))"
-    )
-    await page.evaluate(changed)
+    await page.evaluate(CHANGED)
     await expect(page.get_by_text("And the bread?")).to_be_visible()
     await expect(tom).to_be_focused()
     kept = await page.locator(".inbox-row").evaluate_all("rows => rows.filter(r => r.mine).length")
@@ -140,7 +152,7 @@ async def test_news_change_what_is_new_and_the_old_stays_when_nobody_answers(
     await page.get_by_role("link", name="Show more").click()
     await expect(page.locator(".inbox-row")).to_have_count(66)
     service.is_away = True
-    await page.evaluate(changed)
+    await page.evaluate(CHANGED)
     await expect(page.get_by_text("this list may be out of date")).to_be_visible()
     await expect(page.locator(".inbox-row")).to_have_count(66)
     service.is_away = False
@@ -200,6 +212,9 @@ async def test_the_inbox_bars_nobody(
     await look("keys")
     await page.keyboard.press("Escape")
     service.is_away = True
+    await page.evaluate(CHANGED)
+    await expect(page.get_by_text("this list may be out of date")).to_be_visible()
+    await look("stale")
     await page.goto(f"{console.url}/inbox")
     await expect(page.get_by_text("The list can't be read at the moment")).to_be_visible()
     await look("away")

@@ -1,5 +1,6 @@
 """A conversation in a browser: written in, taken over, kept fresh, locked when its time is over."""
 
+import json
 import os
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -119,6 +120,32 @@ async def test_after_a_lost_answer_the_text_is_sent_once_and_drafts_outlive_a_re
     await expect(page.locator(".message.of-human")).to_have_count(1)
     await expect(page.locator(".message.of-human")).to_contain_text("Sent")
     assert len(services.commands) == 1
+
+    beside = await page.context.new_page()
+    await beside.goto(f"{console.url}/inbox/{CONVERSATION}")
+    await expect(beside.locator("#composer-text")).to_have_value("A draft")
+    await field.press("Enter")
+    await expect(page.locator(".message.of-human")).to_have_count(2)
+    await expect(beside.locator("#composer-text")).to_have_value("")  # nor is it sent from here
+    await beside.close()
+
+    old = {"key": "k" * 32, "text": "Of this morning", "at": ago(hours=3)}
+    name = f"sent:{admin.id}:{CONVERSATION}"
+    await page.evaluate(f"sessionStorage.setItem({name!r}, JSON.stringify([{json.dumps(old)}]))")
+    await page.reload()
+    await expect(page.locator("[data-pending]")).to_contain_text("No answer yet.")
+    await page.evaluate("window.dispatchEvent(new Event('online'))")
+    assert len(services.commands) == 2
+    await page.get_by_role("button", name="Try again").click()
+    await expect(page.locator("[data-pending]")).to_have_count(0)
+    assert len(services.commands) == 3
+
+    await page.route("**/messages", lambda route: route.fulfill(status=404, body="<p>Gone"))
+    await field.fill("For nobody")
+    await field.press("Enter")
+    gone = "Not sent: It can't be done any more (404)."
+    await expect(page.locator("#thread-problem")).to_contain_text(gone)
+    await expect(field).to_have_value("For nobody")
     await page.locator(".rail details.menu summary").click()
     await page.get_by_role("button", name="Sign out", exact=True).click()
     await expect(page.get_by_role("heading", name="Sign in", level=1)).to_be_visible()
@@ -141,9 +168,14 @@ async def test_who_loses_a_race_reads_who_won_and_keeps_the_text(
     await field.fill("Mine")
     await page.keyboard.press("Enter")
     services.hold("usr_bo", "Bo")
+    await page.evaluate(CHANGED)
+    await expect(bar).to_contain_text("Bo is replying")  # and that is not what was agreed to
     await page.get_by_role("button", name="Take over and send").click()
     await expect(problem).to_contain_text("Not sent: Bo has this conversation since")
     await expect(field).to_have_value("Mine")
+    await page.locator("summary", has_text="Take over from Bo").click()
+    await page.keyboard.press("Escape")
+    await expect(page.locator(".pop[open]")).to_have_count(0)
     await page.locator("summary", has_text="Take over from Bo").click()
     await page.get_by_role("button", name="Take it from Bo").click()
     await expect(page.locator(TAKEN)).to_be_visible()
@@ -190,6 +222,7 @@ async def test_news_come_in_while_what_somebody_reads_and_has_open_stays_in_its_
     news = page.get_by_role("button", name="1 new message")
     await expect(news).to_be_visible()
     assert await page.evaluate("document.querySelector('.why[open]').mine")
+    await expect(page.get_by_text("number 60.", exact=True)).to_have_count(1)
     await expect(why.locator("dl")).to_be_in_viewport()
     await news.click()
     await expect(page.get_by_text("And the bread?")).to_be_in_viewport()

@@ -142,6 +142,25 @@ async def test_an_answer_that_got_lost_is_asked_for_again_and_the_message_is_sen
     assert len(played.messages) == 1
 
 
+async def test_what_took_over_and_is_asked_for_again_takes_nothing_over_a_second_time(
+    console: Console, played: Services
+) -> None:
+    admin = await console.admin()
+    asked = {"text": "Hello", "key": KEY, "take": "yes", "minutes": "none"}
+    played.swallow = 1
+    assert (await scripted(admin, "/messages", **asked))["code"] == "service_away"
+    played.hold("usr_mo", "Mo Berger")
+    again = await scripted(admin, "/messages", **asked, again="yes")
+    assert (again["status"], again["command_id"]) == (200, "cmd-0")
+    assert played.takeover["by_name"] == "Mo Berger"
+    await scripted(admin, "/resume")
+    assert (await scripted(admin, "/messages", **asked, again="yes"))["status"] == 200
+    assert played.takeover["mode"] == "ai"
+    unsent = await scripted(admin, "/messages", **asked | {"key": f"{KEY}-2"}, again="yes")
+    assert (unsent["status"], played.takeover["mode"]) == (200, "human")
+    assert len(played.commands) == 2
+
+
 async def test_a_message_needs_the_conversation_and_no_text_is_lost_without_scripts(
     console: Console, played: Services
 ) -> None:

@@ -197,11 +197,14 @@ def pieces_of(text: str, find: str = "") -> tuple[Piece, ...]:
 
 def _trimmed(address: str) -> str:
     """Without the punctuation of the sentence; a bracket stays if it was opened inside."""
-    while address and address[-1] in _AFTER_ADDRESS:
-        if address[-1] == ")" and address.count("(") >= address.count(")"):
-            break
-        address = address[:-1]
-    return address
+    end, unopened = len(address), address.count(")") - address.count("(")
+    while end and address[end - 1] in _AFTER_ADDRESS:
+        if address[end - 1] == ")":
+            if unopened <= 0:
+                break
+            unopened -= 1
+        end -= 1
+    return address[:end]
 
 
 def _marked(text: str, find: str) -> Iterable[Piece]:

@@ -3,7 +3,9 @@
 
 (() => {
   const { at, list, now, change, Refused, problem, refresh, toEnd, isLatest, current } = Thread;
-  const KEPT_MS = 3600e3; // what was sent and not heard of since
+  const SENT_KEPT_MS = 3600e3; // what is on its way and not on the page yet
+  const UNSENT_KEPT_MS = 6 * 86400e3; // what was not heard of: for seven days a key sends once
+  const STILL_MEANT_MS = 3600e3; // older than that, it is sent when somebody says so
 
   const UNSURE = "No answer yet. Trying again sends it once";
 
@@ -92,14 +94,15 @@
     const dialog = at("take-dialog");
     const who = bar.querySelector(".bar-who strong").textContent;
     dialog.querySelector("[data-why]").textContent = `${who}. To send your message you take the conversation over.`;
+    // now: whoever has it when the answer comes is not who was asked about
+    const form = at("take-form");
+    const minutes = form.minutes.value === "own" ? form.own.value : form.minutes.value;
+    const agreed = { take: "yes", minutes, take_from: form.take_from?.value ?? "" };
     dialog.returnValue = "no";
     dialog.showModal();
     await new Promise((done) => dialog.addEventListener("close", done, { once: true }));
     at("composer-text").focus();
-    if (dialog.returnValue !== "yes") return null;
-    const form = at("take-form");
-    const minutes = form.minutes.value === "own" ? form.own.value : form.minutes.value;
-    return { take: "yes", minutes, take_from: form.take_from?.value ?? "" };
+    return dialog.returnValue === "yes" ? agreed : null;
   }
 
   function send(message) {
@@ -114,8 +117,8 @@
 
   async function deliver(message, mine) {
     const here = () => current() === mine;
-    const { text, key, take, minutes, take_from } = message;
-    const fields = { text, key, ...(take ? { take, minutes, take_from } : {}) };
+    const { text, key, take, minutes, take_from, again } = message;
+    const fields = { text, key, ...(take && { take, minutes, take_from }), ...(again && { again }) };
     try {
       const answer = await change("/messages", fields, mine.base);
       forget(mine, key, answer.command_id);
@@ -141,11 +144,13 @@
   function pending(name = sentName()) {
     try {
       const kept = JSON.parse(sessionStorage.getItem(name) ?? "[]");
-      return kept.filter((each) => Date.now() - Date.parse(each.at) < KEPT_MS);
+      return kept.filter((each) => ageOf(each) < (each.command ? SENT_KEPT_MS : UNSENT_KEPT_MS));
     } catch {
       return [];
     }
   }
+
+  const ageOf = (message) => Date.now() - Date.parse(message.at);
 
   function keepPending(kept, name = sentName()) {
     try {
@@ -218,7 +223,7 @@
     const message = pending().find((each) => each.key === key);
     if (!message) return;
     mark(key, "Sending", "quiet");
-    send(message);
+    send({ ...message, again: "yes" });
   }
 
   // What somebody does
@@ -254,13 +259,21 @@
 
   function backAgain() {
     if (!current()) return;
-    for (const each of pending()) if (!each.command) retry(each.key);
+    for (const each of pending()) if (!each.command && ageOf(each) < STILL_MEANT_MS) retry(each.key);
   }
 
   document.addEventListener("live-state", (event) => {
     if (["live", "polling"].includes(event.detail?.state)) backAgain();
   });
   window.addEventListener("online", backAgain);
+
+  // The same draft in two tabs: what one of them sends is not there to be sent by the other, too.
+  window.addEventListener("storage", (event) => {
+    if (!current() || event.key !== draftName() || !at("composer-text")) return;
+    if (at("composer-text").value !== (event.oldValue ?? "")) return;
+    at("composer-text").value = event.newValue ?? "";
+    count();
+  });
 
   Thread.shown = restoreDraft;
   Thread.listed = () => {

@@ -116,16 +116,17 @@ async function ask(address, { unasked = false } = {}) {
   throw new AwayError(found.querySelector("[data-reference]")?.dataset.reference ?? null);
 }
 
-/** Throws AwayError. */
-async function tell(address, fields) {
+/** Throws AwayError. `unasked`: as of `ask`. */
+async function tell(address, fields, { unasked = false } = {}) {
+  const headers = { "X-Requested-With": "inbox", ...(unasked && { "X-Background": "1" }) };
   let response;
   try {
-    response = await fetch(address, {
-      method: "POST",
-      body: new URLSearchParams(fields),
-      headers: { "X-Requested-With": "inbox" },
-    });
+    response = await fetch(address, { method: "POST", body: new URLSearchParams(fields), headers });
   } catch {
+    throw new AwayError(null);
+  }
+  if (response.redirected) {
+    location.reload(); // signed out: nothing was done
     throw new AwayError(null);
   }
   if (!response.ok) throw Object.assign(new AwayError(null), { status: response.status });
@@ -134,6 +135,7 @@ async function tell(address, fields) {
 // The list.
 
 let looks = 0; // the latest wins
+let listed = location.search; // which list is shown
 
 function listAddress(more) {
   const query = new URLSearchParams(location.search);
@@ -227,6 +229,7 @@ function showStale(reference) {
 /** Another list: its address, and the list. */
 async function go(search, how = "push") {
   history[how === "push" ? "pushState" : "replaceState"](null, "", location.pathname + search);
+  listed = location.search;
   fillFilters();
   for (const back of document.querySelectorAll(".inbox-back")) back.href = `/inbox${search}`;
   await refreshList({ moved: true });
@@ -253,6 +256,7 @@ function filtered() {
 }
 
 async function showMore(link) {
+  const { search } = location;
   link.setAttribute("aria-busy", "true");
   const cursor = new URL(link.href).searchParams.get("cursor");
   let found;
@@ -263,6 +267,7 @@ async function showMore(link) {
     toast("No answer. Nothing is lost: try again.");
     return;
   }
+  if (location.search !== search) return; // another list has been asked for meanwhile
   const rows = part("inbox-rows");
   const there = new Set([...rows.children].map((each) => each.dataset.key));
   const added = [...found.getElementById("inbox-rows").children].filter(
@@ -359,8 +364,8 @@ async function markSeen() {
   if (!at || document.visibilityState !== "visible") return;
   delete head.dataset.unseen;
   try {
-    await tell(`/inbox/${head.dataset.conversation}/seen`, { at });
-    refreshList();
+    await tell(`/inbox/${head.dataset.conversation}/seen`, { at }, { unasked: true });
+    refreshList({ unasked: true });
   } catch {
     head.dataset.unseen = at; // next time
   }
@@ -469,8 +474,10 @@ inbox.addEventListener("change", (event) => {
 });
 
 addEventListener("popstate", () => {
+  const moved = location.search !== listed;
+  listed = location.search;
   fillFilters();
-  refreshList();
+  refreshList({ moved });
   const now = openId();
   if (now === (part("conversation-head")?.dataset.conversation ?? null)) return;
   if (now) openConversation(location.href, { push: false });
@@ -511,7 +518,7 @@ document.addEventListener("keydown", (event) => {
 
 /** Closes what is on top: the sheet, what is searched for, the conversation. */
 function closeTop(event) {
-  if (isMenuOpen) return;
+  if (isMenuOpen || event.target.closest?.("details.pop[open]")) return; // that closes by itself
   const search = part("inbox-search");
   if (inbox.classList.contains("has-sheet")) toggleDetails();
   else if (event.target === search) {

@@ -43,8 +43,10 @@ const Thread = { shown() {}, listed() {} };
     const response = await ask(path, { body: new URLSearchParams(fields), base });
     const answer = await response.json().catch(() => null);
     if (answer?.ok) return answer;
-    if (response.status >= 500 || !answer) throw new Error(answer?.words ?? "No answer came.");
-    throw new Refused(answer.code, answer.words);
+    if (response.status >= 500 || (response.ok && !answer)) throw new Error(answer?.words ?? "No answer came.");
+    // a page instead of JSON: the conversation is gone, or is not for this account any more
+    const gone = `It can't be done any more (${response.status}). Load this page again to see why.`;
+    throw new Refused(answer?.code, answer?.words ?? gone);
   }
 
   async function fragment(path, background) {
@@ -202,7 +204,6 @@ const Thread = { shown() {}, listed() {} };
     const fresh = [...page.getElementById("messages").children].filter((each) => !each.matches(".day"));
     const had = new Map([...list().children].map((each) => [each.dataset.key, each]));
     const wasAtEnd = open.atEnd ?? isAtEnd();
-    const first = fresh.find((each) => each.dataset.at);
     const overlaps = fresh.some((each) => each.dataset.at && had.has(each.dataset.key));
     if (!overlaps) {
       list().replaceWith(page.getElementById("messages"));
@@ -212,8 +213,11 @@ const Thread = { shown() {}, listed() {} };
       return;
     }
     const keys = new Set(fresh.map((each) => each.dataset.key));
-    for (const [key, each] of had) {
-      if (each.dataset.at > first.dataset.at && !each.dataset.pending && !keys.has(key)) each.remove();
+    // by their order: moments are told to the second, and what came earlier in the same one stays
+    const places = [...list().children];
+    const since = places.findIndex((each) => each.dataset.at && keys.has(each.dataset.key));
+    for (const each of places.slice(since)) {
+      if (each.dataset.at && !keys.has(each.dataset.key)) each.remove();
     }
     if (!keys.has("silence")) had.get("silence")?.remove();
     let before = null;
@@ -379,7 +383,7 @@ const Thread = { shown() {}, listed() {} };
           mark.className = "window window-closed";
           at("composer-fields").disabled = true;
         }
-        refresh();
+        refresh({ background: true });
       }
       return 0;
     }
@@ -399,7 +403,7 @@ const Thread = { shown() {}, listed() {} };
       mark.textContent = "assistant paused, returns now";
       if (open.returned !== mark.dataset.until) {
         open.returned = mark.dataset.until;
-        setTimeout(refresh, 1500);
+        setTimeout(() => refresh({ background: true }), 1500);
       }
       return 0;
     }
@@ -412,20 +416,22 @@ const Thread = { shown() {}, listed() {} };
   async function act(form) {
     const button = form.querySelector("[type=submit]");
     const hadFocus = form.contains(document.activeElement);
+    const mine = open;
+    const here = () => open === mine; // else another one has been opened meanwhile
     button.disabled = true;
     at("thread-problem")?.remove();
     try {
       const fields = new FormData(form);
       const answer = await change(new URL(form.action).pathname.slice(open.base.length), fields);
-      say(answer.words);
+      if (here()) say(answer.words);
     } catch (error) {
       const unsure = "No answer came. Look again in a moment; doing it twice does no harm.";
-      problem(error instanceof Refused ? error.message : unsure);
+      if (here()) problem(error instanceof Refused ? error.message : unsure);
     } finally {
       button.disabled = false;
       await refresh();
       const isLost = hadFocus && !document.activeElement?.closest("#thread");
-      if (isLost && open) ((!form.isConnected && at("thread-bar").querySelector("[data-take]")) || log()).focus();
+      if (isLost && here()) ((!form.isConnected && at("thread-bar").querySelector("[data-take]")) || log()).focus();
     }
   }
 

@@ -21,7 +21,7 @@ from services.console.domain.composer import (
     timer_words,
 )
 from services.console.internal import ServiceAwayError
-from services.console.takeovers import TakeoverRefusedError
+from services.console.takeovers import Accepted, TakeoverRefusedError
 from services.console.web.access import Access, add_page, visitor_of
 from services.console.web.forms import FORM, Form, FormModel
 from services.console.web.live import touched
@@ -60,11 +60,12 @@ class TimerForm(FormModel):
 
 
 class MessageForm(FormModel):
-    """What somebody writes, and whether they take over to do so."""
+    """What somebody writes, and whether they take over to do so. `again`: no answer came before."""
 
     text: str = Field(max_length=LONGEST_TEXT)
     key: Key
     take: Literal["yes"] | None = None
+    again: Literal["yes"] | None = None
     take_from: str | None = Field(None, max_length=200)
     minutes: str | None = None
 
@@ -136,13 +137,8 @@ async def write(request: web.Request) -> web.StreamResponse:
         if form.error("key"):
             typed["key"] = secrets.token_urlsafe(18)
         return await _refused(request, 422, "invalid", _first(form), **typed)
-    actor, conversation = visitor_of(request).actor, request.match_info["conversation"]
-    takeovers = request.app[TAKEOVERS].get()
     try:
-        if given.take:
-            minutes = await _chosen(request, given.minutes)
-            await takeovers.take(actor, conversation, minutes, given.take_from)
-        accepted = await takeovers.write(actor, conversation, given.text, given.key)
+        accepted = await _written(request, given)
     except TakeoverRefusedError as error:
         typed["confirm"] = _confirmation(error)
         if error.reason == "idempotency_key_reused":
@@ -152,6 +148,22 @@ async def write(request: web.Request) -> web.StreamResponse:
         return await _refused(request, 503, "service_away", NOT_SURE, **typed)
     words = "Sent." if accepted.waits_for is None else "It waits until the Page is connected again."
     return await _said(request, words, command_id=accepted.command_id, waits_for=accepted.waits_for)
+
+
+async def _written(request: web.Request, given: MessageForm) -> Accepted:
+    """Asked for again after a lost answer, it may be on its way: then nothing is taken over for it,
+    whoever has the conversation by now."""
+    actor, conversation = visitor_of(request).actor, request.match_info["conversation"]
+    takeovers = request.app[TAKEOVERS].get()
+    if given.again or not given.take:
+        try:
+            return await takeovers.write(actor, conversation, given.text, given.key)
+        except TakeoverRefusedError as error:
+            if not given.take or error.reason not in ("not_taken_over", "taken_by_other"):
+                raise
+    minutes = await _chosen(request, given.minutes)
+    await takeovers.take(actor, conversation, minutes, given.take_from)
+    return await takeovers.write(actor, conversation, given.text, given.key)
 
 
 def _confirmation(error: TakeoverRefusedError) -> dict[str, Any] | None:

@@ -14,6 +14,7 @@ from services.console.domain.thread import (
     Item,
     Known,
     Part,
+    _trimmed,
     choice_of,
     day_words,
     items_of,
@@ -133,6 +134,8 @@ def test_an_assistants_message_is_not_sent_again_while_a_human_has_the_conversat
         ("(https://a.example/x_(y))", ["https://a.example/x_(y)"]),
         ("HTTPS://A.example and http://b.example", ["HTTPS://A.example", "http://b.example"]),
         ("javascript:alert(1) data:text/html,x ftp://a.example", []),
+        ("(see https://a.example/x_(y)).)", ["https://a.example/x_(y)"]),
+        ("https://a.example/)))))", ["https://a.example/"]),
         ("https://user:secret@bank.example/", []),
         ("https://", []),
         ("http://[::1", []),
@@ -140,6 +143,24 @@ def test_an_assistants_message_is_not_sent_again_while_a_human_has_the_conversat
 )
 def test_addresses_become_links(text: str, links: list[str]) -> None:
     assert [each.link for each in pieces_of(text) if each.link] == links
+
+
+def test_a_long_tail_of_punctuation_is_no_work() -> None:
+    class Counted(str):
+        """Tells how often somebody goes through all of it."""
+
+        __slots__ = ()
+        times = 0
+
+        def count(self, *wanted: Any) -> int:  # noqa: ANN401
+            Counted.times += 1
+            return super().count(*wanted)
+
+        def __getitem__(self, place: Any) -> "Counted":  # noqa: ANN401
+            return Counted(super().__getitem__(place))
+
+    assert _trimmed(Counted("https://a.example/" + ")" * 500)) == "https://a.example/"
+    assert Counted.times <= 2
 
 
 @given(st.text(max_size=200), st.text(max_size=5))
