@@ -109,7 +109,7 @@ document.addEventListener("click", (event) => {
 });
 
 // Keys: off while somebody types, and where somebody has switched them off.
-let afterG = 0;
+let afterG = -Infinity; // moments count from when the page was asked for
 
 function isTyping(target) {
   return target.closest("input, textarea, select, [contenteditable]") !== null;
@@ -131,7 +131,7 @@ document.addEventListener("keydown", (event) => {
   } else if (event.key === "g") {
     afterG = event.timeStamp;
   } else if (event.timeStamp - afterG < 1500) {
-    afterG = 0;
+    afterG = -Infinity;
     const place = keys.querySelector(`[data-key="${CSS.escape(event.key)}"]`);
     if (place) location.assign(place.dataset.goes);
   }
