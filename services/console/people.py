@@ -9,6 +9,7 @@ from services.console.internal import Internal, ServiceRefusedError
 
 FOUND = 20
 AT_ONCE = 200
+LONGEST_ID = 32
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,8 @@ class People:
 
         Who wrote last comes first; `FOUND` at most. Raises: ServiceAwayError.
         """
-        rows = await self._rows(page_id, wanted) if wanted.isdigit() else []
+        is_id = wanted.isdigit() and len(wanted) <= LONGEST_ID
+        rows = await self._rows(page_id, wanted) if is_id else []
         for tab in ("all", "done") if not rows else ():
             body = {"pages": [page_id], "tab": tab, "search": wanted, "limit": FOUND}
             rows += await self._listed("list", body)

@@ -79,7 +79,10 @@ class Services:
         return web.json_response({"conversations": [ROW] if is_found else [], "next": None})
 
     async def rows(self, request: web.Request) -> web.Response:
-        is_found = (await self._body(request, "rows"))["conversations"] == [f"{PAGE}:{PSID}"]
+        wanted = (await self._body(request, "rows"))["conversations"]
+        if any(len(each) > 200 for each in wanted):
+            return problem(422, "invalid_body", "no", field="conversations")
+        is_found = wanted == [f"{PAGE}:{PSID}"]
         return web.json_response({"conversations": [ROW] if is_found else []})
 
     async def stored(self, request: web.Request) -> web.Response:
@@ -345,7 +348,8 @@ async def test_an_administrator_finds_confirms_and_erases_a_person(
     found = await browser.get(f"{base}?find=ann")
     assert NAME in found.words
     assert "<Lee>" not in found.text
-    assert "Nobody is found for" in (await browser.get(f"{base}?find=nobody")).words
+    for nobody in ("nobody", "7" * 200):
+        assert "Nobody is found for" in (await browser.get(f"{base}?find={nobody}")).words
     asked = await browser.get(f"{base}/erase?psid={PSID}")
     assert f"Erase {NAME}?" in asked.words
     assert "7 × messages" in asked.words

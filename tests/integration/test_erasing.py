@@ -15,6 +15,7 @@ from services.analytics.domain.fold import EVER
 from services.analytics.erasing import PersonEraser as AnalyticsEraser
 from services.analytics.folding import Folder
 from services.analytics.store import AnalyticsStore
+from services.console.web.privacy import KINDS
 from services.conversation.contacts import ContactKeeper
 from services.conversation.contacts_store import ChangedMeanwhileError, ContactStore
 from services.conversation.domain import receive
@@ -146,6 +147,7 @@ async def test_conversation_keeps_nothing_and_nothing_late_comes_back(service: S
     assert MAIL in stored["contact"]["emails"]
     before = await service.eraser.count(ANN)
     assert before == {"conversations": 1, "messages": 4, "people": 1, "inbox": 1, "contacts": 1}
+    assert before.keys() <= KINDS.keys()  # the console has words for each
 
     service.erased.people[CONVERSATION] = UNTIL
     assert await service.eraser.erase(ANN) == before

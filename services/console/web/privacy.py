@@ -30,6 +30,7 @@ AWAY = (
 KINDS: Mapping[str, str] = {
     "messages": "messages",
     "conversations": "conversation, with the assistant's memory of it",
+    "inbox": "line in the inbox's list",
     "people": "profile: name, picture, addresses they wrote",
     "contacts": "contact",
     "deliveries": "records of what was sent",
