@@ -180,8 +180,7 @@ class Deliveries:
     async def _decide(
         self, conversation: str, send_id: str, decision: str, generation: int | None
     ) -> Delivery:
-        listed = await self._listed("conversations", conversation, None, None, MOST)
-        if all(each.id != send_id for each in listed.deliveries):
+        if not await self._is_listed(conversation, send_id):
             raise DecisionRefusedError("not_found")
         path = f"/internal/v1/deliveries/{quote(send_id, safe='')}/{decision}"
         body: dict[str, Any] = {} if generation is None else {"generation": generation}
@@ -194,6 +193,15 @@ class Deliveries:
                 raise
             raise DecisionRefusedError(error.reason) from None
         return Delivery.model_validate(answer.get("delivery"))
+
+    async def _is_listed(self, conversation: str, send_id: str) -> bool:
+        cursor: str | None = None
+        while True:
+            listed = await self._listed("conversations", conversation, None, cursor, MOST)
+            if any(each.id == send_id for each in listed.deliveries):
+                return True
+            if (cursor := listed.next) is None:
+                return False
 
     async def _listed(
         self, kind: str, name: str, state: State | None, cursor: str | None, limit: int

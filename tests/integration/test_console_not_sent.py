@@ -17,6 +17,7 @@ from libs.common.settings import KafkaSettings, MongoSettings
 from libs.common.topics import DEAD_LETTERS as TOPIC
 from libs.common.topics import EVENTS
 from libs.common.web import problem
+from services.console import deliveries
 from services.console.audit import AuditLog
 from services.console.channels_store import ChannelStore
 from services.console.dead_letters import DeadLetters
@@ -65,7 +66,9 @@ class Sender:
         name = request.match_info["name"].partition(":")[0]
         state = request.query.get("state")
         found = [p for p in self.parts if p["page_id"] == name and state in (None, p["state"])]
-        return web.json_response({"deliveries": found, "next": None})
+        start, limit = int(request.query.get("cursor", "0")), int(request.query["limit"])
+        more = str(start + limit) if len(found) > start + limit else None
+        return web.json_response({"deliveries": found[start : start + limit], "next": more})
 
     async def decide(self, request: web.Request) -> web.Response:
         if self.refuses:
@@ -217,6 +220,14 @@ async def test_a_decision_is_made_once_about_a_part_of_ours_and_audited(
     late = await decide(admin, "send-again", OURS)
     assert late.status == 409
     assert "It has arrived after all" in late.words
+
+
+async def test_a_part_is_found_however_many_later_ones_there_are(
+    console: Console, sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries, "MOST", 1)
+    assert (await decide(await console.admin(), "discard", OURS, "failed")).status == 303
+    assert sender.decided == [(f"cmd-{OURS}-failed:0", "discard", 2)]
 
 
 async def test_without_the_sender_it_says_so(console: Console, sender: Sender) -> None:
