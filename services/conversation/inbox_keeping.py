@@ -8,7 +8,7 @@ can be writing conversations without rows any more; then a note is left that it 
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -142,7 +142,24 @@ class InboxKeeper:
         Raises:
             RowChangedError: the same again will pass.
         """
-        await self._rows.note(arrivals, self._own_app_id, self._before)
+        nameless: set[str] = set()
+
+        async def before(names: Sequence[str], arrivals: Arrivals) -> Mapping[str, Start]:
+            starts = await self._before(names, arrivals)
+            nameless.update(each for each in names if not _is_named(starts.get(each)))
+            return starts
+
+        await self._rows.note(arrivals, self._own_app_id, before)
+        await self._name(nameless)
+
+    async def _name(self, names: Collection[str]) -> None:
+        """Of these, the row is new. A name that came between our look for it and the row's being
+        there found no row to go to, so we look once more."""
+        if not names:
+            return
+        for name, profile in (await self._archive.profiles(list(names))).items():
+            if profile.shown_name:
+                await self._rows.name(name, profile)
 
     async def look(self) -> None:
         """Find out whether every conversation has its row. So it is where there is none at all."""
@@ -224,6 +241,10 @@ class InboxKeeper:
             done = {"$set": {"finished_at": datetime.now(UTC)}}
             await self._upgrades.update_one({"_id": UPGRADE}, done, upsert=True)
         self._is_complete = True
+
+
+def _is_named(start: Start | None) -> bool:
+    return start is not None and start.profile is not None and bool(start.profile.shown_name)
 
 
 def _oldest_ms(arrivals: Arrivals, name: str) -> int:

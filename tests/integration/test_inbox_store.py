@@ -88,6 +88,29 @@ def unread(hours_ago: float) -> Any:  # noqa: ANN401
     return window
 
 
+async def test_a_name_that_comes_while_the_row_is_made_is_not_lost(
+    database: Database, client: TestClient[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Facebook's answer came after we had looked for a name, and before there was a row."""
+    profiles = inbox_keeping.ArchiveReader.profiles
+    looks = 0
+
+    async def look(reader: inbox_keeping.ArchiveReader, names: Sequence[str]) -> dict[str, Profile]:
+        nonlocal looks
+        looks += 1
+        found = await profiles(reader, names)
+        if looks == 1:
+            person = {"_id": CONVERSATION, "version": 1, "profile": {"name": "Ana Lee"}}
+            await database["people"].insert_one(person)
+            await InboxStore(database).name(CONVERSATION, Profile(name="Ana Lee"))
+        return found
+
+    monkeypatch.setattr(inbox_keeping.ArchiveReader, "profiles", look)
+    await take(history(database), make.message("m1"))
+    (found,) = (await ask(client, "rows", conversations=[CONVERSATION]))["conversations"]
+    assert found["name"] == "Ana Lee"
+
+
 async def test_a_row_says_what_the_log_says(
     database: Database, rows: InboxStore, client: TestClient[Any, Any]
 ) -> None:
