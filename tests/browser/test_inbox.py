@@ -4,6 +4,7 @@ import os
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from aiohttp.test_utils import TestServer
@@ -159,6 +160,11 @@ async def test_news_change_what_is_new_and_the_old_stays_when_nobody_answers(
     await page.get_by_role("link", name="Retry").click()
     await expect(page.get_by_text("this list may be out of date")).to_be_hidden()
     await expect(page.locator(".inbox-row")).to_have_count(66)
+
+    await page.goto(f"{console.url}/inbox/{quote(MIA, safe='')}")  # as a notification leads there
+    await page.locator("#inbox.is-scripted #conversation-title").focus()
+    await page.keyboard.press("Escape")
+    await expect(page).to_have_url(f"{console.url}/inbox")
     assert complaints == []
 
 

@@ -1,5 +1,6 @@
 """A conversation in a browser: written in, taken over, kept fresh, locked when its time is over."""
 
+import asyncio
 import json
 import os
 from collections.abc import AsyncIterator
@@ -7,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from playwright.async_api import BrowserContext, Page, expect
+from playwright.async_api import BrowserContext, Page, Route, expect
 
 from libs.common.mongo import Database
 from libs.common.settings import MongoSettings
@@ -228,9 +229,24 @@ async def test_news_come_in_while_what_somebody_reads_and_has_open_stays_in_its_
     await expect(page.get_by_text("And the bread?")).to_be_in_viewport()
     await expect(news).to_be_hidden()
 
-    await page.get_by_label("Search in this conversation").fill("number 7.")
-    await page.keyboard.press("Enter")
+    released = asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        await released.wait()
+        await route.continue_()
+
+    await page.route("**/messages?find=slow*", hold)
+    search = page.get_by_label("Search in this conversation")
+    await search.fill("slow")
+    await search.press("Enter")
+    await search.fill("number 7.")
+    await search.press("Enter")
     await expect(page.locator("#messages .message")).to_have_count(1)
+    await expect(page.locator("mark")).to_have_text("number 7.")
+    async with page.expect_response("**/messages?find=slow*") as late:
+        released.set()
+    await (await late.value).finished()
+    await page.evaluate("new Promise(requestAnimationFrame)")
     await expect(page.locator("mark")).to_have_text("number 7.")
     await page.get_by_role("link", name="Back to the latest").click()
     await expect(page.get_by_text("And the bread?")).to_be_in_viewport()

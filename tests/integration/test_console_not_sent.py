@@ -186,7 +186,7 @@ async def test_what_was_not_sent_is_listed_with_why_and_only_for_our_pages(
         assert words in listed.words
     assert "the person gets it twice" in listed.words
     assert HOSTILE not in listed.text
-    assert f'href="/inbox/{OURS}%3A77001"' in listed.text
+    assert f'href="/inbox/{OURS}:77001"' in listed.text
     assert THEIRS not in listed.text
     assert "failed &lt;img" not in (await admin.get("/health/messages?state=held")).text
     assert (await admin.get(f"/health/messages?page={OURS}")).status == 200

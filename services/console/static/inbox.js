@@ -6,7 +6,7 @@ const ONE_OPEN = /^\/inbox\/(\d+:\d+)$/;
 const AT_ONCE = 100; // of the list, in one answer
 
 const part = (id) => document.getElementById(id);
-const openId = () => ONE_OPEN.exec(location.pathname)?.[1] ?? null;
+const openId = () => ONE_OPEN.exec(decodeURIComponent(location.pathname))?.[1] ?? null;
 
 // Exchanging what has changed, and nothing else: focus, scroll and opened parts stay.
 

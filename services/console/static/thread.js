@@ -65,7 +65,7 @@ const Thread = { shown() {}, listed() {} };
     open = null;
     if (!foot) return;
     const id = foot.dataset.conversation;
-    open = { id, base: `/inbox/${id}`, account: foot.dataset.account, fresh: 0, busy: false, seen: foot.dataset.newest, asked: 0 };
+    open = { id, base: `/inbox/${id}`, account: foot.dataset.account, fresh: 0, busy: false, seen: foot.dataset.newest, asked: 0, shows: 0 };
     open.watcher = new IntersectionObserver((found) => found.some((each) => each.isIntersecting) && loadEarlier(), { root: log() });
     // what grows below takes nothing away of the latest message
     open.resized = new ResizeObserver(() => open?.atEnd && isLatest() && toEnd());
@@ -136,6 +136,7 @@ const Thread = { shown() {}, listed() {} };
     if (!open) return Promise.resolve();
     const mine = open;
     mine.whole ||= whole;
+    if (whole) mine.shows += 1; // what was searched for before is not wanted any more
     mine.latest = look(mine, ++mine.asked, background);
     return mine.latest.then(() => mine.latest);
   }
@@ -301,22 +302,26 @@ const Thread = { shown() {}, listed() {} };
       setTimeout(() => (box.ariaLive = "polite"), 500);
       watchEarlier();
     } catch (error) {
-      stale(true, error);
+      if (open === mine) stale(true, error);
     } finally {
       mine.busy = false;
     }
   }
 
   async function showOther(query, whenThere) {
+    const mine = open;
+    const shows = ++mine.shows;
+    mine.whole = false;
     try {
       const page = await fragment(`/messages?${new URLSearchParams(query)}`);
+      if (open !== mine || shows !== mine.shows) return; // something else is shown by now
       log().replaceChildren(...page.body.childNodes);
       state("other");
       shownAnew();
       log().scrollTop = log().scrollHeight;
       whenThere?.();
     } catch (error) {
-      stale(true, error);
+      if (open === mine) stale(true, error);
     }
   }
 

@@ -108,7 +108,7 @@ async def _page(
         filters=filters,
         states=STATES,
         wrong=wrong,
-        conversation_path=lambda name: f"/inbox/{quote(name, safe='')}",
+        conversation_path=lambda name: f"/inbox/{quote(name, safe=':')}",
     )
 
 
