@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -25,15 +25,15 @@ class Shot:
     name: str
     path: str
     shows: str = ""
-    on_phone: bool = False
+    size: ViewportSize = field(default_factory=lambda: DESK)
 
 
 SIGN_IN = Shot("sign-in", "/sign-in", "Sign in")
 SHOTS = (
-    Shot("inbox", "/inbox/{conversation}", "Assistant is replying"),
-    Shot("takeover", "/inbox/{human}", "You are replying"),
-    Shot("inbox-phone", "/inbox", "Inbox", on_phone=True),
-    Shot("takeover-phone", "/inbox/{human}", "You are replying", on_phone=True),
+    Shot("inbox", "/inbox/{human}", "You are replying"),
+    Shot("conversation", "/inbox/{conversation}", "Assistant is replying"),
+    Shot("inbox-phone", "/inbox", "Inbox", PHONE),
+    Shot("conversation-phone", "/inbox/{human}", "You are replying", PHONE),
     Shot("analytics", "/analytics", "Analytics"),
     Shot("pages", "/channels", "Pages"),
     Shot("connect", "/channels/connect", "Connect"),
@@ -123,7 +123,7 @@ async def _take_over(page: Page, where: Whereabouts) -> None:
 
 
 async def _both(page: Page, where: Whereabouts, images: Path, shot: Shot) -> list[Path]:
-    await page.set_viewport_size(PHONE if shot.on_phone else DESK)
+    await page.set_viewport_size(shot.size)
     taken = []
     for theme in THEMES:
         await page.emulate_media(color_scheme=theme)

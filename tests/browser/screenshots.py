@@ -40,7 +40,10 @@ TALK = (  # what is written in one go is answered once
     ("Thank you!",),
 )
 FROM_OTHERS = ("Can I pay by card?", "Do you have anything vegan?")
-WANTS_A_HUMAN = ("The cake that I got says Bob. Can I talk to a human, please?",)
+WANT_A_HUMAN = {
+    ("Rosa", "Vega"): "Our wedding cake came without its top. A human, please!",
+    ("Noor", "Adel"): "The cake that I got says Bob. Can I talk to a human, please?",
+}
 
 
 def simulator_url() -> str:
@@ -167,15 +170,16 @@ def _talker(people: Sequence[Mapping[str, Any]]) -> str:
 
 
 async def _who_wants_a_human(url: str, page: str, people: Sequence[Mapping[str, Any]]) -> str:
-    """Somebody else who has said so, in the chat page."""
-    new = {"first_name": "Noor", "last_name": "Adel"}
-    for each in people:
-        if each["first_name"] == new["first_name"]:
-            return str(each["psid"])
-    made = await asyncio.to_thread(_call, f"{url}/simulator/api/pages/{page}/people", new)
-    async with open_browser() as browser:
-        await _talk(browser, f"{url}/#page={page}&person={made['psid']}", (WANTS_A_HUMAN,))
-    return str(made["psid"])
+    """Somebody who is going to get one; somebody else goes on waiting."""
+    there = {each["first_name"]: str(each["psid"]) for each in people}
+    for (first, last), words in WANT_A_HUMAN.items():
+        if first not in there:
+            new = {"first_name": first, "last_name": last}
+            made = await asyncio.to_thread(_call, f"{url}/simulator/api/pages/{page}/people", new)
+            there[first] = str(made["psid"])
+            async with open_browser() as browser:
+                await _talk(browser, f"{url}/#page={page}&person={made['psid']}", ((words,),))
+    return there["Noor"]
 
 
 def main() -> None:
