@@ -29,7 +29,7 @@ from services.conversation.domain.profiles import (
     waiting_until,
 )
 
-WITHOUT_TOKEN = timedelta(hours=1)  # a new one is told of by `messenger.channels`
+WITHOUT_TOKEN = timedelta(minutes=5)  # of a new one, whoever waits hears no sooner
 
 PROFILES = Counter(
     "assistant_profiles_total",

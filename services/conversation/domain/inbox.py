@@ -86,9 +86,10 @@ def is_there(row: Row) -> bool:
 
 
 def seen(row: Row, at: datetime) -> Row:
-    """Somebody has looked at everything up to this moment."""
+    """Somebody has looked at everything up to this moment; at what is still to come, nobody has."""
     after = row.copy()
-    after.seen_ms = max(after.seen_ms, ms_of(at))
+    latest = at if row.last_activity_at is None else min(at, row.last_activity_at)
+    after.seen_ms = max(after.seen_ms, ms_of(latest))
     return after
 
 

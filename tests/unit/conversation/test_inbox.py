@@ -171,6 +171,8 @@ def test_unread_is_what_came_after_somebody_looked() -> None:
     assert inbox.seen(looked, make.at(1)) == looked
     assert folded(make.message("m3", seconds=3), row=looked, first=5).unread == 1
     assert folded(make.message("m2", seconds=2), row=looked, first=5).unread == 0
+    ahead = inbox.seen(row, make.at(100))
+    assert folded(make.message("m3", seconds=3), row=ahead, first=5).unread == 1, "still to come"
 
 
 def test_who_answers_has_looked_and_a_machine_has_not() -> None:

@@ -150,7 +150,7 @@ async def test_trouble_is_tried_again_ever_more_rarely(error: Exception) -> None
 @pytest.mark.parametrize(
     ("error", "pause"),
     [
-        (TokenRejectedError(190, 463), timedelta(hours=1)),
+        (TokenRejectedError(190, 463), timedelta(minutes=5)),
         (RateLimitedError(613), BUDGET_WINDOW),
         (RateLimitedError(80006, retry_after_s=1800), timedelta(minutes=30)),
     ],
