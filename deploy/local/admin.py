@@ -20,7 +20,7 @@ _OURS = {"Sec-Fetch-Site": "same-origin"}  # what a browser says of a form on th
 _DIALOG = re.compile(r'http-equiv="refresh" content="0; url=([^"]+)"')
 _TOKEN = re.compile(r"mat_([0-9a-f]{16})_[\w-]{43}")
 _TAGS = re.compile(r"<script.*?</script>|<[^>]+>", re.DOTALL)
-_MAIN = re.compile(r"<main.*?</main>", re.DOTALL)
+_MAIN = re.compile(r"<h1.*?</main>", re.DOTALL)  # the frame's words above it are not the page's
 
 
 class ConsoleError(StackError):

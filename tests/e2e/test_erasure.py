@@ -16,6 +16,8 @@ from pydantic import SecretStr
 from libs.common.mongo import Database, open_database
 from libs.common.settings import MongoSettings
 from libs.common.topics import COMMANDS, EVENTS
+from services.analytics.store import Generations
+from services.analytics.worker import group_of
 from services.console.erasures_store import counted
 from services.conversation.domain.contacts import contact_id
 from tests.e2e.shop import Shop, open_shop
@@ -32,7 +34,6 @@ GROUPS = {
         "conversation-history",
         "conversation-contacts",
         "takeover",
-        "analytics",
     ),
     COMMANDS: ("sender",),
 }
@@ -59,8 +60,9 @@ async def holding(database: Database, *texts: str) -> dict[str, str]:
     return found
 
 
-async def until_all_is_handled(stack: LocalStack) -> None:
-    """Every group has committed what is on the log now."""
+async def until_all_is_handled(stack: LocalStack, database: Database) -> None:
+    """Every group has committed what is on the log now; the figures have one a generation."""
+    figures = group_of(await Generations(database).live())
     servers = stack.environment["KAFKA_BOOTSTRAP_SERVERS"]
     client = AIOKafkaConsumer(*GROUPS, bootstrap_servers=servers)
     admin = AIOKafkaAdminClient(bootstrap_servers=servers)
@@ -69,7 +71,7 @@ async def until_all_is_handled(stack: LocalStack) -> None:
     try:
         ends = await client.end_offsets(list(client.assignment()))
         until = time.monotonic() + HANDLED_WITHIN_S
-        for topic, groups in GROUPS.items():
+        for topic, groups in {**GROUPS, EVENTS: (*GROUPS[EVENTS], figures)}.items():
             wanted = {tp: end for tp, end in ends.items() if tp.topic == topic and end}
             for group in groups:
                 while True:
@@ -139,7 +141,7 @@ async def test_nothing_of_a_person_is_left_and_what_is_late_brings_nothing_back(
         await asyncio.to_thread(stack.wait_until_back, "console", restarts + 1)
         page = await status_page(answer["url"], "Everything was erased")
         assert not any(text in page for text in private)
-        await until_all_is_handled(stack)
+        await until_all_is_handled(stack, database)
         assert await holding(database, *private, wish["user_id"]) == {}
         (erasure,) = await database["erasures"].find({"pages": shop.page}).to_list(None)
         assert erasure["erased"][shop.page]["conversation"]["messages"] >= 4
@@ -151,7 +153,7 @@ async def test_nothing_of_a_person_is_left_and_what_is_late_brings_nothing_back(
         written = [a_copy(shop, "Late, and by hand", began_at, echo=True)]
         for body in written:
             await shop.simulator.webhook(shop.page, body)
-        await until_all_is_handled(stack)
+        await until_all_is_handled(stack, database)
         assert await holding(database, *private, "Late, and by hand") == {}
 
         # who writes again is somebody new

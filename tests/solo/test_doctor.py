@@ -234,14 +234,15 @@ async def switched_off(ground: Ground) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def index_missing(ground: Ground) -> AsyncIterator[None]:
+    """Of a name that no other collection has: the stand-in would drop that one, too."""
     async with database_of(ground.stack) as database:
-        indexes = await database["messages"].index_information()
+        indexes = await database["conversations"].index_information()
         (name,) = [each for each in indexes if each != "_id_"]
-        await database["messages"].drop_index(name)
+        await database["conversations"].drop_index(name)
         try:
             yield
         finally:
-            await database["messages"].create_index(indexes[name]["key"])
+            await database["conversations"].create_index(indexes[name]["key"])
 
 
 AT_FACEBOOK = [

@@ -176,8 +176,8 @@ def judge_held(held: int, *, more: bool) -> Verdict:
     count = f"{held} or more" if more else str(held)
     return failed(
         f"Held: {count}. Nobody knows whether Meta took them.",
-        "Look at the person's thread in the Page's inbox, then send each again or discard it: "
-        "docs/operations.md says how.",
+        "Look at the person's thread in the Page's own inbox at Facebook, then send each again or "
+        "discard it: in the console under Health, Not sent.",
         held=held,
     )
 
