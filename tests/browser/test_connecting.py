@@ -25,7 +25,7 @@ PICTURES = os.environ.get("CONSOLE_PICTURES")  # a folder: look at what the test
 PHONE, DESK = ViewportSize(width=390, height=800), ViewportSize(width=1280, height=800)
 SUNDAY, DELIVERY = "When are you open on Sunday?", "Do you deliver?"
 SLOW_MS = 30_000  # what passes through all of the system, on a busy machine
-PICTURED = ("inbox", "conversation", "verify", "health")  # the others need no more than a visit
+PICTURED = ("conversation", "verify")  # the others need no more than a visit
 EXPIRED = {
     "message": "This authorization code has expired.",
     "type": "OAuthException",

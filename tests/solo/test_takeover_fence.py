@@ -22,7 +22,7 @@ from tests.e2e.shop import open_shop
 from tests.faults.mutants.switching import environment, mutated
 from tests.stack import LocalStack, local_stack
 
-TAKEOVERS, SIDE_BY_SIDE, ROUNDS = 1000, 40, 10
+TAKEOVERS, SIDE_BY_SIDE, ROUNDS = 1000, 40, 5
 MUTANT_TAKEOVERS, MUTANT_RACES = 120, 5
 PARTS = 5
 ANSWER = "\n\n".join(f"This is part {n} of an answer in five parts." for n in range(PARTS))
