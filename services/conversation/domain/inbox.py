@@ -213,6 +213,8 @@ def _outbound(row: Row, last: Last) -> bool:
     """Whether it is one more."""
     row.unsent.pop(last.key, None)
     if row.outbound.admit(last.key, ms_of(last.at)) != "new":
+        if row.first_seen_at is not None:  # an echo tells Meta's own time, which may be earlier
+            row.first_seen_at = min(row.first_seen_at, last.at)
         return False
     row.outbound_count += 1
     _follows(row, last)

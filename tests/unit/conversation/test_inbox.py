@@ -163,6 +163,11 @@ def test_thread_control_is_understood_as_the_takeover_service_does() -> None:
     assert not folded(make.standby(seconds=8), row=row, first=6).thread_ours
 
 
+def test_a_row_begins_with_metas_own_time_where_that_is_earlier() -> None:
+    echo = make.echo("mid-c1-0", APP, "an answer", 6, "c1:0")
+    assert folded(make.sent(seconds=7), echo).first_seen_at == make.at(6)
+
+
 def test_unread_is_what_came_after_somebody_looked() -> None:
     row = folded(make.message("m1", seconds=1), make.message("m2", seconds=2))
     assert inbox.seen(row, make.at(1)).unread == 1
