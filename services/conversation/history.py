@@ -8,33 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from libs.common.erasures import Erased, NobodyErased, is_of_erased
-from libs.common.events import ConversationRecord, decode
+from libs.common.events import OF_HISTORY, ConversationRecord, decode
 from libs.common.kafka import ConsumedRecord, KeyBatch
 from services.conversation.domain import archive
 from services.conversation.domain.receive import Arrival
 from services.conversation.domain.state import Position
 
-WANTED = frozenset(
-    {
-        b"message.received",
-        b"postback.received",
-        b"message.echoed",
-        b"message.edited",
-        b"message.delivered",
-        b"message.read",
-        b"reaction.received",
-        b"referral.received",
-        b"standby.received",
-        b"message.sent",
-        b"message.failed",
-        b"message.held",
-        b"takeover.requested",
-        b"takeover.started",
-        b"takeover.extended",
-        b"takeover.ended",
-        b"handover.changed",
-    }
-)
+WANTED = OF_HISTORY
 
 
 class Store(Protocol):

@@ -18,6 +18,7 @@ from libs.common.events.channels import (
 )
 from libs.common.events.codec import (
     ALL_RECORDS,
+    OF_HISTORY,
     AnyRecord,
     UndecodableRecordError,
     decode,
@@ -59,6 +60,7 @@ from libs.common.events.outcomes import (
 
 __all__ = [
     "ALL_RECORDS",
+    "OF_HISTORY",
     "AnyRecord",
     "Attachment",
     "ChannelConnected",

@@ -49,6 +49,29 @@ ALL_RECORDS: dict[str, tuple[type[Record], ...]] = {
     ),
 }
 
+OF_HISTORY = frozenset(
+    {
+        b"message.received",
+        b"postback.received",
+        b"message.echoed",
+        b"message.edited",
+        b"message.delivered",
+        b"message.read",
+        b"reaction.received",
+        b"referral.received",
+        b"standby.received",
+        b"message.sent",
+        b"message.failed",
+        b"message.held",
+        b"takeover.requested",
+        b"takeover.started",
+        b"takeover.extended",
+        b"takeover.ended",
+        b"handover.changed",
+    }
+)
+"""Of the events topic, by their header `type`: what is part of a conversation as it is shown."""
+
 AnyRecord = Annotated[
     inbound.MessageReceived
     | inbound.PostbackReceived

@@ -13,6 +13,7 @@ import structlog
 from prometheus_client import Counter, Histogram
 
 from libs.common.errors import ProjectError
+from libs.common.events import OF_HISTORY
 from libs.common.kafka import ConsumedRecord, KafkaUnavailableError
 from services.console.live.pending import Hint, Pending, Place
 from services.console.live.rows import MOST_ASKED, Row, Rows
@@ -26,27 +27,7 @@ LINGER_S = 30.0  # somebody who goes from page to page stops listening and begin
 PAUSE_S, LONGEST_PAUSE_S = 1.0, 10.0  # after Kafka, or the conversation service, was away
 
 HUMAN_WANTED = b"takeover.requested"
-HINTED = frozenset(
-    {
-        b"message.received",
-        b"postback.received",
-        b"message.echoed",
-        b"message.edited",
-        b"message.delivered",
-        b"message.read",
-        b"reaction.received",
-        b"referral.received",
-        b"standby.received",
-        b"message.sent",
-        b"message.failed",
-        b"message.held",
-        HUMAN_WANTED,
-        b"takeover.started",
-        b"takeover.extended",
-        b"takeover.ended",
-        b"handover.changed",
-    }
-)
+HINTED = OF_HISTORY
 """What the archive keeps of the log: nothing else changes what an inbox shows."""
 
 HINTS = Counter(
