@@ -325,7 +325,9 @@ async def test_the_first_run_bars_nobody_either(
     async with running_console(database, mongo, email="", password="") as console:
         printed = capsys.readouterr().err
         code = next(line.strip() for line in printed.splitlines() if len(line.strip()) == 43)
-        context = await chromium.new_context(bypass_csp=True, locale="en-GB")
+        context = await chromium.new_context(
+            bypass_csp=True, locale="en-GB", reduced_motion="reduce"
+        )
         page = await watched(context, console, complaints)
         await page.goto(console.url)
         assert await findings(page) == []
@@ -344,7 +346,10 @@ async def findings(page: Page, *, in_the_dark: bool = True) -> list[str]:
     found = []
     looks = [("light", {"type": "tag", "values": TAGS}), ("dark", COLOURS)]
     for scheme, rules in looks if in_the_dark else looks[:1]:
-        await page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+        await page.emulate_media(
+            color_scheme="dark" if scheme == "dark" else "light",
+            reduced_motion="reduce",  # a button that fades from one scheme to the other has neither
+        )
         await expect(page.locator("html")).to_have_attribute("data-bs-theme", scheme)
         result = await page.evaluate(
             """rules => axe.run(document, { runOnly: rules, resultTypes: ["violations"] })""", rules
