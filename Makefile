@@ -113,9 +113,9 @@ docs: setup ## Write what is generated: docs/asyncapi.yaml, OpenAPI documents, t
 	$(BIN)/python -m tests.unit.docs.variables docs/configuration.md
 
 .PHONY: requirements
-requirements: ## Write requirements/*.txt anew from pyproject.toml (needs uv)
-	for extra in local dev gateway conversation sender takeover analytics console simulator; do \
-	  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+requirements: setup ## Write requirements/*.txt anew from pyproject.toml
+	for extra in local dev otel gateway conversation sender takeover analytics console simulator; do \
+	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	    --no-emit-index-url --extra $$extra pyproject.toml --output-file requirements/$$extra.txt; done
 
 .PHONY: clean
