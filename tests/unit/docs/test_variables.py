@@ -14,6 +14,7 @@ from tests.unit.docs.variables import (
     END,
     ROOTS,
     channel_settings,
+    part_of,
     table,
     variables,
     with_tables,
@@ -34,6 +35,8 @@ class Outer(SettingsGroup):
 
     inner: Inner = Field(default_factory=Inner)
     count: int = Field(ge=1)
+    loud: bool = True
+    site_url: str = Field("", pattern=r"^https?://[^\s]+$")
 
 
 def test_the_tables_are_what_the_settings_say() -> None:
@@ -71,11 +74,30 @@ def test_no_variable_is_told_beside_the_table_that_nobody_reads() -> None:
     assert {name for name in mentioned if name.startswith(prefixes)} <= told
 
 
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("GATEWAY_MAX_BODY_BYTES", "gateway"),
+        ("GATEWAY_URL", "console"),
+        ("WEBHOOK_VERIFY_TOKEN", "Meta's app, and where it finds us"),
+        ("WEBHOOK_TARGET_URL", "simulator"),
+        ("SOMETHING_NEW", "Others"),
+    ],
+)
+def test_a_variable_stands_where_its_reader_looks(name: str, part: str) -> None:
+    assert part_of(name) == part
+
+
 def test_groups_of_a_service_are_read_under_their_own_prefix() -> None:
     found = {each.name: each for each in variables(Outer)}
-    assert set(found) == {"OUTER_COUNT", "INNER_WAIT_S", "INNER_KEY"}
+    assert set(found) == {
+        *("OUTER_COUNT", "OUTER_LOUD", "OUTER_SITE_URL", "INNER_WAIT_S", "INNER_KEY")
+    }
     assert found["OUTER_COUNT"].default is None
-    assert found["INNER_WAIT_S"].takes == "number > 0, ≤ 9"
+    assert found["INNER_WAIT_S"].takes == "seconds > 0, ≤ 9"
+    assert found["INNER_WAIT_S"].default == "2"
+    assert (found["OUTER_LOUD"].takes, found["OUTER_LOUD"].default) == ("`true`, `false`", "true")
+    assert found["OUTER_SITE_URL"].takes == "http(s) address"
     assert found["INNER_KEY"].is_secret
     assert found["INNER_KEY"].default == ""
 

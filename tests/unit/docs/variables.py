@@ -35,6 +35,7 @@ ROOTS: dict[str, type[BaseSettings]] = {
 }
 BEGIN, END = "<!-- {}: written by `make docs` -->", "<!-- end of {} -->"
 LONGEST_SHOWN = 40
+HEAD = ("| Variable | Meaning | Takes | Default | Read by |", "|---|---|---|---|---|")
 
 # Where the code's own description is too short for a reader who has only the table.
 MEANINGS = {
@@ -106,6 +107,42 @@ CHANNEL_MEANINGS = {
 
 _SAYS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 
+# The table's parts, in their order: a title, and how the names of its variables begin. The longest
+# beginning that fits decides.
+PARTS = (
+    ("Every process", ("ENV", "HTTP_", "LOG_", "DRAIN_", "SECRETS_")),
+    (
+        "Meta's app, and where it finds us",
+        ("FACEBOOK_", "GRAPH_", "WEBHOOK_", "PUBLIC_URL", "CONSOLE_URL"),
+    ),
+    ("What the services share among themselves", ("SERVICE_TOKEN", "ENCRYPTION_KEYS")),
+    ("Kafka", ("KAFKA_",)),
+    ("MongoDB", ("MONGODB_",)),
+    ("gateway", ("GATEWAY_",)),
+    ("conversation", ("CONVERSATION_",)),
+    ("The model, unless an assistant names its own", ("LLM_",)),
+    ("sender", ("SENDER_",)),
+    ("takeover", ("TAKEOVER_",)),
+    ("analytics", ("ANALYTICS_",)),
+    (
+        "console",
+        (
+            *("CONSOLE_", "ADMIN_", "GATEWAY_URL", "CONVERSATION_URL", "SENDER_URL"),
+            *("TAKEOVER_URL", "ANALYTICS_URL"),
+        ),
+    ),
+    ("Traces", ("OTEL_",)),
+    ("simulator", ("SIMULATOR_", "STATE_DIR", "WEBHOOK_TARGET_URL")),
+)
+OTHERS = "Others"
+_UNITS = {
+    "_per_s": "calls a second",
+    "_s": "seconds",
+    "_bytes": "bytes",
+    "_tokens": "tokens",
+    "_minutes": "minutes",
+}
+
 
 @dataclass(frozen=True)
 class Variable:
@@ -132,7 +169,7 @@ def variables(settings: type[BaseSettings]) -> Iterator[Variable]:
 
 
 def table() -> str:
-    """All services' variables, in the order of their names, as Markdown."""
+    """All services' variables, part by part and in the order of their names, as Markdown."""
     readers: dict[str, list[str]] = {}
     found: dict[str, Variable] = {}
     for service, settings in ROOTS.items():
@@ -143,9 +180,19 @@ def table() -> str:
             known = found.setdefault(variable.name, variable)
             if len(variable.meaning) > len(known.meaning):
                 found[variable.name] = variable
-    rows = [_row(found[name], readers[name]) for name in sorted(found)]
-    head = ["| Variable | Meaning | Takes | Default | Read by |", "|---|---|---|---|---|"]
-    return "\n".join([*head, *rows])
+    parts = []
+    for title in (*(title for title, _ in PARTS), OTHERS):
+        names = [name for name in sorted(found) if part_of(name) == title]
+        if names:
+            rows = [_row(found[name], readers[name]) for name in names]
+            parts.append("\n".join([f"### {title}", "", *HEAD, *rows]))
+    return "\n\n".join(parts)
+
+
+def part_of(name: str) -> str:
+    """The title of the table's part that a variable belongs to."""
+    fits = ((len(each), title) for title, all_ in PARTS for each in all_ if name.startswith(each))
+    return max(fits, default=(0, OTHERS))[1]
 
 
 def channel_table() -> str:
@@ -178,7 +225,7 @@ def _variable(name: str, field: FieldInfo, meanings: Mapping[str, str]) -> Varia
     return Variable(
         name,
         default=None if field.is_required() else _shown(field.default),
-        takes=_takes(kinds, field),
+        takes=_takes(name.lower(), kinds, field),
         meaning=meanings.get(name) or field.description or "",
         is_secret=SecretStr in kinds,
     )
@@ -217,26 +264,50 @@ def _alternatives(annotation: Any) -> tuple[Any, ...]:  # noqa: ANN401 - any typ
 def _shown(default: Any) -> str:  # noqa: ANN401 - whatever a field has
     if isinstance(default, SecretStr):
         default = default.get_secret_value()
+    if isinstance(default, bool):
+        return str(default).lower()
+    if isinstance(default, float) and default.is_integer():
+        return str(int(default))
     if isinstance(default, tuple):
         return ", ".join(map(str, default))
     return "" if default is None or default is PydanticUndefined else str(default)
 
 
-def _takes(kinds: tuple[Any, ...], field: FieldInfo) -> str:
+def _takes(name: str, kinds: tuple[Any, ...], field: FieldInfo) -> str:
+    """The kind of value, its unit and its limits; empty: any text."""
     if get_origin(kinds[0]) is Literal:
         return ", ".join(f"`{value}`" for value in get_args(kinds[0]))
-    words = {int: "whole number", float: "number", Path: "path"}.get(kinds[0], "")
+    if kinds[0] is bool:
+        return "`true`, `false`"
     if get_origin(kinds[0]) is tuple:
         return "list"
+    words = {int: "whole number", float: "number", Path: "path"}.get(kinds[0], "")
+    unit = next((unit for end, unit in _UNITS.items() if name.endswith(end)), "")
+    if words and unit:
+        words = unit if kinds[0] is float else f"whole {unit}"
+    for item in field.metadata:
+        if (lowest := getattr(item, "min_length", None)) and lowest > 1:
+            words = f"at least {lowest} characters"
+        if pattern := getattr(item, "pattern", None):
+            words = _of_pattern(str(pattern))
+    if name.endswith("_url") and not words:
+        words = "http(s) address"
     limits = [
-        f"{sign} {getattr(item, name)}"
+        f"{sign} {getattr(item, end)}"
         for item in field.metadata
-        for name, sign in _SAYS.items()
-        if getattr(item, name, None) is not None
+        for end, sign in _SAYS.items()
+        if getattr(item, end, None) is not None
     ]
-    if lengths := [item.min_length for item in field.metadata if hasattr(item, "min_length")]:
-        words = f"at least {lengths[0]} characters" if lengths[0] > 1 else words
     return " ".join(part for part in (words, ", ".join(limits)) if part)
+
+
+def _of_pattern(pattern: str) -> str:
+    """What the patterns in our settings ask for, in words."""
+    if "https?" in pattern:
+        return "http(s) address"
+    if pattern.startswith(r"^\d"):
+        return "digits"
+    return ""
 
 
 def main() -> None:
