@@ -1,6 +1,8 @@
-"""The topics, their partitions and their settings: the one place that names them."""
+"""The topics, their partitions and how long they keep records: the one place that names them."""
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
 
 EVENTS = "messenger.events"
 COMMANDS = "messenger.commands"
@@ -8,23 +10,31 @@ CHANNELS = "messenger.channels"
 DEAD_LETTERS = "messenger.dead-letters"
 DEAD_LETTER_PREFIX = "dead-letter-"  # of the headers that a dead letter has besides its own
 
-_DAY_MS = 24 * 60 * 60 * 1000
+EVENTS_KEPT = timedelta(days=7)
+"""The longest that events and commands may be kept: what remembers them in MongoDB outlives it."""
+LETTERS_KEPT = timedelta(days=30)
+"""The longest for dead letters, and what `messenger.channels` is kept for."""
 
 
 @dataclass(frozen=True)
 class TopicSpec:
-    """One topic as it is created: `config` holds Kafka's own topic settings."""
+    """One topic as it is created."""
 
     name: str
     partitions: int
-    config: dict[str, str] = field(default_factory=dict)
+    kept: timedelta
+
+    @property
+    def config(self) -> Mapping[str, str]:
+        """In Kafka's own words."""
+        return {"retention.ms": str(self.kept // timedelta(milliseconds=1))}
 
 
 TOPICS = (
     # key page_id:psid; 12 partitions bound how many replicas can share the work
-    TopicSpec(EVENTS, 12, {"retention.ms": str(7 * _DAY_MS)}),
+    TopicSpec(EVENTS, 12, EVENTS_KEPT),
     # key page_id: one sender owns a page's rate limit
-    TopicSpec(COMMANDS, 12, {"retention.ms": str(7 * _DAY_MS)}),
-    TopicSpec(CHANNELS, 1, {"retention.ms": str(30 * _DAY_MS)}),
-    TopicSpec(DEAD_LETTERS, 3, {"retention.ms": str(30 * _DAY_MS)}),
+    TopicSpec(COMMANDS, 12, EVENTS_KEPT),
+    TopicSpec(CHANNELS, 1, LETTERS_KEPT),
+    TopicSpec(DEAD_LETTERS, 3, LETTERS_KEPT),
 )

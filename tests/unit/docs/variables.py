@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings
 
+import libs.common.kafka.topics
 import services.analytics.settings
 import services.console.settings
 import services.conversation.settings
@@ -32,7 +33,9 @@ ROOTS: dict[str, type[BaseSettings]] = {
     "analytics": services.analytics.settings.Settings,
     "console": services.console.settings.Settings,
     "simulator": simulator.settings.Settings,
+    "topics": libs.common.kafka.topics.Settings,
 }
+COMMANDS = {"topics"}
 BEGIN, END = "<!-- {}: written by `make docs` -->", "<!-- end of {} -->"
 LONGEST_SHOWN = 40
 HEAD = ("| Variable | Meaning | Takes | Default | Read by |", "|---|---|---|---|---|")
@@ -141,6 +144,7 @@ _UNITS = {
     "_bytes": "bytes",
     "_tokens": "tokens",
     "_minutes": "minutes",
+    "_days": "days",
 }
 
 
@@ -233,7 +237,7 @@ def _variable(name: str, field: FieldInfo, meanings: Mapping[str, str]) -> Varia
 
 def _row(variable: Variable, readers: list[str]) -> str:
     takes = ", ".join(filter(None, (variable.takes, "secret" if variable.is_secret else "")))
-    who = "all" if len(readers) == len(ROOTS) else ", ".join(readers)
+    who = "all" if ROOTS.keys() - COMMANDS <= {*readers} else ", ".join(readers)
     name, default = f"`{variable.name}`", _default(variable)
     return _cells(name, variable.meaning, takes or "text", default, who)
 

@@ -84,14 +84,15 @@ def judge_topics(wanted: Mapping[str, int], there: Mapping[str, int]) -> Verdict
     if missing:
         return failed(
             f"Missing: {', '.join(missing)}.",
-            "Create them with the partitions that libs/common/topics.py names.",
+            "Run python -m libs.common.kafka.topics: it makes them.",
             missing=missing,
         )
     if few:
         named = ", ".join(f"{name} ({there[name]} of {wanted[name]})" for name in few)
         return failed(
             f"Too few partitions that work: {named}.",
-            "Add partitions, or bring back the brokers that lead them.",
+            "Bring back the brokers that lead them, or run python -m libs.common.kafka.topics, "
+            "which adds partitions.",
             partitions=dict(there),
         )
     return ok("All there, with their partitions.", partitions=dict(there))
