@@ -28,6 +28,7 @@ UNITS = (
         "tests/faults/test_scenarios.py",
     ),
     ("tests/solo/test_takeover_fence.py",),
+    ("tests/solo/test_start_orders.py",),
     ("tests/solo/test_doctor.py",),
     ("tests/solo/test_api_contract.py",),
     (  # `stack` of tests/browser/modelled/conftest.py

@@ -25,6 +25,7 @@ from libs.common.web import Readiness
 
 STOP_WITHIN_S = 25.0  # promised: a pod's grace period is 30 s
 HTTP_DRAIN_S = 5.0
+LONGEST_PAUSE_S = 2.0  # between two looks for what is needed: who comes last is waited for by all
 
 LOOP_LAG = Gauge("assistant_event_loop_lag_seconds", "How late the event loop's last second came.")
 
@@ -187,7 +188,7 @@ async def _open(service: Service, lifetime: Lifetime, stack: AsyncExitStack) -> 
             log.warning("waiting_for_resources", error=type(error).__name__, reason=str(error))
             with suppress(TimeoutError):
                 await asyncio.wait_for(lifetime.wait(), pause_s)
-            pause_s = min(pause_s * 2, 5.0)
+            pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
         except PermanentError as error:
             log.error("cannot_start", error=type(error).__name__, reason=str(error))
             lifetime.end(error)

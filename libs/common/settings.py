@@ -2,6 +2,7 @@
 
 import re
 import sys
+from functools import cached_property
 from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
@@ -80,6 +81,20 @@ class InternalSettings(SettingsGroup):
     """What internal HTTP APIs ask for."""
 
     service_token: SecretStr = Field(min_length=16, description="Authorization: Bearer …")
+    service_token_previous: SecretStr | None = Field(
+        None,
+        min_length=16,
+        description="accepted as well, and sent where the new one is refused, during a rollout",
+    )
+
+    @cached_property
+    def tokens(self) -> tuple[SecretStr, ...]:
+        """Those that are accepted, and may be sent: the usual one first."""
+        return tuple(
+            token
+            for token in (self.service_token, self.service_token_previous)
+            if token is not None
+        )
 
 
 class GraphSettings(SettingsGroup):

@@ -9,10 +9,11 @@ from typing import Any, Generic, TypeVar
 import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, Counter, generate_latest
 from pydantic import SecretStr, ValidationError
 
 from libs.common.errors import TransientError
+from libs.common.sparingly import Sparingly
 
 T = TypeVar("T")
 Check = Callable[[], Awaitable[bool]]
@@ -22,7 +23,17 @@ READY_CACHE_S = 5.0
 CHECK_WITHIN_S = 3.0
 KEPT_HEADERS = ("Allow", "Retry-After")  # of errors: what a client acts upon
 
+PREVIOUS_SECRETS = Counter(
+    "assistant_previous_secrets_used_total",
+    "What was accepted by a secret that is being replaced: at rest, it may go.",
+    ["secret"],  # service_token, app_secret
+)
+UNAUTHORIZED = Counter(
+    "assistant_service_token_refusals_total", "Calls of internal APIs without the service token."
+)
+
 log = structlog.get_logger(__name__)
+_unauthorized = Sparingly()
 
 
 class Late(Generic[T]):
@@ -110,16 +121,26 @@ def base_app(readiness: Readiness, *middlewares: Middleware, **options: int) -> 
     return app
 
 
-def require_service_token(token: SecretStr) -> Middleware:
-    """Refuse every path but health and metrics without `Authorization: Bearer <service token>`."""
-    expected = f"Bearer {token.get_secret_value()}".encode()
+def require_service_token(*tokens: SecretStr) -> Middleware:
+    """Refuse every path but health and metrics without `Authorization: Bearer <service token>`.
+
+    Args:
+        tokens: the usual one first, then those that are accepted while it is rolled out.
+    """
+    current, *previous = (f"Bearer {token.get_secret_value()}".encode() for token in tokens)
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
-        if request.path not in OPEN_PATHS and not hmac.compare_digest(given, expected):
-            return problem(401, "unauthorized", "send the service token as a Bearer token")
-        return await handler(request)
+        if request.path in OPEN_PATHS or hmac.compare_digest(given, current):
+            return await handler(request)
+        if any(hmac.compare_digest(given, each) for each in previous):
+            PREVIOUS_SECRETS.labels("service_token").inc()
+            return await handler(request)
+        UNAUTHORIZED.inc()
+        if count := _unauthorized.count():
+            log.warning("service_token_refused", count=count)
+        return problem(401, "unauthorized", "send the service token as a Bearer token")
 
     return check
 

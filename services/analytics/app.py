@@ -26,7 +26,7 @@ MOST_OF_A_PARTITION = 2000
 
 def create_service(settings: Settings) -> Service:
     readiness = Readiness()
-    app = base_app(readiness, json_errors, require_service_token(settings.internal.service_token))
+    app = base_app(readiness, json_errors, require_service_token(*settings.internal.tokens))
     app[READER] = Late("the database")
     add_routes(app)
     add_erasure_routes(app)

@@ -162,7 +162,7 @@ def create_service(
 
             await _open(give, settings, database, passwords or Passwords(), clock)
             internal = await stack.enter_async_context(
-                open_internal(settings.services, settings.internal.service_token)
+                open_internal(settings.services, settings.internal.tokens)
             )
             give(INTERNAL, internal)
             give(INBOX, Inbox(internal, ChannelStore(database), AuditLog(database, clock)))

@@ -1,7 +1,8 @@
 """The other services' internal APIs, as the console asks them."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import aiohttp
@@ -55,14 +56,21 @@ class ServiceRefusedError(PermanentError):
 
 
 class Internal:
-    """Calls with the service token."""
+    """Calls with the service token.
+
+    Where it is refused, the previous one is tried: that service was started before the new one
+    was known. So a new token can be rolled out in any order.
+    """
 
     def __init__(
-        self, session: aiohttp.ClientSession, addresses: ServicesSettings, token: SecretStr
+        self,
+        session: aiohttp.ClientSession,
+        addresses: ServicesSettings,
+        tokens: Sequence[SecretStr],
     ) -> None:
         self._session = session
         self._addresses = addresses
-        self._token = token
+        self._tokens = tokens
 
     async def call(
         self,
@@ -84,49 +92,55 @@ class Internal:
             ServiceAwayError: no answer, or 5xx.
             ServiceRefusedError: 4xx.
         """
-        asked = self._asking(service, method, path, body, query, headers, timeout_s)
-        try:
-            async with asked as response:
-                answer = await _json(response)
-                status = response.status
-        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            raise ServiceAwayError(service, type(error).__name__) from None
-        _check(service, status, answer)
-        return answer
+        sent = _Sent(method, path, body, query, headers, timeout_s)
+        return (await self._answer(service, sent))[0]
 
     async def text(
         self, service: ServiceName, path: str, query: Mapping[str, str] | None = None
     ) -> str:
         """What a GET answers that is no JSON. Raises: as `call`."""
-        try:
-            async with self._asking(service, "GET", path, None, query, None, TIMEOUT_S) as response:
-                answer = await _json(response)
-                status, text = response.status, await response.text()
-        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            raise ServiceAwayError(service, type(error).__name__) from None
+        return (await self._answer(service, _Sent("GET", path, query=query)))[1]
+
+    async def _answer(self, service: ServiceName, sent: "_Sent") -> tuple[JSON, str]:
+        """What it answers, read and as it came. Raises: as `call`."""
+        status, answer, text = 401, {}, ""
+        for token in self._tokens:
+            try:
+                async with self._asking(service, sent, token) as response:
+                    answer, text = await _json(response), await response.text()
+                    status = response.status
+            except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+                raise ServiceAwayError(service, type(error).__name__) from None
+            if status != 401:  # which is told before anything is done
+                break
         _check(service, status, answer)
-        return text
+        return answer, text
 
     def _asking(
-        self,
-        service: ServiceName,
-        method: str,
-        path: str,
-        body: JSON | None,
-        query: Mapping[str, str] | None,
-        headers: Mapping[str, str] | None,
-        timeout_s: float,
+        self, service: ServiceName, sent: "_Sent", token: SecretStr
     ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
-        url = URL(self._addresses.of(service) + path, encoded=True)
-        token = {"Authorization": f"Bearer {self._token.get_secret_value()}"}
+        url = URL(self._addresses.of(service) + sent.path, encoded=True)
+        authorization = {"Authorization": f"Bearer {token.get_secret_value()}"}
         return self._session.request(
-            method,
-            url.update_query(query) if query else url,
-            json=body,
-            headers={**(headers or {}), **token},
-            timeout=aiohttp.ClientTimeout(total=timeout_s),
+            sent.method,
+            url.update_query(sent.query) if sent.query else url,
+            json=sent.body,
+            headers={**(sent.headers or {}), **authorization},
+            timeout=aiohttp.ClientTimeout(total=sent.timeout_s),
             allow_redirects=False,
         )
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """One request, whichever token it goes with."""
+
+    method: str
+    path: str
+    body: JSON | None = None
+    query: Mapping[str, str] | None = None
+    headers: Mapping[str, str] | None = None
+    timeout_s: float = TIMEOUT_S
 
 
 def _check(service: ServiceName, status: int, answer: JSON) -> None:
@@ -138,9 +152,12 @@ def _check(service: ServiceName, status: int, answer: JSON) -> None:
 
 
 @asynccontextmanager
-async def open_internal(addresses: ServicesSettings, token: SecretStr) -> AsyncIterator[Internal]:
+async def open_internal(
+    addresses: ServicesSettings, tokens: Sequence[SecretStr]
+) -> AsyncIterator[Internal]:
+    """`tokens`: the usual one first, then the previous one during a rollout."""
     async with aiohttp.ClientSession() as session:
-        yield Internal(session, addresses, token)
+        yield Internal(session, addresses, tokens)
 
 
 async def _json(response: aiohttp.ClientResponse) -> JSON:

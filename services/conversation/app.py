@@ -61,7 +61,7 @@ def create_service(settings: Settings) -> Service:
     app = base_app(
         readiness,
         json_errors,
-        require_service_token(settings.internal.service_token),
+        require_service_token(*settings.internal.tokens),
         client_max_size=LARGEST_BODY,
     )
     app[STORE] = Late("the database")

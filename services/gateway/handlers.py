@@ -3,6 +3,7 @@
 import hmac
 import time
 from collections import defaultdict
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Protocol
@@ -14,7 +15,7 @@ from prometheus_client import Counter, Histogram
 from libs.common.errors import PermanentError, TransientError
 from libs.common.events import Record, UnknownReceived
 from libs.common.sparingly import Sparingly
-from libs.common.web import Late
+from libs.common.web import PREVIOUS_SECRETS, Late
 from services.gateway.bodies import RefusedError, read_body
 from services.gateway.domain.payload import MalformedPayloadError, parse
 from services.gateway.domain.signature import is_valid_signature
@@ -99,14 +100,22 @@ async def _accept(request: web.Request) -> list[Record]:
     app = request.app
     settings = app[SETTINGS]
     body = await body_of(request, settings)
-    if not is_valid_signature(body, _signature(request), settings.meta.secrets):
-        raise RefusedError("bad_signature", 403, "invalid signature")
+    _require_signature(body, _signature(request), settings.meta.secrets)
     try:
         records = to_events(parse(body), datetime.now(UTC))
     except MalformedPayloadError as error:
         raise RefusedError("malformed", 400, str(error)) from None
     await publish(app, within_limit(records) if len(body) > LARGE_BODY_BYTES else records)
     return records
+
+
+def _require_signature(body: bytes, signature: str | None, secrets: Sequence[str]) -> None:
+    """Raises: RefusedError: it is none of ours."""
+    if is_valid_signature(body, signature, secrets[:1]):
+        return
+    if not is_valid_signature(body, signature, secrets[1:]):
+        raise RefusedError("bad_signature", 403, "invalid signature")
+    PREVIOUS_SECRETS.labels("app_secret").inc()
 
 
 async def body_of(request: web.Request, settings: Settings) -> bytes:

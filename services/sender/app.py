@@ -52,7 +52,7 @@ class LateKicks:
 
 def create_service(settings: Settings) -> Service:
     readiness = Readiness()
-    app = base_app(readiness, json_errors, require_service_token(settings.internal.service_token))
+    app = base_app(readiness, json_errors, require_service_token(*settings.internal.tokens))
     app[REVIEW], app[DECISIONS] = Late("the list of parts"), Late("deciding about parts")
     app[STORED], app[KEPT] = Late("the database"), Late("the database")
     add_routes(app)

@@ -28,7 +28,7 @@ NAME = "takeover"
 
 def create_service(settings: Settings) -> Service:
     readiness = Readiness()
-    app = base_app(readiness, json_errors, require_service_token(settings.internal.service_token))
+    app = base_app(readiness, json_errors, require_service_token(*settings.internal.tokens))
     app[KEEPER], app[WRITER] = Late("the database"), Late("the log")
     app[ROWS], app[PERMISSIONS] = Late("the database"), Late("the database")
     add_routes(app)

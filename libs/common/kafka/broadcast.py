@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError
 from libs.common.events import AnyRecord, UndecodableRecordError, decode, is_readable
 from libs.common.kafka.connection import client_options
 from libs.common.kafka.errors import KafkaUnavailableError
+from libs.common.kafka.presence import require_topics
 from libs.common.kafka.records import ConsumedRecord, from_fetched
 from libs.common.settings import KafkaSettings
 
@@ -73,6 +74,8 @@ class BroadcastRecords:
 
     async def _open(self) -> AIOKafkaConsumer:
         """A client at the end of the log at first; later where the last one was."""
+        if not self._positions:
+            await require_topics(self._settings, (self._topic,))
         client = AIOKafkaConsumer(
             self._topic,
             **client_options(self._settings, f"broadcast-{self._topic}"),

@@ -9,6 +9,12 @@ class KafkaUnavailableError(TransientError):
     code = "kafka_unavailable"
 
 
+class TopicsMissingError(KafkaUnavailableError):
+    """Kafka answers, but does not have our topics yet: `python -m libs.common.kafka.topics`."""
+
+    code = "topics_missing"
+
+
 class PublishError(TransientError):
     """Not acknowledged. The record may be on the log all the same: readers dedupe by event id."""
 

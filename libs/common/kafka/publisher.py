@@ -25,6 +25,7 @@ from prometheus_client import Counter
 from libs.common.events import Record, encode, headers_of, key_of, topic_of
 from libs.common.kafka.connection import client_options
 from libs.common.kafka.errors import KafkaUnavailableError, PublishError, UnpublishableError
+from libs.common.kafka.presence import require_topics
 from libs.common.settings import KafkaSettings
 
 CONNECT_WITHIN_S = 5.0
@@ -73,11 +74,12 @@ def message_of(record: Record) -> Message:
 async def open_publisher(
     settings: KafkaSettings, *, client_id: str
 ) -> AsyncIterator["KafkaPublisher"]:
-    """A publisher that is connected.
+    """A publisher that is connected, to a Kafka that has all our topics.
 
     Raises:
-        KafkaUnavailableError: Kafka does not answer within 5 s.
+        KafkaUnavailableError: Kafka does not answer within 5 s, or a topic is missing.
     """
+    await require_topics(settings)
     publisher = KafkaPublisher(settings, client_id)
     await publisher.start()
     try:

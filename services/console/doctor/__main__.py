@@ -67,11 +67,10 @@ async def look(
     settings: DoctorSettings, page_id: str | None = None, clock: Clock = utc_now
 ) -> Report:
     """Raises: UnknownPageError."""
-    token = settings.internal.service_token
     async with (
         _database(settings) as database,
         open_session() as session,
-        open_internal(settings.services, token) as internal,
+        open_internal(settings.services, settings.internal.tokens) as internal,
         open_connecting(settings.graph, timeout_s=GRAPH_TIMEOUT_S) as meta,
     ):
         doctor = Doctor(settings, database, session, internal, meta, clock)

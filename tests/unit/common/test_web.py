@@ -13,7 +13,16 @@ from pydantic import SecretStr
 
 from libs.common import web as common_web
 from libs.common.errors import TransientError
-from libs.common.web import Late, Readiness, base_app, json_errors, problem, require_service_token
+from libs.common.web import (
+    PREVIOUS_SECRETS,
+    UNAUTHORIZED,
+    Late,
+    Readiness,
+    base_app,
+    json_errors,
+    problem,
+    require_service_token,
+)
 
 TOKEN = "service-token-of-the-tests"
 Client = TestClient[web.Request, web.Application]
@@ -168,6 +177,29 @@ async def test_no_path_without_the_token(path: str, headers: dict[str, str]) -> 
     async with serving(guarded()) as client, client.get(path, headers=headers) as response:
         assert response.status == 401
         assert (await response.json())["error"]["code"] == "unauthorized"
+
+
+@pytest.mark.parametrize(("given", "status"), [("new", 200), ("old", 200), ("older", 401)])
+async def test_while_a_token_is_replaced_the_previous_one_is_accepted_and_counted(
+    given: str, status: int
+) -> None:
+    tokens = (SecretStr(f"{TOKEN}-new"), SecretStr(f"{TOKEN}-old"))
+    app = base_app(Readiness(), require_service_token(*tokens))
+
+    async def parcels(_request: web.Request) -> web.Response:
+        return web.Response()
+
+    app.router.add_get("/parcels", parcels)
+    used, refused = counted(), UNAUTHORIZED._value.get()
+    headers = {"Authorization": f"Bearer {TOKEN}-{given}"}
+    async with serving(app) as client, client.get("/parcels", headers=headers) as response:
+        assert response.status == status
+    assert counted() - used == (given == "old")
+    assert UNAUTHORIZED._value.get() - refused == (status == 401)
+
+
+def counted() -> float:
+    return float(PREVIOUS_SECRETS.labels("service_token")._value.get())
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/metrics"])

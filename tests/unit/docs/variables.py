@@ -91,6 +91,8 @@ MEANINGS = {
     "SENDER_MAX_CONVERSATIONS_IN_FLIGHT": "people served side by side",
     "SENDER_TEXT_PER_S": "calls a second for each Page",
     "SERVICE_TOKEN": "what callers of internal APIs send as `Authorization: Bearer …`",
+    "SERVICE_TOKEN_PREVIOUS": "accepted as well, and sent where the new one is refused, during a "
+    "rollout",
     "STATE_DIR": "folder of the simulator's world",
     "WEBHOOK_TARGET_URL": "the gateway's webhook address",
     "WEBHOOK_VERIFY_TOKEN": "what Meta sends to verify the address; as in the app's dashboard",

@@ -6,7 +6,10 @@ from pathlib import Path
 from tests.sharing import UNITS, place, unit
 
 TESTS = Path(__file__).parents[2]
-SHARED = {"e2e": UNITS[0], "faults": UNITS[1], "browser/modelled": UNITS[5]}
+SHARED = {
+    folder: next(files for files in UNITS if files[0].startswith(f"tests/{folder}/"))
+    for folder in ("e2e", "faults", "browser/modelled")
+}
 
 
 def test_each_file_is_there_and_in_one_unit() -> None:
