@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
-from prometheus_client import CONTENT_TYPE_LATEST, Counter, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, generate_latest
 from pydantic import SecretStr, ValidationError
 
 from libs.common.errors import TransientError
@@ -21,6 +21,7 @@ Check = Callable[[], Awaitable[bool]]
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 READY_CACHE_S = 5.0
 CHECK_WITHIN_S = 3.0
+TELL_WITHIN_S = 1.5  # in /metrics: whoever reads it does not wait for a database that is away
 KEPT_HEADERS = ("Allow", "Retry-After")  # of errors: what a client acts upon
 
 PREVIOUS_SECRETS = Counter(
@@ -30,6 +31,9 @@ PREVIOUS_SECRETS = Counter(
 )
 UNAUTHORIZED = Counter(
     "assistant_service_token_refusals_total", "Calls of internal APIs without the service token."
+)
+READY = Gauge(
+    "assistant_ready", "What /readyz says: 1 for each check that holds, else 0.", ["check"]
 )
 
 log = structlog.get_logger(__name__)
@@ -83,6 +87,17 @@ class Readiness:
             self._asked_at = time.monotonic()
         return self._answer or {"started": False}
 
+    async def tell(self) -> None:
+        """Put the answer among the metrics. One that takes too long is a no."""
+        try:
+            async with asyncio.timeout(TELL_WITHIN_S):
+                answer = await self.answer()
+        except TimeoutError:
+            answer = dict.fromkeys(self._checks, False)
+        READY.clear()
+        for name, holds in answer.items():
+            READY.labels(name).set(holds)
+
 
 async def _ask(check: Check) -> bool:
     """An error, or no answer within `CHECK_WITHIN_S`, is a no."""
@@ -113,6 +128,7 @@ def base_app(readiness: Readiness, *middlewares: Middleware, **options: int) -> 
         )
 
     async def metrics(_request: web.Request) -> web.Response:
+        await readiness.tell()
         return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     app.router.add_get("/healthz", healthz)

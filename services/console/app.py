@@ -13,6 +13,7 @@ from libs.common.deadlines import GuardedRunner, Limits
 from libs.common.erasures import LEAD, TombstoneStore
 from libs.common.graph import ConnectingClient, open_connecting
 from libs.common.kafka import BroadcastRecords, open_publisher
+from libs.common.measuring import Measuring
 from libs.common.mongo import Database, open_database, ping
 from libs.common.outbound import Inside
 from libs.common.service import HTTP_DRAIN_S, Lifetime, Service
@@ -48,6 +49,7 @@ from services.console.letters_log import KafkaLetters
 from services.console.live.hub import Hub, OpenFeed
 from services.console.live.rows import InternalRows
 from services.console.logins_store import FacebookLoginStore
+from services.console.measures import measure
 from services.console.messenger_profile import Profiles
 from services.console.pictures import open_pictures
 from services.console.sessions_store import AttemptStore, SessionStore
@@ -212,6 +214,8 @@ def create_service(
             await stack.enter_async_context(lifetime.running(profiles, "write-profiles"))
             await stack.enter_async_context(lifetime.running(checks, "check-channels"))
             await stack.enter_async_context(lifetime.running(erasing, "erase-people"))
+            counting = partial(measure, ChannelStore(database), ErasureStore(database), clock)
+            await stack.enter_async_context(lifetime.running(Measuring(counting), "measure"))
             await stack.enter_async_context(lifetime.running(hearing, "hear-channels"))
             await stack.enter_async_context(lifetime.running(hub, "live"))
             await stack.enter_async_context(lifetime.running(watch, "watch-health"))

@@ -10,7 +10,7 @@ from typing import Any
 
 from libs.common.channels import ASSISTANTS_COLLECTION, CHANNELS_COLLECTION, Assistant
 from libs.common.errors import PermanentError
-from libs.common.mongo import Database, DuplicateKeyError, mongo_errors
+from libs.common.mongo import Database, Document, DuplicateKeyError, mongo_errors
 from services.console.domain.messenger_profile import ProfileAnswer
 from services.console.records import ConnectedChannel
 
@@ -151,6 +151,13 @@ class ChannelStore:
         with mongo_errors():
             found = await self._channels.find(wanted).to_list(None)
         return [ConnectedChannel.model_validate(each) for each in found]
+
+    async def statuses(self) -> dict[str, int]:
+        """How many there are of each, in all workspaces."""
+        stages: list[Document] = [{"$group": {"_id": "$status", "count": {"$sum": 1}}}]
+        with mongo_errors():
+            found = await self._channels.aggregate(stages).to_list(None)
+        return {str(each["_id"]): int(each["count"]) for each in found}
 
     async def page_ids(self) -> list[str]:
         """Of all workspaces, disconnected ones too: their conversations are kept."""

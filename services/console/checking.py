@@ -8,7 +8,7 @@ the last reconnect: Facebook is asked about the one that is stored.
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import structlog
 from prometheus_client import Counter
@@ -31,11 +31,17 @@ LOOK_EVERY_S = 30.0
 CHECKS = Counter(
     "assistant_console_channel_checks_total",
     "Looks at connected Pages, by what came of them.",
-    ["outcome"],  # good, lost, restored, subscribed_again, unclear
+    ["outcome"],
 )
-Outcome = Literal["good", "lost", "restored", "subscribed_again", "unclear"]
+Outcome = Literal["good", "lost", "restored", "subscribed_again", "not_subscribed", "unclear"]
+for _each in get_args(Outcome):
+    CHECKS.labels(_each)  # from 0 on: of what begins with 1, Prometheus sees no increase
 
 log = structlog.get_logger(__name__)
+
+
+class NotSubscribedError(Exception):
+    """Facebook tells the app nothing of a Page, and gave no leave to change that."""
 
 
 class ChannelChecks:
@@ -131,6 +137,8 @@ class ChannelChecks:
         except TokenRejectedError as error:
             log.warning("channel_check_contradicts", page_id=channel.id, code=error.code_)
             return "unclear"
+        except NotSubscribedError:
+            return "not_subscribed"
         except FACEBOOK_ERRORS as error:
             return self._unclear(channel, error)
         if channel.status != "active":
@@ -140,7 +148,11 @@ class ChannelChecks:
         return "subscribed_again" if has_subscribed else "good"
 
     async def _keep_subscribed(self, channel: ConnectedChannel, token: str) -> bool:
-        """Subscribe again what Facebook has dropped; whether that was needed."""
+        """Subscribe again what Facebook has dropped; whether that was needed.
+
+        Raises:
+            NotSubscribedError: it was, and Facebook let us not.
+        """
         apps = await self._meta.subscribed_apps(channel.id, token)
         heard = {field for app in apps if app.id == self._app_id for field in app.subscribed_fields}
         missing = missing_fields(heard)
@@ -149,7 +161,11 @@ class ChannelChecks:
         now = await self._channels.channel(channel.id)
         if now is None or now.token != channel.token:
             return False  # somebody is connecting or disconnecting it: theirs counts
-        await self._meta.subscribe_page(channel.id, token, FIELDS)
+        try:
+            await self._meta.subscribe_page(channel.id, token, FIELDS)
+        except FACEBOOK_ERRORS as error:
+            log.error("channel_not_subscribed", page_id=channel.id, error=type(error).__name__)
+            raise NotSubscribedError from None
         log.warning("channel_subscribed_again", page_id=channel.id, missing=list(missing))
         return True
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -14,6 +14,7 @@ from services.console.records import Record
 LEASE = timedelta(seconds=8)
 """Shorter than a slow service may take: two at work on one request only cost work."""
 LISTED = 100
+EVER = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 ByPage = dict[str, dict[str, dict[str, int]]]
@@ -106,6 +107,14 @@ class ErasureStore:
         with mongo_errors():
             found = await self._erasures.find_one({"_id": code})
         return Erasure.model_validate(found) if found else None
+
+    async def open(self) -> tuple[int, datetime | None]:
+        """How many are not done, and when the first of them was asked for."""
+        with mongo_errors():
+            found = await self._erasures.find(
+                {"next_at": {"$gt": EVER}}, {"requested_at": 1}
+            ).to_list(None)
+        return len(found), min((each["requested_at"] for each in found), default=None)
 
     async def lease(self, now: datetime) -> Erasure | None:
         """One that somebody has to go on with; it is ours for a while."""

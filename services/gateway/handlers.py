@@ -32,11 +32,13 @@ EVENTS = Counter("assistant_webhook_events_total", "Events that webhooks brought
 SECONDS = Histogram(
     "assistant_webhook_seconds",
     "From the header block to the answer.",
+    ["outcome"],  # accepted: 200; refused: 4xx, theirs to mend; failed: 5xx, ours
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0),
 )
 
 # looked up once: finding a metric by its labels costs more than counting
 _ACCEPTED = WEBHOOKS.labels("accepted")
+_SECONDS = {outcome: SECONDS.labels(outcome) for outcome in ("accepted", "refused", "failed")}
 _events_of = cache(EVENTS.labels)
 
 LARGE_BODY_BYTES = 100_000
@@ -84,13 +86,15 @@ async def verify(request: web.Request) -> web.Response:
 
 async def receive_webhook(request: web.Request) -> web.Response:
     """POST: 200 only when Kafka has every event; anything but 200 makes Meta try again."""
-    started = time.perf_counter()
+    started, outcome = time.perf_counter(), "failed"
     try:
         records = await _accept(request)
+        outcome = "accepted"
     except RefusedError as error:
+        outcome = "failed" if error.status >= 500 else "refused"
         return refusal(error)
     finally:
-        SECONDS.observe(time.perf_counter() - started)
+        _SECONDS[outcome].observe(time.perf_counter() - started)
     _ACCEPTED.inc()
     _count(records)
     return web.Response(text="EVENT_RECEIVED")

@@ -11,6 +11,7 @@ from libs.common.erasures import Erased, Tombstones
 from libs.common.events import AnyRecord, ChannelTokenRejected
 from libs.common.graph import open_graph
 from libs.common.kafka import BroadcastReader, KafkaPublisher, KeyedConsumer, Limits, open_publisher
+from libs.common.measuring import Measuring
 from libs.common.mongo import Database, open_database, ping
 from libs.common.service import Lifetime, Service
 from libs.common.topics import CHANNELS, COMMANDS, EVENTS
@@ -24,6 +25,7 @@ from services.sender.echoes import Echoes
 from services.sender.erasing import PersonEraser
 from services.sender.graph_meta import GraphMeta
 from services.sender.handlers import DECISIONS, KEPT, REVIEW, STORED, add_routes
+from services.sender.held import measure_held
 from services.sender.kept_store import KeptStore
 from services.sender.late import LateEvidence, wants_event
 from services.sender.meta_clock import MetaClock
@@ -104,6 +106,8 @@ def create_service(settings: Settings) -> Service:
             wakes.wakes = Wakes(desk, lambda: consumer.assigned)
             await stack.enter_async_context(lifetime.running(wakes.wakes, "wakes"))
             await stack.enter_async_context(lifetime.running(late, "late-evidence"))
+            held = Measuring(partial(measure_held, review, desk.now))
+            await stack.enter_async_context(lifetime.running(held, "measure-held"))
             eraser = PersonEraser(database)
             app[ERASER].set(eraser)
             stack.callback(app[ERASER].clear)

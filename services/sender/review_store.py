@@ -13,6 +13,7 @@ from libs.common.paging import After, behind
 from services.sender.domain.deliveries import Delivery
 
 DISCARDED = "discarded"
+HELD = {"state": "held"}
 OPEN_STATES = ("held", "failed", "again")
 
 
@@ -25,6 +26,9 @@ class ReviewStore:
     async def ensure_indexes(self) -> None:
         with mongo_errors():
             await self._deliveries.create_index("untold", sparse=True)
+            await self._deliveries.create_index(
+                [("state", 1), ("at", 1)], partialFilterExpression=HELD
+            )
 
     async def listed(
         self, whose: Mapping[str, str], states: Sequence[str], after: After | None, limit: int
@@ -105,6 +109,14 @@ class ReviewStore:
         with mongo_errors():
             cursor = self._deliveries.find(unsettled, {"_id": 1}).sort("at", -1).limit(limit)
             return [document["_id"] for document in await cursor.to_list(limit)]
+
+    async def held(self) -> tuple[int, datetime | None]:
+        """How many are held, and when the first of them became so."""
+        with mongo_errors():
+            count = await self._deliveries.count_documents(HELD)
+            cursor = self._deliveries.find(HELD, {"at": 1}).sort("at", 1).limit(1)
+            first = await cursor.to_list(1)
+        return count, first[0]["at"] if first else None
 
     async def _settle(self, wanted: Document, change: Mapping[str, Any]) -> Delivery | None:
         with mongo_errors():

@@ -12,16 +12,21 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from prometheus_client import REGISTRY
 
 from deploy.local.seed import is_the_consoles, seed
 from libs.common.crypto import KeyRing, generate_key
 from libs.common.events import ChannelTokenRejected, PageDeauthorized
+from libs.common.graph import PermissionMissingError
 from libs.common.mongo import Database, Document
 from libs.common.settings import KafkaSettings, MongoSettings
+from services.console.channels_store import ChannelStore
 from services.console.connecting import Connecting
 from services.console.domain.facebook_login import FIELDS
 from services.console.domain.roles import Role
 from services.console.domain.tokens import Scope
+from services.console.erasures_store import ErasureStore
+from services.console.measures import measure
 from services.console.web.pages import CHECKS
 from simulator.client import Simulator
 from tests.browser.site import Site
@@ -715,6 +720,53 @@ async def test_a_subscription_that_was_dropped_is_restored(
     await look(console)
     assert await subscribed(facebook, page) == set(FIELDS)
     assert await state(console, page) == ("active", None)
+
+
+async def test_a_subscription_that_can_not_be_restored_is_counted_apart(
+    console: Console,
+    facebook: Simulator,
+    person: Person,
+    site: Site,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    page = await new_page(facebook)
+    await person.connect(page)
+    world = site.simulator.world
+    world.subscribe(world.page(page), ())
+
+    async def refused(*_: object) -> None:
+        raise PermissionMissingError(10, message="m")
+
+    def counted() -> float:
+        name = "assistant_console_channel_checks_total"
+        return REGISTRY.get_sample_value(name, {"outcome": "not_subscribed"}) or 0.0
+
+    before = counted()
+    with monkeypatch.context() as patch:
+        patch.setattr(console.app[CHECKS].get()._meta, "subscribe_page", refused)
+        await look(console)
+    assert await subscribed(facebook, page) == set()
+    assert await state(console, page) == ("active", None)
+    assert counted() == before + 1
+    await look(console)
+    assert await subscribed(facebook, page) == set(FIELDS)
+    assert counted() == before + 1
+
+
+async def test_pages_are_counted_by_status(
+    console: Console, facebook: Simulator, person: Person
+) -> None:
+    for _ in range(2):
+        await person.connect(await new_page(facebook))
+    lost = await new_page(facebook)
+    await person.connect(lost)
+    await facebook.set_token(lost, "revoked")
+    await look(console)
+    await measure(ChannelStore(console.database), ErasureStore(console.database), console.clock)
+    statuses = ("active", "expired", "revoked", "disconnected")
+    found = [REGISTRY.get_sample_value("assistant_channels", {"status": s}) for s in statuses]
+    assert found == [2, 0, 1, 0]
+    assert REGISTRY.get_sample_value("assistant_erasures_open") == 0
 
 
 async def test_a_facebook_that_does_not_answer_changes_nothing(

@@ -21,6 +21,7 @@ from services.console.audit import Actor
 from services.console.domain.roles import Role
 from services.console.domain.tokens import Scope
 from services.console.erasing import ORDER
+from services.console.erasures_store import ErasureStore
 from services.console.records import Connection
 from services.console.web.pages import ERASING
 from tests.integration.console import SERVICE_TOKEN, Console, running_console
@@ -257,12 +258,17 @@ async def test_what_facebook_refuses_is_asked_again_for_a_day(
     console.log.say(wish(PSID))
     await until(console, "Waiting for Facebook")
     assert services.kept[f"{PAGE}:{PSID}"] == 0  # what matches at once is erased at once
+    count, first_at = await ErasureStore(console.database).open()
+    assert count == 1
+    assert first_at is not None
+    assert console.clock() - first_at < timedelta(minutes=1)
     services.kept[f"{PAGE}:22"] = 3
     services.meta_error = None
     services.known_to_meta = [{"id": "22", "page": {"id": PAGE}}]
     console.clock.ahead = timedelta(hours=2)
     await until(console, "Done")
     assert services.kept[f"{PAGE}:22"] == 0
+    assert await ErasureStore(console.database).open() == (0, None)
 
 
 async def test_after_a_day_of_refusals_it_says_so(console: Console, services: Services) -> None:

@@ -79,6 +79,7 @@ dead_letters      written_at
 deliveries        at
 deliveries        conversation, -at, -_id
 deliveries        page_id, state, -at, -_id
+deliveries        state, at
 deliveries        untold
 erasures          next_at
 erasures          pages, -requested_at
@@ -217,6 +218,7 @@ LISTS: dict[str, Ask] = {
     "not sent, of a person": lambda database: ReviewStore(database).listed(
         {"conversation": "100:200"}, ["held", "failed"], None, 50
     ),
+    "held, all": lambda database: ReviewStore(database).held(),
     "audit": lambda database: AuditLog(database, lambda: NOW).entries("ws", AFTER, 50),
 }
 

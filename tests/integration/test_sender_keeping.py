@@ -16,6 +16,7 @@ from services.sender.domain.deliveries import Delivery
 from services.sender.domain.keeping import Kept, NotNowError
 from services.sender.echo_history import EchoHistory
 from services.sender.echoes import Echoes
+from services.sender.held import HELD, OLDEST, measure_held
 from services.sender.kept_store import Closing, KeptStore
 from services.sender.review_store import DISCARDED, OPEN_STATES, ReviewStore
 from services.sender.store import DeliveryStore
@@ -217,6 +218,23 @@ async def test_a_late_echo_and_a_discarded_part_are_to_be_told_until_they_are(
     assert await review.untold(NOW, 10) == []
     assert await review.held_ids(10) == ["c2:0"]  # its echo may come yet
     assert await store.begin_again("c2:0", 1) is None
+
+
+async def test_how_many_are_held_and_for_how_long_is_counted(
+    store: DeliveryStore, review: ReviewStore
+) -> None:
+    assert await review.held() == (0, None)
+    await store.finish(held(at=NOW - timedelta(minutes=20)))
+    await store.finish(held("c2:0", at=NOW))
+    await store.finish(held("f1:0", state="failed", reason="x", at=NOW - timedelta(hours=2)))
+    await measure_held(review, lambda: NOW)
+    assert (HELD._value.get(), OLDEST._value.get()) == (2, 1200)
+    await review.arrived("c1:0", "m1", NOW)
+    await measure_held(review, lambda: NOW + timedelta(minutes=1))
+    assert (HELD._value.get(), OLDEST._value.get()) == (1, 60)
+    await review.arrived("c2:0", "m2", NOW)
+    await measure_held(review, lambda: NOW)
+    assert (HELD._value.get(), OLDEST._value.get()) == (0, 0)
 
 
 async def test_lists_are_paged_and_show_what_somebody_has_to_look_at(

@@ -93,6 +93,7 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]
         self._client.subscribe([who.topic], listener=self)
         self.has_joined = False
         self.has_fetched = False
+        self._measured: set[int] = set()  # partitions with a lag that `/metrics` tells
         CLIENTS.labels(*self._labels).inc()
 
     async def live(
@@ -124,6 +125,8 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]
     async def close(self) -> None:
         """End the client within a time; what it had goes to whoever has the partitions next."""
         self._engine.forget()
+        self._measure()
+        self._forget_lag(self._measured.copy())
         try:
             async with asyncio.timeout(self._times.stop_within_s):
                 await self._client.stop()
@@ -140,6 +143,7 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]
         await self._engine.drain(self._times.drain_s, self._times.drain_grace_s, leaving)
         await self._commit()
         self._engine.forget(leaving)
+        self._forget_lag(self._measured.intersection(leaving))
         self._log.info("partitions_revoked", partitions=len(leaving))
 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
@@ -291,9 +295,18 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]
     def _measure_lag(self, ends: Mapping[int, int], positions: Mapping[int, int | None]) -> None:
         finished = self._engine.finished_up_to()
         for number, end in ends.items():
-            reached = finished.get(number)
+            if number not in finished:  # taken away since Kafka was asked
+                continue
+            reached = finished[number]
             reached = positions.get(number) if reached is None else reached
             LAG.labels(*self._labels, str(number)).set(max(0, end - (reached or 0)))
+            self._measured.add(number)
+
+    def _forget_lag(self, partitions: Iterable[int]) -> None:
+        """Of what is somebody else's now we know nothing: the last number would stay for ever."""
+        for number in partitions:
+            LAG.remove(*self._labels, str(number))
+        self._measured.difference_update(partitions)
 
 
 def _make_client(settings: KafkaSettings, who: Membership) -> AIOKafkaConsumer:

@@ -98,6 +98,32 @@ async def test_check_that_never_answers_is_a_no(monkeypatch: pytest.MonkeyPatch)
         assert await readiness.answer() == {"kafka": False, "mongodb": True}
 
 
+async def test_metrics_tell_each_check_and_do_not_wait_for_one_that_hangs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(common_web, "TELL_WITHIN_S", 0.05)
+    readiness = Readiness()
+
+    async def told() -> set[str]:
+        async with client.get("/metrics") as response:
+            lines = (await response.text()).splitlines()
+        return {line for line in lines if line.startswith("assistant_ready{")}
+
+    async with serving(base_app(readiness)) as client, asyncio.timeout(5):
+        assert await told() == {'assistant_ready{check="started"} 0.0'}
+        readiness.add("mongodb", saying(True))
+        readiness.add("kafka", failing)
+        assert await told() == {
+            'assistant_ready{check="mongodb"} 1.0',
+            'assistant_ready{check="kafka"} 0.0',
+        }
+        readiness.add("kafka", hanging)
+        assert await told() == {
+            'assistant_ready{check="mongodb"} 0.0',
+            'assistant_ready{check="kafka"} 0.0',
+        }
+
+
 async def test_yes_is_kept_for_a_while_and_no_is_asked_again() -> None:
     readiness, check = Readiness(), Counting()
     readiness.add("kafka", check)

@@ -62,6 +62,22 @@ def counted(outcome: str) -> float:
     return REGISTRY.get_sample_value("assistant_webhooks_total", {"outcome": outcome}) or 0.0
 
 
+async def test_times_are_kept_apart_by_whose_fault_it_was(
+    gateway: Gateway, publisher: FakePublisher
+) -> None:
+    def timed() -> list[float]:
+        name = "assistant_webhook_seconds_count"
+        every = ("accepted", "refused", "failed")
+        return [REGISTRY.get_sample_value(name, {"outcome": each}) or 0.0 for each in every]
+
+    before = timed()
+    await post(gateway, META_BODY, META_SIGNATURE)
+    await post(gateway, META_BODY, "sha256=00")
+    publisher.error = LogAwayError()
+    await post(gateway, META_BODY, META_SIGNATURE)
+    assert [now - then for now, then in zip(timed(), before, strict=True)] == [1, 1, 1]
+
+
 # --- the handshake
 
 
