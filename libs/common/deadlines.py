@@ -24,15 +24,19 @@ from aiohttp import StreamReader, web
 from prometheus_client import Counter, Gauge
 
 from libs.common.discreet import discreet_logger
+from libs.common.metrics import from_zero
 
 if TYPE_CHECKING:
     from aiohttp.web_server import Server
 
 CONNECTIONS = Gauge("assistant_http_connections", "Open connections.")
-CUT_OFF = Counter(
-    "assistant_http_connections_cut_off_total",
-    "Connections that we ended, by what they were too slow or too many for.",
-    ["reason"],  # reason: receiving, reading, busy, idle (too long so), evicted, full
+CUT_OFF = from_zero(
+    Counter(
+        "assistant_http_connections_cut_off_total",
+        "Connections that we ended, by what they were too slow or too many for.",
+        ["reason"],  # reason: receiving, reading, busy, idle (too long so), evicted, full
+    ),
+    ["receiving", "reading", "busy", "idle", "evicted", "full"],
 )
 
 RECEIVING: Final = "receiving"

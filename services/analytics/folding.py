@@ -14,6 +14,7 @@ from prometheus_client import Counter
 from libs.common.erasures import Erased, NobodyErased, is_of_erased, name_of
 from libs.common.errors import TransientError
 from libs.common.events import MessageDelivered, MessageRead
+from libs.common.metrics import from_zero
 from services.analytics.domain.rollups import (
     Advance,
     Arrival,
@@ -25,15 +26,19 @@ from services.analytics.domain.rollups import (
     by_conversation,
     changes_of,
 )
+from services.analytics.page_counts import PageCounts
 
 ATTEMPTS = 20
 RECEIPTS = (MessageDelivered, MessageRead)
 KNOWN_ROLLUPS = 20_000
 
-EVENTS = Counter(
-    "assistant_analytics_events_total",
-    "Events folded into the figures, by what became of them.",
-    ["outcome"],
+EVENTS = from_zero(
+    Counter(
+        "assistant_analytics_events_total",
+        "Events folded into the figures, by what became of them.",
+        ["outcome"],
+    ),
+    ["counted", "changed", "replayed"],
 )
 REMARKS = Counter(
     "assistant_analytics_remarks_total",
@@ -78,6 +83,7 @@ class Folder:
         self._erased = erased or NobodyErased()
         # only a guess that saves a round trip: a write expects it, and is refused if it is wrong
         self._known: OrderedDict[str, Offsets] = OrderedDict()
+        self._page_counts = PageCounts()
 
     async def fold(self, arrivals: Iterable[Arrival]) -> None:
         """Return when all of it is in the database.
@@ -99,6 +105,7 @@ class Folder:
         if further:
             await self._store.write_states(further)
         _measure(advances.values())
+        self._page_counts.count(advances.values())
 
     def _without_name(self, arrival: Arrival) -> Arrival:
         """What was before an erasure counts as it would have, and not as that person's."""

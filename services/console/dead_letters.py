@@ -18,6 +18,7 @@ from libs.common.erasures import TombstoneStore
 from libs.common.errors import PermanentError
 from libs.common.kafka import UnpublishableError
 from libs.common.kafka.records import ConsumedRecord
+from libs.common.metrics import from_zero
 from services.console.audit import Actor, AuditLog
 from services.console.channels_store import ChannelStore
 from services.console.dead_letters_store import DeadLetterStore, Settled
@@ -37,10 +38,13 @@ MOST = 500  # of a partition: a page that lists more helps nobody
 FRESH = timedelta(seconds=5)
 OPERATOR = "whoever runs the console"
 
-REPLAYS = Counter(
-    "assistant_dead_letters_total",
-    "Dead letters that people did something about, by what became of them.",
-    ["outcome"],  # replayed, discarded, refused
+REPLAYS = from_zero(
+    Counter(
+        "assistant_dead_letters_total",
+        "Dead letters that people did something about, by what became of them.",
+        ["outcome"],
+    ),
+    ["replayed", "discarded", "refused"],
 )
 
 log = structlog.get_logger(__name__)

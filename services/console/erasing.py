@@ -19,6 +19,7 @@ from libs.common.erasures import LEAD, TombstoneStore
 from libs.common.errors import ProjectError
 from libs.common.events import conversation_id
 from libs.common.graph import ConnectingClient, GraphError, NotFoundError
+from libs.common.metrics import from_zero
 from services.console.audit import Actor, AuditLog, Clock
 from services.console.channels_store import ChannelStore
 from services.console.domain.erasure import lookup_is_over, lookup_pause, pause_after
@@ -45,10 +46,13 @@ LOOK_EVERY_S = 2.0
 ERASE_TIMEOUT_S = 30.0  # takeover waits for a message that is on its way
 SETTLED = timedelta(seconds=1)
 
-ERASURES = Counter(
-    "assistant_erasures_total",
-    "Requests to erase somebody's data, by what became of them.",
-    ["outcome"],  # requested, repeated, done, again, waiting
+ERASURES = from_zero(
+    Counter(
+        "assistant_erasures_total",
+        "Requests to erase somebody's data, by what became of them.",
+        ["outcome"],
+    ),
+    ["requested", "repeated", "done", "again", "waiting"],
 )
 
 Counts = dict[str, dict[str, int]]

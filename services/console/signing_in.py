@@ -7,6 +7,7 @@ from datetime import datetime
 from prometheus_client import Counter
 
 from libs.common.errors import PermanentError
+from libs.common.metrics import from_zero
 from services.console.accounts_store import AccountStore
 from services.console.audit import Actor, AuditLog, Clock
 from services.console.domain import throttling
@@ -18,10 +19,13 @@ from services.console.records import Account, Session, StoredToken, Workspace
 from services.console.sessions_store import AttemptStore, SessionStore
 from services.console.tokens_store import TokenStore
 
-SIGN_INS = Counter(
-    "assistant_console_sign_ins_total",
-    "Attempts to sign in to the console, by what became of them.",
-    ["outcome"],  # ok, refused, too_many
+SIGN_INS = from_zero(
+    Counter(
+        "assistant_console_sign_ins_total",
+        "Attempts to sign in to the console, by what became of them.",
+        ["outcome"],
+    ),
+    ["ok", "refused", "too_many"],
 )
 
 

@@ -43,6 +43,7 @@ from services.conversation.spending import SpendingKeeper, SpendingStore
 from services.conversation.store import ConversationStore
 from services.conversation.trying import Trials
 from services.conversation.trying_handlers import LARGEST_BODY, TRIALS, add_trial_routes
+from services.conversation.waiting import Census
 from services.conversation.webhook_client import open_webhooks
 
 NAME = "conversation"
@@ -188,6 +189,7 @@ def create_service(settings: Settings) -> Service:
             sweep = Sweep(settler, people, channels)
             await stack.enter_async_context(lifetime.running(sweep, "sweep"))
             await stack.enter_async_context(lifetime.running(inbox, "inbox"))
+            await stack.enter_async_context(lifetime.running(Census(rows), "census"))
             await stack.enter_async_context(lifetime.running(names, "contacts"))
             await stack.enter_async_context(lifetime.running(keeper, "history"))
             await stack.enter_async_context(lifetime.running(spending, "spending"))

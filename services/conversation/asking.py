@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import structlog
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 from libs.common.channels import KNOWLEDGE_CHARACTERS
+from libs.common.metrics import from_zero
 from services.conversation.assistants.base import (
     UNKNOWN,
     Assistant,
@@ -27,13 +28,19 @@ from services.conversation.domain.turns import BYTES_PER_TOKEN, Answer
 FIRST_BACKOFF_S = 0.5
 MAX_BACKOFF_S = 10.0
 
-MODEL_CALLS = Counter("assistant_model_calls_total", "Calls of the model.", ["outcome"])
+MODEL_CALLS = from_zero(
+    Counter("assistant_model_calls_total", "Calls of the model.", ["outcome"]),
+    ["ok", AssistantUnavailableError.code, AssistantRefusedError.code, "cancelled", "failed"],
+)
+MODEL_IN_FLIGHT = Gauge("assistant_model_calls_in_flight", "Calls that wait for the model.")
 MODEL_SECONDS = Histogram(
     "assistant_model_seconds",
     "How long the model took to answer.",
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60),
 )
-MODEL_TOKENS = Counter("assistant_model_tokens_total", "Tokens used.", ["direction"])
+MODEL_TOKENS = from_zero(
+    Counter("assistant_model_tokens_total", "Tokens used.", ["direction"]), ["input", "output"]
+)
 
 Settle = Callable[[Spent], None]
 """Told once what a call has cost in the end."""
@@ -69,13 +76,14 @@ async def ask(
     started = _now()
     outcome = await _try(assistant, prompt, attempts, started + deadline_s, begin)
     if isinstance(outcome, Reply):
-        return _answer(prompt, outcome, handover)
+        return replace(_answer(prompt, outcome, handover), model_s=_now() - started)
     log.warning("model_gave_no_answer", reason=outcome.reason, attempts=outcome.attempts)
     return Answer(
         kind="fallback",
         text=fallback,
         model="none",
         duration_s=_now() - started,
+        model_s=_now() - started,
         failure=outcome.reason,
         failed_attempts=outcome.attempts,
     )
@@ -119,7 +127,8 @@ async def _try(
 async def _call(assistant: Assistant, prompt: Prompt, expected: Spent, settle: Settle) -> Reply:
     used = UNKNOWN  # who goes away before the answer pays for the question
     try:
-        reply = await assistant.reply(prompt)
+        with MODEL_IN_FLIGHT.track_inprogress():
+            reply = await assistant.reply(prompt)
         used = Tokens(reply.input_tokens, reply.output_tokens)
     except (AssistantUnavailableError, AssistantRefusedError) as error:
         used = error.tokens

@@ -10,6 +10,7 @@ What comes in is `intake.py`'s, what is said `answering.py`'s; here is the order
 import asyncio
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from typing import get_args
 
 import structlog
 from prometheus_client import Counter, Histogram
@@ -17,12 +18,14 @@ from prometheus_client import Counter, Histogram
 from libs.common.channels import Channel
 from libs.common.erasures import Erased, NobodyErased
 from libs.common.kafka import KeyBatch, Publisher
+from libs.common.metrics import from_zero
 from services.conversation.answering import Answering
 from services.conversation.assistants.base import Assistant
 from services.conversation.desk import Channels, Desk, Spending, Store, Unmetered
 from services.conversation.domain import receive, turns
+from services.conversation.domain.failures import ALL_FAILURES
 from services.conversation.domain.outbox import records_of
-from services.conversation.domain.state import State, Turn
+from services.conversation.domain.state import RequestReason, State, Turn, TurnKind
 from services.conversation.intake import Intake
 from services.conversation.settings import Settings
 from services.conversation.signs import Signs
@@ -43,8 +46,22 @@ WANTED = frozenset(
     }
 )
 
-TURNS = Counter("assistant_turns_total", "Turns, by what became of them.", ["kind"])
-REQUESTS = Counter("assistant_human_requests_total", "Calls for a human, by reason.", ["reason"])
+TURNS = from_zero(
+    Counter("assistant_turns_total", "Turns, by what became of them.", ["kind"]),
+    get_args(TurnKind),
+)
+FAILURES = from_zero(
+    Counter(
+        "assistant_turn_failures_total",
+        "Turns in which no answer could be made, by why.",
+        ["reason"],  # as `turn.failed` has it
+    ),
+    [*ALL_FAILURES, "other"],
+)
+REQUESTS = from_zero(
+    Counter("assistant_human_requests_total", "Calls for a human, by reason.", ["reason"]),
+    get_args(RequestReason),
+)
 ANSWER_SECONDS = Histogram(
     "assistant_turn_seconds",
     "From the first event in hand to the command on the log, quiet window and model included.",
@@ -164,6 +181,8 @@ class _Exchange:
 
     def _count(self, turn: Turn) -> None:
         TURNS.labels(turn.kind).inc()
+        if turn.failure is not None:
+            FAILURES.labels(turn.failure if turn.failure in ALL_FAILURES else "other").inc()
         if turn.request is not None:
             REQUESTS.labels(turn.request.reason).inc()
         ANSWER_SECONDS.observe(_now() - self._started)

@@ -5,6 +5,7 @@ model still thinks about it, and hundreds of conversations share a round trip to
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Protocol
 
 from libs.common.erasures import Erased, NobodyErased, is_of_erased
@@ -78,4 +79,16 @@ class HistoryKeeper:
 
 def arrival_of(record: ConsumedRecord) -> Arrival:
     """Raises: UndecodableRecordError."""
-    return Arrival(decode(record.value), Position(partition=record.partition, offset=record.offset))
+    return Arrival(
+        decode(record.value),
+        Position(partition=record.partition, offset=record.offset),
+        logged_at=_moment(record.timestamp_ms),
+    )
+
+
+def _moment(timestamp_ms: int) -> datetime | None:
+    """None: the record was put there without its time, or with one that is no time."""
+    try:
+        return datetime.fromtimestamp(timestamp_ms / 1000, UTC) if timestamp_ms > 0 else None
+    except (ValueError, OverflowError, OSError):
+        return None

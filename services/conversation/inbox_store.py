@@ -26,6 +26,7 @@ from services.conversation.domain.inbox_names import person_fields, search_filte
 from services.conversation.domain.inbox_rows import EVER, Row, empty_row, from_fields, to_fields
 from services.conversation.domain.profiles import Profile
 from services.conversation.domain.receive import Arrival
+from services.conversation.waiting import Waiting
 
 Arrivals = Mapping[str, Sequence[Arrival]]
 """By conversation, in the order of the log."""
@@ -46,6 +47,7 @@ INDEXES: tuple[list[tuple[str, int]], ...] = (
     [("page_id", 1), ("place", 1), ("asked_at", 1), ("_id", 1)],
     [("page_id", 1), ("words", 1)],
 )
+WAITING_INDEX = [("place", 1), ("page_id", 1), ("asked_at", 1)]
 _NOT_SHOWN = {"row.kept": 0, "words": 0}
 
 
@@ -88,6 +90,9 @@ class InboxStore:
         with mongo_errors():
             for keys in INDEXES:
                 await self._rows.create_index(keys)
+            await self._rows.create_index(
+                WAITING_INDEX, partialFilterExpression={"place": "needs_human"}
+            )
 
     async def note(self, arrivals: Arrivals, own_app_id: str, before: Before) -> None:
         """Take events into their conversations' rows: one read and one write for all of them.
@@ -177,6 +182,16 @@ class InboxStore:
                 *[self._rows.count_documents(each, limit=MOST_COUNTED) for each in wanted.values()]
             )
         return {"mine": 0} | dict(zip(wanted, numbers, strict=True))
+
+    async def waiting(self) -> dict[str, Waiting]:
+        """Who waits for a human, Page by Page."""
+        stages: list[Document] = [
+            {"$match": {"place": "needs_human"}},
+            {"$group": {"_id": "$page_id", "number": {"$sum": 1}, "since": {"$min": "$asked_at"}}},
+        ]
+        with mongo_errors():
+            found = await self._rows.aggregate(stages).to_list(None)
+        return {each["_id"]: Waiting(each["number"], each["since"]) for each in found}
 
     async def _known(self, conversations: Sequence[str]) -> dict[str, tuple[int, Row]]:
         with mongo_errors():

@@ -20,6 +20,7 @@ from libs.common.crypto import DecryptionError, KeyRing
 from libs.common.erasures import Erased, NobodyErased, is_of_erased
 from libs.common.events import TakeoverRequested, decode
 from libs.common.kafka import KeyBatch
+from libs.common.metrics import from_zero
 from services.conversation.domain.notification import body_of, headers_of
 from services.conversation.webhook_client import WebhookRefusedError, WebhookUnavailableError
 
@@ -32,12 +33,22 @@ REMEMBERED = 10_000
 LAST_POST_S = 2.0
 """What a post on its way gets when the service stops: answers need the rest of the time."""
 
-NOTIFICATIONS = Counter(
-    "assistant_notifications_total",
-    "Calls for a human, by what became of their notification.",
+NOTIFICATIONS = from_zero(
+    Counter(
+        "assistant_notifications_total",
+        "Calls for a human, by what became of their notification.",
+        ["outcome"],
+    ),
     [
-        "outcome"
-    ],  # outcome: delivered, retried, refused, given_up, too_old, copy, no_webhook, erased
+        "delivered",
+        "retried",
+        "refused",
+        "given_up",
+        "too_old",
+        "copy",
+        "no_webhook",
+        "erased",
+    ],
 )
 SECONDS = Histogram(
     "assistant_notification_seconds",

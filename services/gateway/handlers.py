@@ -14,6 +14,7 @@ from prometheus_client import Counter, Histogram
 
 from libs.common.errors import PermanentError, TransientError
 from libs.common.events import Record, UnknownReceived
+from libs.common.metrics import from_zero
 from libs.common.sparingly import Sparingly
 from libs.common.web import PREVIOUS_SECRETS, Late
 from services.gateway.bodies import RefusedError, read_body
@@ -22,11 +23,18 @@ from services.gateway.domain.signature import is_valid_signature
 from services.gateway.domain.splitting import SMALL_RECORD_BYTES, to_events, within_limit
 from services.gateway.settings import Settings
 
-WEBHOOKS = Counter(
-    "assistant_webhooks_total",
-    "Webhooks, by what became of them.",
-    # accepted, bad_signature, malformed, unavailable, encoded, too_large, slow_body, broken_body
-    ["outcome"],
+WEBHOOKS = from_zero(
+    Counter("assistant_webhooks_total", "Webhooks, by what became of them.", ["outcome"]),
+    [
+        "accepted",
+        "bad_signature",
+        "malformed",
+        "unavailable",
+        "encoded",
+        "too_large",
+        "slow_body",
+        "broken_body",
+    ],
 )
 EVENTS = Counter("assistant_webhook_events_total", "Events that webhooks brought.", ["type"])
 SECONDS = Histogram(

@@ -6,14 +6,18 @@ from datetime import timedelta
 from prometheus_client import Counter
 
 from libs.common.events import SendAction, SenderAction
+from libs.common.metrics import from_zero
 from services.sender.desk import Desk
 from services.sender.lessons import learn
 from services.sender.meta import CallFailedError
 
-ACTIONS = Counter(
-    "assistant_sender_actions_total",
-    "Signs (seen, typing), by what became of them.",
-    ["outcome"],  # shown, stale, channel_off, busy, failed
+ACTIONS = from_zero(
+    Counter(
+        "assistant_sender_actions_total",
+        "Signs (seen, typing), by what became of them.",
+        ["outcome"],
+    ),
+    ["shown", "stale", "channel_off", "busy", "failed"],
 )
 
 

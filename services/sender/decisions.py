@@ -8,6 +8,7 @@ from prometheus_client import Counter
 
 from libs.common.errors import PermanentError, TransientError
 from libs.common.events import SendKept, SendText, conversation_id, derived_id, encode
+from libs.common.metrics import from_zero
 from services.sender.desk import Desk
 from services.sender.domain.deliveries import Delivery
 from services.sender.domain.keeping import Kept
@@ -16,8 +17,9 @@ from services.sender.late import LateEvidence
 from services.sender.review_store import DISCARDED, ReviewStore
 from services.sender.wakes import ANYWHERE
 
-DECISIONS = Counter(
-    "assistant_part_decisions_total", "What people decided about parts.", ["decision"]
+DECISIONS = from_zero(
+    Counter("assistant_part_decisions_total", "What people decided about parts.", ["decision"]),
+    ["send_again", "discard"],
 )
 
 log = structlog.get_logger(__name__)

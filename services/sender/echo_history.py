@@ -18,6 +18,7 @@ from prometheus_client import Counter
 from libs.common.events import AnyRecord, MessageEchoed, UndecodableRecordError, decode, is_readable
 from libs.common.kafka import KafkaUnavailableError
 from libs.common.kafka.connection import client_options
+from libs.common.metrics import from_zero
 from libs.common.settings import KafkaSettings
 
 ECHO = b"message.echoed"
@@ -26,10 +27,13 @@ GATHER_S = 0.05
 START_WITHIN_S = 10.0
 READ_WITHIN_S = 120.0
 
-READINGS = Counter(
-    "assistant_echo_readings_total",
-    "Times the log was read back for echoes, by what came of it.",
-    ["outcome"],  # done, failed
+READINGS = from_zero(
+    Counter(
+        "assistant_echo_readings_total",
+        "Times the log was read back for echoes, by what came of it.",
+        ["outcome"],
+    ),
+    ["done", "failed"],
 )
 
 P = TypeVar("P")

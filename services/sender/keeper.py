@@ -7,6 +7,7 @@ from prometheus_client import Counter
 
 from libs.common.errors import TransientError
 from libs.common.events import SendText, decode, encode
+from libs.common.metrics import from_zero
 from services.sender.closing import closing_of
 from services.sender.delivery import Courier
 from services.sender.desk import Desk, PersonErasedError
@@ -17,10 +18,13 @@ from services.sender.repeating import Repeater
 
 BROKEN_AFTER = timedelta(minutes=10)
 
-KEPT = Counter(
-    "assistant_commands_kept_total",
-    "Commands put away because they cannot go out for long.",
-    ["why"],  # behind, channel, token, limit, person_limit
+KEPT = from_zero(
+    Counter(
+        "assistant_commands_kept_total",
+        "Commands put away because they cannot go out for long.",
+        ["why"],
+    ),
+    ["behind", "channel", "token", "limit", "person_limit"],
 )
 
 log = structlog.get_logger(__name__)

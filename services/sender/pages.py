@@ -9,6 +9,7 @@ from typing import Literal
 from prometheus_client import Counter, Gauge, Histogram
 
 from libs.common.graph import Usage
+from libs.common.metrics import from_zero
 from services.sender.draining import Drain
 from services.sender.line import Call, Line, Place
 from services.sender.line import now as _now
@@ -26,16 +27,20 @@ LONG_STOP_S = 10.0
 
 Kind = Literal["text", "media"]
 
-PAUSES = Counter(
-    "assistant_page_pauses_total",
-    "Times a Page's sending was stopped for a while.",
-    ["cause"],  # limit, app_limit, usage, token
+PAUSES = from_zero(
+    Counter(
+        "assistant_page_pauses_total", "Times a Page's sending was stopped for a while.", ["cause"]
+    ),
+    ["limit", "app_limit", "usage", "token"],
 )
-TURN_SECONDS = Histogram(
-    "assistant_page_turn_seconds",
-    "How long a part waited for leave to call Meta.",
-    ["origin"],  # assistant, human
-    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+TURN_SECONDS = from_zero(
+    Histogram(
+        "assistant_page_turn_seconds",
+        "How long a part waited for leave to call Meta.",
+        ["origin"],
+        buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+    ),
+    ["assistant", "human"],
 )
 SLOWEST = Gauge("assistant_page_pace_ratio", "Share of its full rate that the slowest Page takes.")
 MOST_USED = Gauge("assistant_page_usage_ratio", "Share of Meta's allowance of the Page nearest it.")

@@ -21,7 +21,9 @@ from prometheus_client import Counter
 
 from libs.common.channels import Channel
 from libs.common.events import SendText
+from libs.common.metrics import from_zero
 from libs.common.window import Decision, Refuse, Send, Wait, as_human_agent, decide
+from services.sender import reply_times
 from services.sender.closing import closing_of
 from services.sender.desk import Desk, PersonErasedError
 from services.sender.domain.claims import Claim, Exactly, Expected, Sending, is_in_doubt
@@ -45,9 +47,15 @@ MAX_ATTEMPTS = 5  # with doubt about each; then a person decides
 MAX_BACKOFF_S = 60.0
 LATER_TRIES, LATER_S = 4, 30.0  # while a flow of Meta's has the thread
 
-PARTS = Counter("assistant_parts_total", "Parts by what became of them.", ["state"])
-DOUBTS = Counter(
-    "assistant_part_doubts_total", "Parts in doubt, by what the inquiry found.", ["outcome"]
+PARTS = from_zero(
+    Counter("assistant_parts_total", "Parts by what became of them.", ["state"]),
+    ["sent", "failed", "held"],
+)
+DOUBTS = from_zero(
+    Counter(
+        "assistant_part_doubts_total", "Parts in doubt, by what the inquiry found.", ["outcome"]
+    ),
+    ["recorded", "found", "absent", "unclear"],
 )
 
 log = structlog.get_logger(__name__)
@@ -271,6 +279,8 @@ class Part:
         outcome = answer.outcome
         if isinstance(outcome, Sent):
             self._page.answered()
+            if not (self._kept or self._generation):
+                reply_times.observe(self._command, self._part, self._desk.now())
             return await self._conclude(self._sent(outcome.mid, decision.rule, decision))
         if isinstance(outcome, RateLimited | TokenRejected):
             return await self._give_way(outcome, claim)

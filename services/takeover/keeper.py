@@ -17,6 +17,7 @@ from prometheus_client import Counter
 from libs.common.errors import TransientError
 from libs.common.events import ConversationRecord, TakeoverEnded, TakeoverStarted
 from libs.common.kafka import Publisher
+from libs.common.metrics import from_zero
 from services.takeover.domain.fence import Claim, Delivery, may_be_posting
 from services.takeover.domain.state import Takeover
 from services.takeover.domain.transitions import (
@@ -41,10 +42,19 @@ from services.takeover.store import Found
 ATTEMPTS = 20  # of a compare-and-set that others keep winning
 FENCE_POLL_S = 0.05
 
-TAKEOVERS = Counter("assistant_takeovers_total", "Takeovers that began, by reason.", ["reason"])
-ENDINGS = Counter("assistant_takeovers_ended_total", "Takeovers that ended, by reason.", ["reason"])
-REFUSALS = Counter(
-    "assistant_takeover_refusals_total", "What people asked for in vain, by why.", ["reason"]
+TAKEOVERS = from_zero(
+    Counter("assistant_takeovers_total", "Takeovers that began, by reason.", ["reason"]),
+    ["taken", "facebook_reply"],
+)
+ENDINGS = from_zero(
+    Counter("assistant_takeovers_ended_total", "Takeovers that ended, by reason.", ["reason"]),
+    ["resumed", "auto_resume"],
+)
+REFUSALS = from_zero(
+    Counter(
+        "assistant_takeover_refusals_total", "What people asked for in vain, by why.", ["reason"]
+    ),
+    ["already_taken", "not_taken_over"],
 )
 
 log = structlog.get_logger(__name__)

@@ -13,6 +13,7 @@ from libs.common.channels import Channel
 from libs.common.erasures import name_of
 from libs.common.events import SendText, derived_id
 from libs.common.kafka import Publisher
+from libs.common.metrics import from_zero
 from libs.common.mongo import Database, DuplicateKeyError, mongo_errors
 from libs.common.window import Decision, Refuse, Send, Wait, decide
 from services.takeover.domain.state import whole_ms
@@ -21,10 +22,13 @@ from services.takeover.store import Found
 
 KEEP_KEYS_S = 7 * 24 * 3600  # as long as commands are kept on the log
 
-MESSAGES = Counter(
-    "assistant_human_messages_total",
-    "What people wrote through us, by what became of it.",
-    ["outcome"],  # outcome: accepted, repeated, or the code of the refusal
+MESSAGES = from_zero(
+    Counter(
+        "assistant_human_messages_total",
+        "What people wrote through us, by what became of it.",
+        ["outcome"],  # outcome: accepted, repeated, or the code of the refusal
+    ),
+    ["accepted", "repeated"],
 )
 
 log = structlog.get_logger(__name__)

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from libs.common.events.base import ConversationRecord
+from libs.common.events.base import ConversationRecord, UtcDatetime
 from libs.common.events.outcomes import Origin
 
 SenderAction = Literal["mark_seen", "typing_on", "typing_off"]
@@ -24,6 +24,11 @@ class SendText(ConversationRecord):
     epoch: int | None = Field(None, description="required for the assistant")
     by: str | None = Field(None, description="who wrote a human's text, as the console knows them")
     by_name: str | None = None
+    waiting_since: UtcDatetime | None = Field(
+        None,
+        description="when the latest message that the assistant answers here was put on the log",
+    )
+    model_s: float | None = Field(None, description="how much of the time since, the model took")
 
     @property
     def command_id(self) -> str:

@@ -32,6 +32,7 @@ from libs.common.graph.answers import (
     parse_retry_after,
 )
 from libs.common.graph.errors import (
+    KNOWN_CODES,
     GraphError,
     NotSentError,
     OutcomeUnknownError,
@@ -42,6 +43,7 @@ from libs.common.graph.errors import (
 )
 from libs.common.graph.proof import appsecret_proof
 from libs.common.graph.usage import Usage, parse_usage
+from libs.common.metrics import from_zero
 from libs.common.settings import GraphSettings
 
 MAX_BODY_BYTES = 1 << 20
@@ -50,20 +52,36 @@ KEEP_ALIVE_S = 15.0  # shorter than servers usually keep one: fewer dead connect
 CONNECT_WITHIN_S = 5.0
 MAX_HEADER_BYTES = 1 << 16  # usage of 32 businesses is more than the 8 KB that aiohttp reads
 
-CALLS = Counter(
-    "assistant_graph_calls_total",
-    "Calls to Meta's Graph API, by what became of them.",
-    # endpoint: messages, actions, conversations, message, profile; for connecting a Page: login,
-    # debug_token, user, permissions, accounts, page, subscribed_apps, messenger_profile,
-    # subscriptions, ids_for_pages
-    # outcome: ok, refused, limited, token, unsure, not_sent, unknown, cancelled
-    ["endpoint", "outcome"],
+MESSAGING = ("messages", "actions", "conversations", "message", "profile")
+"""Endpoints that conversations need; to connect a Page needs others."""
+
+CALLS = from_zero(
+    Counter(
+        "assistant_graph_calls_total",
+        "Calls to Meta's Graph API, by what became of them.",
+        # endpoint: those below; for connecting a Page: login, debug_token, user, permissions,
+        # accounts, page, subscribed_apps, messenger_profile, subscriptions, ids_for_pages
+        ["endpoint", "outcome"],
+    ),
+    MESSAGING,
+    ["ok", "refused", "limited", "token", "unsure", "not_sent", "unknown", "cancelled"],
 )
-CALL_SECONDS = Histogram(
-    "assistant_graph_call_seconds",
-    "How long a call to Meta's Graph API took, whatever became of it.",
-    ["endpoint"],
-    buckets=(0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+CALL_SECONDS = from_zero(
+    Histogram(
+        "assistant_graph_call_seconds",
+        "How long a call to Meta's Graph API took, whatever became of it.",
+        ["endpoint"],
+        buckets=(0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+    ),
+    MESSAGING,
+)
+ERRORS = from_zero(
+    Counter(
+        "assistant_graph_errors_total",
+        "Error objects in Meta's answers, by Meta's code.",
+        ["code"],  # those of `KNOWN_CODES`, other
+    ),
+    [*map(str, KNOWN_CODES), "other"],
 )
 
 UsageHook = Callable[[str, Usage], None]
@@ -155,6 +173,8 @@ class GraphCaller:
             outcome = "ok"
         except (GraphError, NotSentError, OutcomeUnknownError) as error:
             outcome = _outcome_of(error)
+            if isinstance(error, GraphError):
+                ERRORS.labels(code_label(error.code_)).inc()
             raise
         finally:
             CALLS.labels(call.endpoint, outcome).inc()
@@ -279,6 +299,11 @@ def validated(adapter: TypeAdapter[T], document: object, reply: Reply) -> T:
 
 def _fits_header(token: str) -> bool:
     return token != "" and token.isascii() and token.isprintable() and " " not in token
+
+
+def code_label(code: int) -> str:
+    """A code as a metric's label: Meta has thousands."""
+    return str(code) if code in KNOWN_CODES else "other"
 
 
 def _outcome_of(error: Exception) -> str:

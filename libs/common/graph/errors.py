@@ -206,6 +206,8 @@ _BY_CODE: Mapping[int, type[GraphError]] = {
     368: PageRestrictedError,
     551: PersonUnavailableError,
 }
+KNOWN_CODES = frozenset({100, *_BY_CODE}) - frozenset(range(201, 300))
+"""Codes that say something by themselves. Those from 201 to 299 are permissions, seldom met."""
 _CODE_PROBLEMS: Mapping[int, CodeProblem] = {36007: "expired", 36008: "redirect_uri", 36009: "used"}
 # what such a code means is settled whatever subcode comes with it
 _CODES_FIRST = (RateLimitedError, UnsureError, TokenRejectedError)

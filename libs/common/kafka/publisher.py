@@ -26,7 +26,9 @@ from libs.common.events import Record, encode, headers_of, key_of, topic_of
 from libs.common.kafka.connection import client_options
 from libs.common.kafka.errors import KafkaUnavailableError, PublishError, UnpublishableError
 from libs.common.kafka.presence import require_topics
+from libs.common.metrics import from_zero
 from libs.common.settings import KafkaSettings
+from libs.common.topics import CHANNELS, COMMANDS, DEAD_LETTERS, EVENTS
 
 CONNECT_WITHIN_S = 5.0
 STOP_WITHIN_S = 5.0
@@ -39,10 +41,14 @@ MAX_BATCH_BYTES = 512 * 1024
 """Of one request to one partition, half of what Kafka takes. aiokafka's default of 16 KiB makes
 thousands of callers wait for one another where many records go to one partition: a busy Page."""
 
-PRODUCED = Counter(
-    "assistant_kafka_records_produced_total",
-    "Records handed to Kafka, by what became of them.",
-    ["topic", "outcome"],  # outcome: acknowledged, failed, dropped
+PRODUCED = from_zero(
+    Counter(
+        "assistant_kafka_records_produced_total",
+        "Records handed to Kafka, by what became of them.",
+        ["topic", "outcome"],
+    ),
+    [EVENTS, COMMANDS, CHANNELS, DEAD_LETTERS],
+    ["acknowledged", "failed", "dropped"],
 )
 PRODUCERS = Counter("assistant_kafka_producers_total", "Producers made, the first one included.")
 

@@ -35,6 +35,10 @@ PAUSED = Gauge(
 )
 COMMITS = Counter("assistant_consumer_commits_total", "Commits of offsets.", [*LABELS, "outcome"])
 CLIENTS = Counter("assistant_consumer_clients_total", "Clients made, the first included.", LABELS)
+ASSIGNED = Gauge("assistant_consumer_assigned_partitions", "Partitions that are ours.", LABELS)
+ASSIGNMENTS = Counter(
+    "assistant_consumer_assignments_total", "Times partitions were given out anew.", LABELS
+)
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -95,6 +99,8 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]
         self.has_fetched = False
         self._measured: set[int] = set()  # partitions with a lag that `/metrics` tells
         CLIENTS.labels(*self._labels).inc()
+        for outcome in ("ok", "failed", "not_owner"):
+            COMMITS.labels(*self._labels, outcome)
 
     async def live(
         self, stopping: asyncio.Event, drain_timeout_s: Callable[[], float]
@@ -150,6 +156,7 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]
         """Not a coroutine: nothing may be fetched between the assignment and this."""
         self._engine.assign(tp.partition for tp in assigned)
         self.has_joined = True
+        ASSIGNMENTS.labels(*self._labels).inc()
         self._log.info("partitions_assigned", partitions=len(self._engine.assigned))
 
     async def _join(self) -> bool:
@@ -207,6 +214,7 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]
         KEYS_IN_FLIGHT.labels(*self._labels).set(self._engine.keys_in_flight)
         BUFFERED.labels(*self._labels).set(self._engine.buffered_bytes)
         OLDEST.labels(*self._labels).set(self._engine.oldest_age_s())
+        ASSIGNED.labels(*self._labels).set(len(self._engine.assigned))
 
     async def _keep_committing(self) -> None:
         """Commit soon after something is finished, though not more than ten times a second."""

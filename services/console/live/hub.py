@@ -15,6 +15,7 @@ from prometheus_client import Counter, Histogram
 from libs.common.errors import ProjectError
 from libs.common.events import OF_HISTORY
 from libs.common.kafka import ConsumedRecord, KafkaUnavailableError
+from libs.common.metrics import from_zero
 from services.console.live.pending import Hint, Pending, Place
 from services.console.live.rows import MOST_ASKED, Row, Rows
 from services.console.live.streams import Streams, page_of
@@ -30,10 +31,13 @@ HUMAN_WANTED = b"takeover.requested"
 HINTED = OF_HISTORY
 """What the archive keeps of the log: nothing else changes what an inbox shows."""
 
-HINTS = Counter(
-    "assistant_console_live_hints_total",
-    "Changed conversations that browsers were told of, by whether the row had the change.",
-    ["outcome"],  # outcome: heard, late (told without it, after 5 s), anything (too many to name)
+HINTS = from_zero(
+    Counter(
+        "assistant_console_live_hints_total",
+        "Changed conversations that browsers were told of, by whether the row had the change.",
+        ["outcome"],  # late: told without it, after 5 s; anything: too many to name
+    ),
+    ["heard", "late", "anything"],
 )
 HINT_SECONDS = Histogram(
     "assistant_console_live_hint_seconds",

@@ -36,6 +36,9 @@ _WORDS: Mapping[str, str] = {
     "assistant_failed": "Something went wrong in the conversation service. It stands in its log.",
 }
 
+ALL_FAILURES = frozenset({*_WORDS, "loop_suspected"})
+"""What stands in `turn.failed`."""
+
 
 def words_for(failure: str) -> str:
     """A cause in words. Never a text of the provider's: it might quote a key, or what was asked."""

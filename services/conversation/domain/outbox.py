@@ -38,6 +38,8 @@ def _command(turn: Turn, page_id: str, psid: str) -> SendText:
         text=turn.text,
         turn_id=turn.turn_id,
         epoch=turn.epoch,
+        waiting_since=turn.waiting_since,
+        model_s=turn.model_s if turn.waiting_since else None,
     )
 
 

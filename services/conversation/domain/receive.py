@@ -46,12 +46,14 @@ class Rules:
 class Arrival:
     """An event, and where it stands on the log.
 
-    `quoted` is the message it replies to, where only the archive knows that one.
+    `quoted` is the message it replies to, where only the archive knows that one. `logged_at` is
+    when it was put on the log, by the clock of who did.
     """
 
     event: AnyRecord
     position: Position
     quoted: str = ""
+    logged_at: datetime | None = None
 
 
 def short_id(event_id: str) -> str:
@@ -127,9 +129,21 @@ def receive(state: State, arrivals: Iterable[Arrival], rules: Rules) -> State:
             continue
         if forgotten and is_redelivery(state, arrival.position):
             continue
-        state = _remember(_apply(state, arrival, rules), arrival)
+        after = _with_logged_at(state, _apply(state, arrival, rules), arrival)
+        state = _remember(after, arrival)
     waiting = tuple(item for item in state.pending if _is_ours_to_answer(item, rules))
     return state if waiting == state.pending else state.model_copy(update={"pending": waiting})
+
+
+def _with_logged_at(before: State, after: State, arrival: Arrival) -> State:
+    """What begins to wait with this arrival knows since when."""
+    if arrival.logged_at is None or not after.pending or after.pending == before.pending:
+        return after
+    *earlier, latest = after.pending
+    if latest.message != message_ref(arrival.event) or latest.logged_at is not None:
+        return after
+    waiting = latest.model_copy(update={"logged_at": arrival.logged_at})
+    return after.model_copy(update={"pending": (*earlier, waiting)})
 
 
 def _is_ours_to_answer(waiting: Pending, rules: Rules) -> bool:

@@ -31,13 +31,15 @@ class Line(Model):
 
 
 class Pending(Model):
-    """Something the person sent that has no answer yet. `at` is when they wrote it."""
+    """Something the person sent that has no answer yet. `at` is when they wrote it, `logged_at`
+    when we put it on the log."""
 
     message: str
     kind: PendingKind
     text: str = ""
     quoted: str = ""
     at: datetime | None = None
+    logged_at: datetime | None = None
 
 
 class HumanRequest(Model):
@@ -73,6 +75,8 @@ class Turn(Model):
     failure: str | None = None
     failed_attempts: int = 0
     request: HumanRequest | None = None
+    waiting_since: datetime | None = None
+    model_s: float = 0.0
 
 
 class Position(Model):

@@ -1,7 +1,7 @@
 """A turn: what to ask, and what its answer does to the conversation. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -36,7 +36,8 @@ BYTES_PER_TOKEN = 3.5
 class Answer:
     """A reply ready to be stored: the model's, or one of the channel's fixed texts.
 
-    `request` calls for a human. After `silence` nobody is answered for a while.
+    `request` calls for a human. After `silence` nobody is answered for a while. `model_s` is how
+    long the model was waited for, attempts in vain and the pauses between them included.
     """
 
     kind: TurnKind
@@ -49,6 +50,7 @@ class Answer:
     failed_attempts: int = 0
     request: HumanRequest | None = None
     silence: timedelta | None = None
+    model_s: float = field(default=0.0, compare=False)
 
 
 def needed(state: State) -> Need:
@@ -145,6 +147,8 @@ def finish(
         failure=answer.failure,
         failed_attempts=answer.failed_attempts,
         request=request,
+        model_s=answer.model_s,
+        waiting_since=max((each.logged_at for each in asked if each.logged_at), default=None),
     )
     if request is not None:
         state = requests.told(state, request, takeover.epoch, answered_at)

@@ -12,6 +12,7 @@ from services.conversation.assistants.base import (
     Reply,
 )
 from services.conversation.domain.turns import Answer
+from tests.virtual_time import run_virtually
 
 PROMPT = Prompt("answer", "You are Crumb.", "", (), "Open?")
 REPLY = Reply("Yes", "small", 0.5, 3, 2)
@@ -114,3 +115,21 @@ async def test_a_cancellation_goes_through() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+def test_attempts_in_vain_are_the_models_time_too() -> None:
+    class Slow:
+        asked = 0
+
+        async def reply(self, _prompt: Prompt) -> Reply:
+            self.asked += 1
+            await asyncio.sleep(2.0)
+            if self.asked == 1:
+                raise BUSY
+            return REPLY
+
+    answer = run_virtually(
+        asking.ask(Slow(), PROMPT, fallback="Sorry", attempts=3, deadline_s=30.0)
+    )
+    assert answer.duration_s == REPLY.duration_s
+    assert 4.0 <= answer.model_s < 6.0

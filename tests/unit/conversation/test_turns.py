@@ -1,5 +1,6 @@
 """What is asked, what the answer does to the conversation, and what is published of it."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -212,3 +213,23 @@ def test_empty_parts_leave_no_gap() -> None:
 @pytest.mark.parametrize("rule", ["short", "conversational", "plain text", "1000 characters"])
 def test_guidelines_say_what_messenger_needs(rule: str) -> None:
     assert rule in GUIDELINES
+
+
+def test_a_command_says_since_when_the_latest_message_has_waited() -> None:
+    logged = [make.at(1), make.at(3)]
+    messages = arrivals(make.message("m1"), make.message("m2", "open?"))
+    waiting = [replace(arrival, logged_at=at) for arrival, at in zip(messages, logged, strict=True)]
+    state = receive.receive(State(), waiting, rules())
+    state = receive.receive(state, arrivals(make.reaction(), first=2), rules())
+    _, turn = finished(state, replace(HELLO, model_s=1.25))
+    (command, _) = records_of(turn, PAGE, PSID)
+    assert isinstance(command, SendText)
+    assert command.waiting_since == logged[1]
+    assert command.model_s == 1.25
+
+
+def test_nobody_says_since_when_what_the_log_does_not_tell() -> None:
+    _, turn = finished(state_of(make.message()), replace(HELLO, model_s=1.25))
+    (command, _) = records_of(turn, PAGE, PSID)
+    assert isinstance(command, SendText)
+    assert (command.waiting_since, command.model_s) == (None, None)
