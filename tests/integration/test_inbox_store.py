@@ -24,6 +24,7 @@ from services.conversation.inbox_handlers import INBOX, add_inbox_routes
 from services.conversation.inbox_keeping import InboxKeeper
 from services.conversation.inbox_store import InboxStore, Start
 from services.conversation.store import ConversationStore
+from services.conversation.waiting import Waiting
 from tests.unit.conversation import factories as make
 from tests.unit.conversation.factories import APP, CONVERSATION, PAGE
 from tests.unit.conversation.test_inbox import EVENTS, folded, stored
@@ -249,6 +250,7 @@ async def test_each_tab_lists_its_own_in_its_order(
         "new", "waits-longer", "waits", "mine", "hers", "old", "older",
     ]  # fmt: skip
     assert await listed(client, tab="needs_human") == ["waits-longer", "waits"]
+    assert await rows.waiting() == {PAGE: Waiting(2, NOW - timedelta(hours=30))}
     assert await listed(client, tab="mine", by="u1") == ["mine"]
     assert await listed(client, tab="mine") == []
     assert await listed(client, tab="assistant") == ["new", "old", "older"]

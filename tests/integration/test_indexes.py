@@ -91,6 +91,7 @@ inbox             page_id, done, -last_activity_at, -_id
 inbox             page_id, done, is_unread, -last_activity_at, -_id
 inbox             page_id, place, -last_activity_at, -_id
 inbox             page_id, place, asked_at, _id
+inbox             place, page_id, asked_at
 inbox             page_id, place, by, -last_activity_at, -_id
 inbox             page_id, words
 kept              conversation, seq
