@@ -7,6 +7,7 @@ carries the port, because cookies don't know ports and two consoles may run side
 
 from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum
+from urllib.parse import urlsplit
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -107,7 +108,8 @@ def client_of(request: web.Request) -> Client:
 def cookie_name(settings: Settings) -> str:
     if settings.site.is_secure:
         return "__Host-session"
-    return f"session-{settings.http.port}"
+    # cookies know no ports, and two systems on one machine are told apart by theirs
+    return f"session-{urlsplit(settings.site.console_url).port or 80}"
 
 
 def set_session_cookie(request: web.Request, response: web.StreamResponse, secret: str) -> None:
