@@ -4,12 +4,14 @@ Every document carries a `version` and changes by compare-and-set: who comes sec
 again, and decides again.
 """
 
+import asyncio
 import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
+from weakref import WeakValueDictionary
 
 from libs.common.erasures import Erased, NobodyErased
 from libs.common.errors import TransientError
@@ -71,6 +73,7 @@ class ContactStore:
         self._people = database["people"]
         self._contacts = database["contacts"]
         self._calls = database["profile_calls"]
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._inbox = InboxStore(database)
         self._reader = GroupReader(self._people)
 
@@ -182,11 +185,16 @@ class ContactStore:
         """Take one of the calls that a Page has in ten minutes, whichever process asks.
 
         Of those who ask at the same moment one is quicker each time, and the others look again: at
-        most as often as there are calls to be had.
+        most as often as there are calls to be had. Within a process they take turns, or a rush of
+        new people would cost as many looks as its square.
 
         Returns:
             None: it is ours. Otherwise when to try again.
         """
+        async with self._turns.setdefault(page_id, asyncio.Lock()):
+            return await self._spend_call(page_id, now, most)
+
+    async def _spend_call(self, page_id: str, now: datetime, most: int) -> datetime | None:
         for _ in range(most + 1):
             with mongo_errors():
                 document = await self._calls.find_one({"_id": page_id}) or {}

@@ -414,11 +414,24 @@ async def test_a_sweep_ends_when_it_is_told(
     await asyncio.wait_for(running, 5)
 
 
-async def test_replicas_share_a_pages_calls(store: ContactStore) -> None:
+async def test_a_rush_of_new_people_looks_once_for_each(store: ContactStore) -> None:
+    def looks() -> float:
+        labels = {"command": "find", "collection": "profile_calls"}
+        return REGISTRY.get_sample_value("assistant_mongo_round_trips_total", labels) or 0
+
+    before = looks()
+    asked = [store.spend_call(PAGE, make.at(0), 100) for _ in range(40)]
+    assert await asyncio.gather(*asked) == [None] * 40
+    assert looks() - before == 40
+
+
+async def test_replicas_share_a_pages_calls(database: Database) -> None:
     granted: list[datetime | None] = []
+    store, other = ContactStore(database), ContactStore(database)
 
     async def spend(second: int) -> None:
-        granted.append(await store.spend_call(PAGE, make.at(second), 10))
+        asked = store if second % 2 else other
+        granted.append(await asked.spend_call(PAGE, make.at(second), 10))
 
     await asyncio.gather(*[spend(second) for second in range(30)])
     assert granted.count(None) == 10
