@@ -35,6 +35,9 @@ class KafkaSettings(SettingsGroup):
     instance_id: str = Field(
         "", description="static group membership: a restarted process goes on at once"
     )
+    leave_on_stop: bool = Field(
+        False, description="with an instance id: who is stopped orderly gives its partitions away"
+    )
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     ssl_ca_file: str = Field("", description="PEM file; empty: the system's certificates")
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"

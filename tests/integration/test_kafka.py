@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 
 from deploy.local.topics import ensure_topics
 from libs.common.errors import PermanentError
@@ -176,6 +177,33 @@ async def test_members_come_and_go_under_load_and_nothing_is_lost_or_reordered(
         assert list(dict.fromkeys(numbers)) == list(range(each))
     assert overlaps == []
     assert await committed(kafka, topic, 6) == keys * each
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+async def test_a_member_with_a_name_leaves_when_it_is_stopped_only_if_it_is_not_expected_back(
+    kafka: KafkaSettings, publisher: KafkaPublisher, make_topic: MakeTopic, leaves: bool
+) -> None:
+    topic = await make_topic(1)
+    named = kafka.model_copy(update={"instance_id": "pod-1", "leave_on_stop": leaves})
+    async with running(consumer_of(named, topic, ignore, publisher)):
+        assert await members(kafka, topic) == 1
+    assert await members(kafka, topic) == (0 if leaves else 1)
+
+
+async def ignore(_batch: KeyBatch) -> None:
+    """Handled."""
+
+
+async def members(kafka: KafkaSettings, group: str) -> int:
+    """How many a group has, as Kafka knows."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka.bootstrap_servers)
+    await admin.start()
+    try:
+        (answer,) = await admin.describe_consumer_groups([group])
+        (described,) = answer.groups
+    finally:
+        await admin.close()
+    return len(described[5])
 
 
 async def test_a_poisoned_record_becomes_a_dead_letter_and_the_rest_goes_on(

@@ -104,7 +104,7 @@ class KeyedConsumer:
                     error = stuck
                     stuck_in_a_row = 1 if session.has_fetched else stuck_in_a_row + 1
                 finally:
-                    await session.close()
+                    await session.close(for_good=self._stopping.is_set())
                 if stuck_in_a_row > 1:
                     raise ConsumerStuckError("the client was made anew and is stuck again")
                 if error is not None:

@@ -94,6 +94,7 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]
         self._times = times
         self._log = log.bind(topic=who.topic, group=who.group)
         self._client = _make_client(settings, who)
+        self._leaves = settings.leave_on_stop
         self._client.subscribe([who.topic], listener=self)
         self.has_joined = False
         self.has_fetched = False
@@ -128,8 +129,14 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]
             return error
         raise error
 
-    async def close(self) -> None:
-        """End the client within a time; what it had goes to whoever has the partitions next."""
+    async def close(self, *, for_good: bool = False) -> None:
+        """End the client within a time; what it had goes to whoever has the partitions next.
+
+        `for_good`: the service stops. A static member does not leave its group by itself, since it
+        is expected back under its name; where that is not to be, others get its partitions at once.
+        """
+        if for_good and self._leaves and self._client._coordinator is not None:
+            self._client._coordinator._group_instance_id = None
         self._engine.forget()
         self._measure()
         self._forget_lag(self._measured.copy())
