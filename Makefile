@@ -106,12 +106,13 @@ screenshots: setup ## Take docs/images anew from the running system (needs Chrom
 	$(BIN)/python -m tests.browser.screenshots
 
 .PHONY: docs
-docs: setup ## Write what is generated: docs/asyncapi.yaml, OpenAPI documents, tables in docs/
+docs: setup ## Write what is generated: docs/asyncapi.yaml, OpenAPI documents, tables in docs/, parts of deploy/k8s
 	$(BIN)/python -m libs.common.events.asyncapi docs/asyncapi.yaml
 	$(BIN)/python -m services.takeover.api docs/openapi-takeover.json
 	$(BIN)/python -m services.console.api docs/openapi-console.json
 	$(BIN)/python -m tests.unit.docs.variables docs/configuration.md
 	$(BIN)/python -m deploy.capacity --docs docs/scaling.md
+	$(BIN)/python -m deploy.k8s.generated
 
 .PHONY: requirements
 requirements: setup ## Write requirements/*.txt anew from pyproject.toml

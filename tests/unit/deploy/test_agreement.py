@@ -1,0 +1,190 @@
+"""What the services read is what their pods get: each variable, each secret, each port."""
+
+import pytest
+from pydantic_settings import BaseSettings
+
+from deploy.local.ports import DEFAULTS
+from deploy.local.services import SERVICES as LOCAL
+from tests.unit.deploy.manifests import (
+    K8S,
+    OVERLAYS,
+    Manifest,
+    container_of,
+    environment_of,
+    name_of,
+    of_kind,
+    one,
+    rendered,
+    secrets_of,
+    settings_of,
+)
+from tests.unit.docs.variables import ROOTS, variables
+
+# Left at their defaults, because …
+DEFAULT = {
+    "the default is right for most, and what it is about can wait until figures say so": {
+        "ANALYTICS_FLUSH_EVENTS",
+        "ANALYTICS_FLUSH_S",
+        "CONSOLE_SESSION_ABSOLUTE_S",
+        "CONSOLE_SESSION_IDLE_S",
+        "CONVERSATION_HISTORY_TOKENS",
+        "CONVERSATION_MAX_BURST_S",
+        "CONVERSATION_MAX_TURNS_IN_FLIGHT",
+        "CONVERSATION_MODEL_ATTEMPTS",
+        "CONVERSATION_PROFILE_CALLS",
+        "CONVERSATION_PROFILE_TIMEOUT_S",
+        "CONVERSATION_TURN_DEADLINE_S",
+        "DRAIN_TIMEOUT_S",
+        "GATEWAY_BODY_TIMEOUT_S",
+        "GATEWAY_HEADER_TIMEOUT_S",
+        "GATEWAY_IDLE_TIMEOUT_S",
+        "GATEWAY_MAX_BODY_BYTES",
+        "GATEWAY_MAX_CONNECTIONS",
+        "GATEWAY_PUBLISH_TIMEOUT_S",
+        "KAFKA_PUBLISH_TIMEOUT_S",
+        "KAFKA_SESSION_TIMEOUT_S",
+        "LLM_MAX_OUTPUT_TOKENS",
+        "LLM_TIMEOUT_S",
+        "LLM_TOOLS",
+        "LOG_LEVEL",
+        "MONGODB_TIMEOUT_S",
+        "SENDER_ACTION_MAX_AGE_S",
+        "SENDER_ACTION_TIMEOUT_S",
+        "SENDER_CLAIM_MARGIN_S",
+        "SENDER_EVIDENCE_GAP_S",
+        "SENDER_HOLD_AFTER_S",
+        "SENDER_HTTP_TIMEOUT_S",
+        "SENDER_MAX_CONVERSATIONS_IN_FLIGHT",
+        "SENDER_MEDIA_PER_S",
+        "SENDER_TEXT_PER_S",
+    },
+    "Services, and the database, have the names that the default says": {
+        "ANALYTICS_URL",
+        "CONVERSATION_URL",
+        "GATEWAY_URL",
+        "MONGODB_DATABASE",
+        "SENDER_URL",
+        "TAKEOVER_URL",
+    },
+    "it is Meta's own": {"FACEBOOK_DIALOG_URL", "GRAPH_API_URL", "GRAPH_API_VERSION"},
+    "only some need it, who find it in docs/configuration.md": {
+        "FACEBOOK_LOGIN_CONFIG_ID",
+        "KAFKA_SSL_CA_FILE",
+        "LLM_BASE_URL",
+        "LLM_INSIDE_HOSTS",
+    },
+    "retention and copies follow from the code and from ENV": {
+        "KAFKA_DEAD_LETTERS_DAYS",
+        "KAFKA_EVENTS_DAYS",
+        "KAFKA_REPLICATION",
+    },
+    "a Deployment's pods have no names that stay: docs/adr/0131": {"KAFKA_INSTANCE_ID"},
+}
+# Without a proxy in front, with a Kafka that asks for no password, and no model that is paid for.
+NOT_LOCALLY = {
+    "CONSOLE_TRUSTED_PROXIES",
+    "KAFKA_SASL_MECHANISM",
+    "KAFKA_SASL_USERNAME",
+    "KAFKA_SECURITY_PROTOCOL",
+    "LLM_MODEL",
+}
+# A secret that has a default, and that no pod should be without.
+NEEDED = {"LOG_HASH_KEY", "MONGODB_URI"}
+# Not secret, but read from the secret: only the first start needs them.
+AT_FIRST = {"ADMIN_EMAIL"}
+COMING = {"SERVICE_TOKEN_PREVIOUS"}  # read by nobody yet
+
+
+def test_every_service_of_the_local_stack_has_a_port_and_a_deployment_with_it() -> None:
+    manifests = rendered("local")
+    for service in LOCAL:
+        deployment = one(manifests, "Deployment", service.name)
+        port = DEFAULTS[service.name]
+        assert [each["containerPort"] for each in container_of(deployment)["ports"]] == [port]
+        assert settings_of(manifests, deployment)["HTTP_PORT"] == str(port)
+        (listed,) = one(manifests, "Service", service.name)["spec"]["ports"]
+        assert listed["port"] == port
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+@pytest.mark.parametrize("name", [*ROOTS])
+def test_a_service_takes_what_its_pod_gets(
+    overlay: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifests = rendered(overlay)
+    if not (load := _load(manifests, name)):
+        assert (overlay, name) == ("production", "simulator")
+        return
+    for variable in {each.name for root in ROOTS.values() for each in variables(root)}:
+        monkeypatch.delenv(variable, raising=False)
+    for variable, value in environment_of(manifests, load).items():
+        monkeypatch.setenv(variable, value)
+
+    settings = ROOTS[name]()  # raises what would stop it
+
+    assert isinstance(settings, BaseSettings)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_variable_is_set_or_knowingly_left_at_its_default(overlay: str) -> None:
+    manifests = rendered(overlay)
+    default = {name for names in DEFAULT.values() for name in names}
+    for name in ROOTS:
+        if load := _load(manifests, name):
+            given = {*settings_of(manifests, load)} | _secrets(load)
+            unset = {each.name for each in variables(ROOTS[name])} - given - default
+            assert unset - (NOT_LOCALLY if overlay == "local" else set()) == set(), name
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_nothing_is_set_that_nobody_reads(overlay: str) -> None:
+    manifests = rendered(overlay)
+    read = {each.name for root in ROOTS.values() for each in variables(root)}
+    for each in of_kind(manifests, "ConfigMap"):
+        assert each["data"].keys() - read == set(), name_of(each)
+    for name in ROOTS:
+        if load := _load(manifests, name):
+            own = {each["name"] for each in container_of(load).get("env", [])}
+            assert own - {each.name for each in variables(ROOTS[name])} == set(), name
+
+
+def test_nothing_is_said_to_be_left_that_is_set_or_that_nobody_reads() -> None:
+    read = {each.name for root in ROOTS.values() for each in variables(root)}
+    default = {name for names in DEFAULT.values() for name in names}
+    assert default - read == set()
+    manifests = rendered("production")
+    for each in of_kind(manifests, "ConfigMap"):
+        assert each["data"].keys() & default == set()
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+@pytest.mark.parametrize("name", [*ROOTS])
+def test_a_pod_gets_the_secrets_that_its_service_reads_and_no_others(
+    overlay: str, name: str
+) -> None:
+    if not (load := _load(rendered(overlay), name)):
+        return
+    read = [*variables(ROOTS[name])]
+    secret = {each.name for each in read if each.is_secret}
+    needed = {each.name for each in read if each.is_secret and each.default is None}
+    if name != "topics":  # which writes next to no log
+        needed |= secret & NEEDED
+    assert secrets_of(load, optional=False) == needed
+    extra = {each.name for each in read} & AT_FIRST
+    assert secrets_of(load, optional=True) - COMING == (secret - needed) | extra
+
+
+def test_no_secret_stands_among_the_settings() -> None:
+    secret = {v.name for root in ROOTS.values() for v in variables(root) if v.is_secret}
+    for path in K8S.rglob("settings.env"):
+        lines = path.read_text(encoding="utf-8").splitlines()
+        names = {line.partition("=")[0] for line in lines if line and not line.startswith("#")}
+        assert names & secret == set(), path
+
+
+def _load(manifests: tuple[Manifest, ...], name: str) -> Manifest | None:
+    return next((e for e in of_kind(manifests, "Deployment", "Job") if name_of(e) == name), None)
+
+
+def _secrets(load: Manifest) -> set[str]:
+    return secrets_of(load, optional=False) | secrets_of(load, optional=True)
