@@ -92,7 +92,6 @@ NOT_LOCALLY = {
 NEEDED = {"LOG_HASH_KEY", "MONGODB_URI"}
 # Not secret, but read from the secret: only the first start needs them.
 AT_FIRST = {"ADMIN_EMAIL"}
-COMING = {"SERVICE_TOKEN_PREVIOUS"}  # read by nobody yet
 
 
 def test_every_service_of_the_local_stack_has_a_port_and_a_deployment_with_it() -> None:
@@ -171,7 +170,7 @@ def test_a_pod_gets_the_secrets_that_its_service_reads_and_no_others(
         needed |= secret & NEEDED
     assert secrets_of(load, optional=False) == needed
     extra = {each.name for each in read} & AT_FIRST
-    assert secrets_of(load, optional=True) - COMING == (secret - needed) | extra
+    assert secrets_of(load, optional=True) == (secret - needed) | extra
 
 
 def test_no_secret_stands_among_the_settings() -> None:
