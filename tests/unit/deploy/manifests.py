@@ -147,7 +147,10 @@ def settings_of(manifests: Sequence[Manifest], load: Manifest) -> dict[str, str]
     container = container_of(load)
     for source in container.get("envFrom", []):
         values |= one(manifests, "ConfigMap", source["configMapRef"]["name"])["data"]
-    return values | {each["name"]: each["value"] for each in container.get("env", [])}
+    for each in container.get("env", []):
+        given = each.get("value") or each["valueFrom"]["fieldRef"]["fieldPath"]
+        values[each["name"]] = str(given)
+    return values
 
 
 def secrets_of(load: Manifest, *, optional: bool) -> set[str]:

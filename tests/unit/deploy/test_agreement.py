@@ -78,7 +78,6 @@ DEFAULT = {
         "KAFKA_EVENTS_DAYS",
         "KAFKA_REPLICATION",
     },
-    "a Deployment's pods have no names that stay: docs/adr/0131": {"KAFKA_INSTANCE_ID"},
 }
 # Without a proxy in front, with a Kafka that asks for no password, and no model that is paid for.
 NOT_LOCALLY = {
@@ -88,6 +87,8 @@ NOT_LOCALLY = {
     "KAFKA_SECURITY_PROTOCOL",
     "LLM_MODEL",
 }
+# They join no consumer group, and read the variable only with the rest of Kafka's.
+NO_MEMBERS = {"topics"}
 # A secret that has a default, and that no pod should be without.
 NEEDED = {"LOG_HASH_KEY", "MONGODB_URI"}
 # Not secret, but read from the secret: only the first start needs them.
@@ -132,6 +133,7 @@ def test_every_variable_is_set_or_knowingly_left_at_its_default(overlay: str) ->
         if load := _load(manifests, name):
             given = {*settings_of(manifests, load)} | _secrets(load)
             unset = {each.name for each in variables(ROOTS[name])} - given - default
+            unset -= {"KAFKA_INSTANCE_ID"} if name in NO_MEMBERS else set()
             assert unset - (NOT_LOCALLY if overlay == "local" else set()) == set(), name
 
 

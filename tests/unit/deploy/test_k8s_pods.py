@@ -18,6 +18,7 @@ from tests.unit.deploy.manifests import (
     one,
     pod_of,
     rendered,
+    settings_of,
 )
 
 USER = 10001
@@ -102,6 +103,19 @@ def test_a_service_has_the_time_it_was_promised_to_stop(overlay: str) -> None:
         grace = pod_of(deployment)["spec"]["terminationGracePeriodSeconds"]
         assert pause >= 5, "whoever sends requests has to hear of it"
         assert grace >= pause + STOP_WITHIN_S + 1
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_a_crashed_container_keeps_its_partitions_and_a_pod_that_goes_leaves_them(
+    overlay: str,
+) -> None:
+    manifests = rendered(overlay)
+    for name in SERVICES:
+        deployment = one(manifests, "Deployment", name)
+        named = {each["name"]: each.get("valueFrom") for each in container_of(deployment)["env"]}
+        assert named["KAFKA_INSTANCE_ID"] == {"fieldRef": {"fieldPath": "metadata.name"}}
+        # without it, every update would leave people waiting for a session timeout
+        assert settings_of(manifests, deployment)["KAFKA_LEAVE_ON_STOP"] == "true"
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
