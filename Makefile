@@ -119,6 +119,8 @@ requirements: setup ## Write requirements/*.txt anew from pyproject.toml
 	for extra in local dev otel gateway conversation sender takeover analytics console simulator; do \
 	  $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	    --no-emit-index-url --extra $$extra pyproject.toml --output-file requirements/$$extra.txt; done
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	  --no-emit-index-url --group image --output-file requirements/image.txt
 
 .PHONY: clean
 clean: ## Stop the system and forget its state, tools and caches

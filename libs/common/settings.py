@@ -7,9 +7,15 @@ from typing import Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from libs.common.crypto import KeyRing
+from libs.common.secret_files import SecretFileError, from_environment
 
 T = TypeVar("T", bound=BaseSettings)
 
@@ -17,9 +23,24 @@ EX_CONFIG = 78  # sysexits.h: something is wrong with the configuration
 
 
 class SettingsGroup(BaseSettings):
-    """Base of all settings: frozen, unknown variables ignored, empty ones count as not set."""
+    """Base of all settings: frozen, unknown variables ignored, empty ones count as not set.
+
+    The environment goes before the files of `SECRETS_DIR`.
+    """
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """pydantic's own reading of files tells neither which can't be read nor whose it is."""
+        return init_settings, env_settings, from_environment(settings_cls)
 
 
 class KafkaSettings(SettingsGroup):
@@ -167,15 +188,40 @@ def load(settings: type[T], **values: Any) -> T:  # noqa: ANN401 - whatever the 
     Values are never shown: they may be secrets.
     """
     try:
-        return settings(**values)
-    except ValidationError as error:
-        for line in problems(settings, error):
-            print(line, file=sys.stderr)
-        sys.exit(EX_CONFIG)
+        try:
+            return settings(**values)
+        except ValidationError:  # of the first group that complains; whoever reads it wants all
+            lines = _all_problems(settings, values)
     except SettingsError as error:  # a variable that is called like a group, and is not JSON
         name = re.sub(r'^.*field "(\w+)".*$', r"\1", str(error)).upper()
-        print(f"{name} is wrong: it is the name of a group and must not be set", file=sys.stderr)
-        sys.exit(EX_CONFIG)
+        lines = [f"{name} is wrong: it is the name of a group and must not be set"]
+    except SecretFileError as error:
+        lines = [str(error)]
+    for line in lines:
+        print(line, file=sys.stderr)
+    sys.exit(EX_CONFIG)
+
+
+def _all_problems(settings: type[BaseSettings], values: dict[str, Any]) -> list[str]:
+    """Of every group, each variable once: two groups may read the same."""
+    read: dict[str, Any] = dict(values)
+    lines: list[str] = []
+    for name, group in _groups(settings).items():
+        if name in values:
+            continue
+        try:
+            read[name] = group()
+        except ValidationError as error:
+            lines += problems(group, error)
+            read[name] = group.model_construct()  # so that the settings' own fields are looked at
+    try:
+        settings(**read)
+    except ValidationError as error:
+        lines += problems(settings, error)
+    first: dict[str, str] = {}
+    for line in lines:
+        first.setdefault(line.partition(" ")[0], line)
+    return list(first.values())
 
 
 def problems(settings: type[BaseSettings], error: ValidationError) -> list[str]:
@@ -183,12 +229,11 @@ def problems(settings: type[BaseSettings], error: ValidationError) -> list[str]:
     lines = []
     for item in error.errors(include_url=False, include_input=False, include_context=False):
         name = str(item["loc"][0]) if item["loc"] else ""
-        owner = _owner(error, settings)
-        variable = f"{owner.model_config.get('env_prefix') or ''}{name}".upper()
+        variable = f"{settings.model_config.get('env_prefix') or ''}{name}".upper()
         what = "is not set" if item["type"] == "missing" else f"is wrong: {_words(item['msg'])}"
-        field = owner.model_fields.get(name)
+        field = settings.model_fields.get(name)
         hint = f" ({field.description})" if field and field.description else ""
-        lines.append(f"{variable or owner.__name__} {what}{hint}")
+        lines.append(f"{variable or settings.__name__} {what}{hint}")
     return lines
 
 
@@ -197,15 +242,10 @@ def _words(message: str) -> str:
     return message.removeprefix("Value error, ")
 
 
-def _owner(error: ValidationError, settings: type[BaseSettings]) -> type[BaseSettings]:
-    """The group that complains: a nested one is built by a default factory and names itself."""
-    return next((group for group in _groups(settings) if group.__name__ == error.title), settings)
-
-
-def _groups(settings: type[BaseSettings]) -> list[type[BaseSettings]]:
-    nested = [
-        field.annotation
-        for field in settings.model_fields.values()
+def _groups(settings: type[BaseSettings]) -> dict[str, type[BaseSettings]]:
+    """The groups in the settings, by the field's name."""
+    return {
+        name: field.annotation
+        for name, field in settings.model_fields.items()
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseSettings)
-    ]
-    return [settings, *nested]
+    }

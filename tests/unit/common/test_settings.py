@@ -145,6 +145,26 @@ def test_each_bad_value_is_named_and_not_shown(
     assert KEY not in line
 
 
+def test_all_that_is_wrong_is_told_at_once(
+    environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In two groups and in the settings themselves; what two groups read is told once."""
+    environment.delenv("SERVICE_TOKEN")
+    environment.setenv("FACEBOOK_APP_ID", "secret")
+    environment.setenv("PARCELS_LONGEST_S", "0")
+    with pytest.raises(SystemExit) as ended:
+        load(Twice)
+    assert ended.value.code == EX_CONFIG
+    names = [line.partition(" ")[0] for line in capsys.readouterr().err.splitlines()]
+    assert names == ["SERVICE_TOKEN", "FACEBOOK_APP_ID", "PARCELS_LONGEST_S"]
+
+
+class Twice(Settings):
+    """Two of its groups want to know the app."""
+
+    again: GraphSettings = Field(default_factory=GraphSettings)
+
+
 class OnlyKafka(SettingsGroup):
     """Without a prefix, a group can be mistaken for a variable."""
 
