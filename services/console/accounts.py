@@ -8,6 +8,7 @@ from libs.common.errors import PermanentError
 from services.console.accounts_store import AccountStore
 from services.console.audit import Actor, AuditLog, Clock
 from services.console.domain import passwords as password_rules
+from services.console.domain.keeping import keep_words
 from services.console.domain.roles import Member, Role, UnknownMemberError, changed, member
 from services.console.domain.tokens import hashed, new_id, new_secret
 from services.console.hashing import Passwords
@@ -258,6 +259,16 @@ class Accounts:
             actor, "workspace.timezone_changed", old=before.timezone, new=timezone
         ):
             await self._store.set_timezone(actor.workspace_id, timezone)
+
+    async def change_keep_messages(self, actor: Actor, days: int | None) -> None:
+        """How long the workspace keeps messages, in days; None: for ever. Older ones go within the
+        hour, for good; nothing happens if it is so already."""
+        before = await self._workspace(actor.workspace_id)
+        if before.keep_messages_days == days:
+            return
+        old, new = keep_words(before.keep_messages_days), keep_words(days)
+        async with self._audit.doing(actor, "workspace.keep_messages_changed", old=old, new=new):
+            await self._store.set_keep_messages(actor.workspace_id, days)
 
     def _check(self, password: str, email: str) -> None:
         if words := password_rules.objection(password, email):

@@ -106,6 +106,12 @@ class AccountStore:
                 {"_id": workspace_id}, {"$set": {"timezone": timezone}}
             )
 
+    async def set_keep_messages(self, workspace_id: str, days: int | None) -> None:
+        with mongo_errors():
+            await self._workspaces.update_one(
+                {"_id": workspace_id}, {"$set": {"keep_messages_days": days}}
+            )
+
     async def empty_workspace(self) -> Workspace | None:
         """One that has been made without anybody in it, as the development stack's seed does."""
         with mongo_errors():

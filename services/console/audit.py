@@ -22,6 +22,7 @@ Clock = Callable[[], datetime]
 ACTIONS: Mapping[str, str] = {
     "workspace.created": "Created the workspace",
     "workspace.timezone_changed": "Changed the workspace's time zone",
+    "workspace.keep_messages_changed": "Changed for how long messages are kept",
     "session.started": "Signed in",
     "session.ended": "Signed out",
     "session.ended_everywhere": "Signed out everywhere",

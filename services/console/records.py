@@ -54,6 +54,7 @@ class Workspace(Record):
 
     name: str
     timezone: str = Field("UTC", description="in which its days are cut: an IANA name")
+    keep_messages_days: int | None = Field(None, description="None: for ever")
     members: dict[str, Member] = {}
     roster_version: int = 0
 

@@ -13,6 +13,7 @@ from libs.common.graph import open_graph
 from libs.common.kafka import BroadcastReader, KeyedConsumer, open_publisher
 from libs.common.mongo import open_database, ping
 from libs.common.outbound import Inside
+from libs.common.retention import Leases, Periods, Sweeper
 from libs.common.service import Lifetime, Service
 from libs.common.topics import CHANNELS, EVENTS
 from libs.common.web import Late, Readiness, base_app, json_errors, require_service_token
@@ -31,6 +32,8 @@ from services.conversation.contacts import ContactKeeper, Sweep
 from services.conversation.contacts_handlers import CONTACTS, KEEPER, add_contact_routes
 from services.conversation.contacts_store import ContactStore
 from services.conversation.erasing import PersonEraser, PersonReader
+from services.conversation.expiring import COLLECTION as EXPIRIES
+from services.conversation.expiring import MessageExpirer
 from services.conversation.handlers import PEOPLE, STORE, add_routes
 from services.conversation.history import HistoryKeeper
 from services.conversation.inbox_handlers import INBOX, add_inbox_routes
@@ -171,7 +174,8 @@ def create_service(settings: Settings) -> Service:
                 wants=notifications.wants,
             )
             settler = ContactKeeper(people, channels, profiles, erased=tombstones)
-            app[ERASER].set(PersonEraser(database, people, settler))
+            eraser = PersonEraser(database, people, settler)
+            app[ERASER].set(eraser)
             stack.callback(app[ERASER].clear)
             app[PEOPLE].set(PersonReader(database, people))
             stack.callback(app[PEOPLE].clear)
@@ -187,6 +191,12 @@ def create_service(settings: Settings) -> Service:
             )
             # the quick ones first: they end last, and leave the other nearly all the time there is
             sweep = Sweep(settler, people, channels)
+            expiring = Sweeper(
+                Periods(database),
+                Leases(database, EXPIRIES),
+                MessageExpirer(database, eraser, tombstones),
+            )
+            await stack.enter_async_context(lifetime.running(expiring, "expiring"))
             await stack.enter_async_context(lifetime.running(sweep, "sweep"))
             await stack.enter_async_context(lifetime.running(inbox, "inbox"))
             await stack.enter_async_context(lifetime.running(Census(rows), "census"))

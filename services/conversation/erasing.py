@@ -28,7 +28,7 @@ class PersonEraser:
     async def erase(self, person: Person) -> dict[str, int]:
         """The contact first: what is known of the person tells which addresses are theirs."""
         name = person.conversation
-        contacts = await self._leave_contacts(name)
+        contacts = await self.leave_contacts(name)
         with mongo_errors():
             messages = await self._messages.delete_many({"conversation": name})
             conversations = await self._conversations.delete_one({"_id": name})
@@ -69,7 +69,11 @@ class PersonEraser:
             return 0
         return int(await self._contacts.count_documents({"people": name}))
 
-    async def _leave_contacts(self, name: str) -> int:
+    def forget(self, name: str) -> None:
+        """Whatever is remembered of the person in this process."""
+        self._keeper.forget(name)
+
+    async def leave_contacts(self, name: str) -> int:
         """How many contacts knew the person."""
         known = await self._people.person(name)
         left = 0

@@ -81,9 +81,10 @@ async def list_messages(request: web.Request) -> web.Response:
     What Meta has told us of by an echo is `echoed`. `text` is the latest; `edits` counts them.
     `reactions` are those not taken back. `by` and `by_name` say who wrote a human's message. What
     has `kind` `system` is no message: `event` says that a human was called for, took over, extended
-    it or ended it, or that another app has, wants or gave back the thread. Of our own messages
-    it also tells why they went out, or did not: `rule`, `messaging_type`, `tag`,
-    `window_expires_at`, `epoch`, `attempts`, and Meta's answer where it refused.
+    it or ended it, or that another app has, wants or gave back the thread; `messages.expired`, at
+    the very end, that older ones went after so many `days`. Of our own messages it also tells why
+    they went out, or did not: `rule`, `messaging_type`, `tag`, `window_expires_at`, `epoch`,
+    `attempts`, and Meta's answer where it refused.
     """
     query = _query(request, MessagesQuery)
     if isinstance(query, web.Response):
@@ -98,7 +99,10 @@ async def list_messages(request: web.Request) -> web.Response:
     ours = [name for name in map(reactions_id, found) if name is not None]
     reactions = await store.reactions(ours) if ours else {}
     shown = [_message(each, conversation, reactions) for each in found]
-    return web.json_response({"messages": shown, "next": _next(found, "at", query.limit)})
+    following = _next(found, "at", query.limit)
+    if following is None and not query.search:
+        shown += _expired(conversation)
+    return web.json_response({"messages": shown, "next": following})
 
 
 async def show_stored(request: web.Request) -> web.Response:
@@ -177,6 +181,15 @@ def _message(
     if "echo" in document:
         shown["echoed"] = True
     return {"id": document["_id"], **shown, "status": status_of(message, conversation)}
+
+
+def _expired(conversation: Document) -> list[Document]:
+    """A line in place of what is not kept any more."""
+    if (expired := conversation.get("expired")) is None:
+        return []
+    name = f"{conversation['_id']}:expired"
+    line = {"id": name, "kind": "system", "event": "messages.expired", "days": expired["days"]}
+    return [{**line, "at": _plain(expired["until"])}]
 
 
 def _attachment(attachment: Document) -> Document:

@@ -68,6 +68,7 @@ class ConversationStore:
             await self._conversations.create_index(
                 [("page_id", 1), ("last_activity_at", -1), ("_id", -1)]
             )
+            await self._conversations.create_index([("page_id", 1), ("oldest_at", 1), ("_id", 1)])
 
     async def load(self, conversation: str) -> Stored:
         erased_at = self._erased.erased_at(conversation)  # before: what is read is no newer
@@ -253,7 +254,10 @@ def _entry_write(entry: Entry) -> UpdateOne:
 
 
 def _activity_write(activity: Activity) -> UpdateOne:
-    """Receipts make no conversation: there is nothing in it that they could be about."""
+    """Receipts make no conversation: there is nothing in it that they could be about.
+
+    What was not sent may come when all else has gone: then it is the latest there is.
+    """
     forward = {
         "last_activity_at": activity.last_activity_at,
         "last_user_message_at": activity.last_user_message_at,
@@ -264,11 +268,15 @@ def _activity_write(activity: Activity) -> UpdateOne:
         "$set": {"page_id": activity.page_id, "psid": activity.psid},
         **_moving({name: value for name, value in forward.items() if value}),
     }
+    if activity.oldest_at is not None:
+        change["$min"] = {"oldest_at": activity.oldest_at}
+        if activity.makes and activity.last_activity_at is None:
+            change["$setOnInsert"] = {"last_activity_at": activity.oldest_at}
     if activity.delivered_mids:
         latest = {"$each": list(activity.delivered_mids), "$slice": -DELIVERED_MIDS}
         change["$push"] = {"delivered_mids": latest}
     return UpdateOne(
         {"_id": f"{activity.page_id}:{activity.psid}"},
         change,
-        upsert=activity.last_activity_at is not None,
+        upsert=activity.makes,
     )

@@ -75,6 +75,7 @@ contacts          workspace_id, phones
 contacts          workspace_id, search
 contacts          workspace_id, sort_key, _id
 conversations     page_id, -last_activity_at, -_id
+conversations     page_id, oldest_at, _id
 dead_letters      written_at
 deliveries        at
 deliveries        conversation, -at, -_id

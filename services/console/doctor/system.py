@@ -18,7 +18,10 @@ from services.console.records import ConnectedChannel
 WITHIN_S = 5.0
 INDEXES: Mapping[str, Sequence[tuple[str, ...]]] = {
     "messages": (("conversation", "at", "_id"),),
-    "conversations": (("page_id", "last_activity_at", "_id"),),
+    "conversations": (
+        ("page_id", "last_activity_at", "_id"),
+        ("page_id", "oldest_at", "_id"),
+    ),
     "deliveries": (
         ("page_id", "state", "at", "_id"),
         ("conversation", "at", "_id"),

@@ -88,6 +88,7 @@ class Message(Told):
     error_code: int | None = None
     error_subcode: int | None = None
     meta_message: str | None = None
+    days: int | None = None
     fbtrace_id: str | None = None
 
     # of what became of the conversation

@@ -93,6 +93,9 @@ def system_line(message: Message, own_app_id: str | None = None) -> SystemLine |
             return SystemLine("bot", f"{who} returned it to the assistant")
         case "handover.changed":
             return _thread_line(message, own_app_id)
+        case "messages.expired":
+            words = f"Older messages were deleted after {message.days} days"
+            return SystemLine("trash-2", words)
     return None
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from aiohttp import web
 from pydantic import Field
 
+from services.console.domain.keeping import keep_words
 from services.console.internal import ServiceAwayError
 from services.console.people import FOUND, People
 from services.console.records import ConnectedChannel
@@ -77,6 +78,7 @@ async def overview(request: web.Request) -> web.StreamResponse:
         is_cut=len(found) == FOUND,
         away=away,
         kinds=KINDS,
+        kept=keep_words(visitor_of(request).workspace.keep_messages_days),
         erasures=await request.app[ERASURES].get().of_page(channel.id),
     )
 

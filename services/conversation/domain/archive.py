@@ -101,7 +101,11 @@ class Entry:
 
 @dataclass(frozen=True)
 class Activity:
-    """What some events of one conversation say of it; every part only ever moves forward."""
+    """What some events of one conversation say of it; every part only ever moves forward.
+
+    But for `oldest_at`, which moves back: nothing of what they say is older. `makes`: a
+    conversation that is not there is made.
+    """
 
     page_id: str
     psid: str
@@ -110,6 +114,8 @@ class Activity:
     delivered_ms: int = 0
     read_ms: int = 0
     delivered_mids: tuple[str, ...] = ()
+    oldest_at: datetime | None = None
+    makes: bool = False
 
 
 def message_id(event: AnyRecord) -> str | None:
@@ -189,12 +195,16 @@ def _news(event: ConversationRecord) -> Activity | None:
     page_id, psid, at = event.page_id, event.psid, event.occurred_at
     told = as_if_ours(event) if isinstance(event, StandbyReceived) else event
     if opens_window(told):
-        return Activity(page_id, psid, at, at)
+        return Activity(page_id, psid, at, at, oldest_at=at, makes=True)
     match event:
-        case ReferralReceived():
-            return Activity(page_id, psid, at)
-        case MessageEchoed() | StandbyReceived() | MessageSent():
-            return Activity(page_id, psid, at)
+        case ReferralReceived() | MessageEchoed() | StandbyReceived() | MessageSent():
+            return Activity(page_id, psid, at, oldest_at=at, makes=True)
+        case MessageFailed() | MessageHeld():  # so that what it says is not kept for ever
+            return Activity(page_id, psid, oldest_at=at, makes=True)
+        case MessageEdited() | HandoverChanged() | TakeoverRequested():
+            return Activity(page_id, psid, oldest_at=at)
+        case TakeoverStarted() | TakeoverExtended() | TakeoverEnded():
+            return Activity(page_id, psid, oldest_at=at)
         case MessageDelivered():
             watermark = _moment_ms(event.watermark_ms)
             return Activity(page_id, psid, delivered_ms=watermark, delivered_mids=event.mids)
@@ -218,6 +228,8 @@ def _merged(first: Activity, second: Activity) -> Activity:
         max(first.delivered_ms, second.delivered_ms),
         max(first.read_ms, second.read_ms),
         tuple(mids)[-DELIVERED_MIDS:],
+        min(filter(None, (first.oldest_at, second.oldest_at)), default=None),
+        first.makes or second.makes,
     )
 
 

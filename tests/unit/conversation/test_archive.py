@@ -1,6 +1,7 @@
 """What the thread view keeps of events, and the status that each message shows."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -393,35 +394,45 @@ async def test_one_batch_is_one_write_of_messages_and_one_a_conversation() -> No
     documents = Documents()
     await documents.take(make.message("m1"), make.message("m2", seconds=9), make.read(5))
     assert documents.activities == [
-        Activity(PAGE, PSID, make.at(9), make.at(9), delivered_ms=5, read_ms=5)
+        replace(said(9), delivered_ms=5, read_ms=5, oldest_at=make.NOON)
     ]
 
 
 # --- what a conversation shows of itself
 
 
+def said(seconds: float) -> Activity:
+    """The person did something that opens the window."""
+    at = make.at(seconds)
+    return Activity(PAGE, PSID, at, at, oldest_at=at, makes=True)
+
+
+def said_by_page() -> Activity:
+    return Activity(PAGE, PSID, make.NOON, oldest_at=make.NOON, makes=True)
+
+
 @pytest.mark.parametrize(
     ("event", "activity"),
     [
-        (make.message(), Activity(PAGE, PSID, make.NOON, make.NOON)),
-        (make.get_started(), Activity(PAGE, PSID, make.NOON, make.NOON)),
-        (make.reaction(), Activity(PAGE, PSID, make.NOON, make.NOON)),
+        (make.message(), said(0)),
+        (make.get_started(), said(0)),
+        (make.reaction(), said(0)),
         (make.reaction("unreact"), None),
-        (make.referral(), Activity(PAGE, PSID, make.NOON, make.NOON)),
-        (make.referral("ADS"), Activity(PAGE, PSID, make.NOON)),
+        (make.referral(), said(0)),
+        (make.referral("ADS"), said_by_page()),
         (make.unsent(), None),
-        (make.edited(), None),
-        (make.echo(), Activity(PAGE, PSID, make.NOON)),
-        (make.standby(), Activity(PAGE, PSID, make.NOON, make.NOON)),
-        (make.standby(is_echo=True), Activity(PAGE, PSID, make.NOON)),
-        (make.standby(kind="delivery"), Activity(PAGE, PSID, make.NOON)),
-        (make.sent(), Activity(PAGE, PSID, make.NOON)),
-        (make.failed(), None),
+        (make.edited(), Activity(PAGE, PSID, oldest_at=make.NOON)),
+        (make.echo(), said_by_page()),
+        (make.standby(), said(0)),
+        (make.standby(is_echo=True), said_by_page()),
+        (make.standby(kind="delivery"), said_by_page()),
+        (make.sent(), said_by_page()),
+        (make.failed(), Activity(PAGE, PSID, oldest_at=make.NOON, makes=True)),
         (make.delivered(9, "a"), Activity(PAGE, PSID, delivered_ms=9, delivered_mids=("a",))),
         (make.read(9), Activity(PAGE, PSID, delivered_ms=9, read_ms=9)),
         (make.delivered(2**63), Activity(PAGE, PSID)),
         (make.read(-1), Activity(PAGE, PSID)),
-        (make.takeover_started(), None),
+        (make.takeover_started(), Activity(PAGE, PSID, oldest_at=make.NOON)),
     ],
 )
 def test_activity_is_what_the_list_of_conversations_shows(
@@ -433,7 +444,7 @@ def test_activity_is_what_the_list_of_conversations_shows(
 @PATIENTLY
 @given(st.permutations([make.message(seconds=5), make.delivered(7), make.read(6), make.echo()]))
 def test_activity_does_not_depend_on_the_order(events: list[AnyRecord]) -> None:
-    expected = Activity(PAGE, PSID, make.at(5), make.at(5), delivered_ms=7, read_ms=6)
+    expected = replace(said(5), delivered_ms=7, read_ms=6, oldest_at=make.NOON)
     assert archive.activity_of(events) == expected
 
 

@@ -1,0 +1,201 @@
+"""Messages that a workspace keeps no longer are gone from everything, and the rest goes on."""
+
+import asyncio
+from collections import Counter
+from datetime import datetime, timedelta
+
+import pytest
+
+from libs.common.mongo import Database
+from libs.common.retention import Expirer, Leases, Periods, Step, Sweeper
+from services.conversation.expiring import NOTHING, REMEMBERED, MessageExpirer
+from services.conversation.inbox_store import InboxStore
+from tests.integration.test_erasing import EVENTS, MAIL, NAME, Service, left
+from tests.unit.conversation import factories as make
+from tests.unit.conversation.factories import CONVERSATION, PAGE
+
+DAYS = 30
+
+
+@pytest.fixture
+async def service(database: Database) -> Service:
+    service = Service(database)
+    await service.store.ensure_indexes()
+    await service.people.ensure_indexes()
+    return service
+
+
+async def sweep(service: Service, until: datetime) -> Counter[str]:
+    """Everything that is older than that, as a sweep does it."""
+    expirer = MessageExpirer(service.database, service.eraser, service.erased)
+    await expirer.begin(PAGE, until, DAYS)
+    counts: Counter[str] = Counter()
+    place: str | None = ""
+    while place is not None:
+        step = await expirer.step(PAGE, until, DAYS, place)
+        counts.update(step.counts)
+        place = step.place
+    return counts
+
+
+async def conversation(database: Database) -> dict[str, object]:
+    found = await database["conversations"].find_one({"_id": CONVERSATION})
+    assert found is not None
+    return found
+
+
+async def test_older_messages_go_from_thread_search_memory_and_list(service: Service) -> None:
+    await service.hear(make.message("m1", "old words", 1), make.sent("c1", seconds=5))
+    await service.hear(make.message("m2", "new words", 50), first=10)
+
+    counts = await sweep(service, make.at(40))
+
+    assert counts["messages"] == 2
+    thread = await service.store.messages(CONVERSATION, None, 50)
+    assert [each["_id"] for each in thread] == [f"{PAGE}:m2"]
+    assert await service.store.messages(CONVERSATION, None, 50, "old words") == []
+    state = (await service.store.load(CONVERSATION)).state
+    assert [line.text for line in state.history] == ["new words"]
+    assert await left(service.database, "old words") == []
+    stored = await conversation(service.database)
+    assert stored["expired"] == {"until": make.at(40), "days": DAYS}
+    assert await service.people.people([CONVERSATION]), "who writes still is known"
+    assert (await sweep(service, make.at(40)))["messages"] == 0
+
+
+async def test_nothing_goes_before_its_time(service: Service) -> None:
+    await service.hear(*EVENTS)
+    before = await service.store.messages(CONVERSATION, None, 50)
+    await sweep(service, make.at(0))
+    assert await service.store.messages(CONVERSATION, None, 50) == before
+    assert "expired" not in await conversation(service.database)
+
+
+async def test_who_has_not_written_for_so_long_is_not_known_any_more(service: Service) -> None:
+    await service.hear(*[each for each in EVENTS if each.type != "takeover.started"])
+
+    await sweep(service, make.at(100))
+
+    assert await left(service.database, NAME, MAIL, "changed by Ann") == []
+    assert await InboxStore(service.database).rows([CONVERSATION]) == []
+    assert (await conversation(service.database))["oldest_at"] == NOTHING
+
+    await service.hear(make.message("m9", "hello again", 200), first=50)
+    thread = await service.store.messages(CONVERSATION, None, 50)
+    assert [each["_id"] for each in thread] == [f"{PAGE}:m9"]
+    (row,) = await InboxStore(service.database).rows([CONVERSATION])
+    assert row["row"]["inbound_count"] == 1, "the list begins afresh"
+    state = (await service.store.load(CONVERSATION)).state
+    assert [line.text for line in state.history] == ["hello again"]
+
+
+async def test_what_is_left_of_them_goes_when_the_log_has_forgotten(service: Service) -> None:
+    await service.hear(make.message("m1", "old words", 1))
+    await sweep(service, make.at(100))
+    await sweep(service, make.at(100) + REMEMBERED - timedelta(days=1))
+    assert await left(service.database, CONVERSATION) != []
+    await sweep(service, make.at(100) + REMEMBERED)
+    assert await left(service.database, CONVERSATION) == []
+
+
+async def test_whom_a_human_has_stays_without_what_was_said(service: Service) -> None:
+    await service.hear(make.message("m1", "old words", 1), make.takeover_started(seconds=7))
+    takeover = {"mode": "human", "epoch": 1, "since": make.at(7)}
+    await service.database["conversations"].update_one(
+        {"_id": CONVERSATION}, {"$set": {"takeover": takeover}}
+    )
+    await sweep(service, make.at(100))
+    assert await left(service.database, "old words") == []
+    (row,) = await InboxStore(service.database).rows([CONVERSATION])
+    assert (row["row"]["mode"], row["row"]["last"]) == ("human", None)
+
+
+async def test_a_message_that_comes_late_is_found_in_the_next_hour(service: Service) -> None:
+    await service.hear(make.message("m2", "new words", 50))
+    await sweep(service, make.at(40))
+    await service.hear(make.message("m1", "old words", 1), first=10)
+    assert (await sweep(service, make.at(40)))["messages"] == 1
+    assert await left(service.database, "new words") != []
+
+
+async def test_conversations_from_before_are_seen_to_as_well(service: Service) -> None:
+    await service.hear(make.message("m1", "old words", 1), make.message("m2", "new words", 50))
+    await service.database["conversations"].update_one(
+        {"_id": CONVERSATION}, {"$unset": {"oldest_at": ""}}
+    )
+    assert (await sweep(service, make.at(40)))["messages"] == 1
+    assert (await conversation(service.database))["oldest_at"] == make.at(50)
+
+
+# --- who does it, and for which Pages
+
+
+class Noted(Expirer):
+    """Notes what it is asked; `steps` for each Page."""
+
+    def __init__(self, steps: int = 1) -> None:
+        self.asked: list[tuple[str, int]] = []
+        self._steps = steps
+
+    async def begin(self, page_id: str, until: datetime, days: int) -> None:
+        del page_id, until, days
+
+    async def step(self, page_id: str, until: datetime, days: int, place: str) -> Step:
+        del until
+        self.asked.append((page_id, days))
+        await asyncio.sleep(0)
+        done = int(place or 0) + 1
+        return Step({}, str(done) if done < self._steps else None)
+
+
+async def workspace(database: Database, name: str, days: int | None, *pages: str) -> None:
+    await database["workspaces"].update_one(
+        {"_id": name}, {"$set": {"keep_messages_days": days}}, upsert=True
+    )
+    for page in pages:
+        await database["channels"].insert_one({"_id": page, "workspace_id": name})
+
+
+def sweeper(database: Database, expirer: Expirer, now: datetime) -> Sweeper:
+    return Sweeper(Periods(database), Leases(database, "test"), expirer, lambda: now)
+
+
+async def test_of_several_processes_one_sees_to_a_page_and_again_in_an_hour(
+    database: Database,
+) -> None:
+    await workspace(database, "short", 30, "1", "2")
+    await workspace(database, "ever", None, "3")
+    noted = Noted(steps=3)
+    await asyncio.gather(*[sweeper(database, noted, make.NOON).look() for _ in range(3)])
+    assert Counter(noted.asked) == {("1", 30): 3, ("2", 30): 3}
+    await sweeper(database, noted, make.at(3599)).look()
+    assert len(noted.asked) == 6
+    await sweeper(database, noted, make.at(3601)).look()
+    assert len(noted.asked) == 12
+
+
+async def test_who_died_in_the_middle_is_followed(database: Database) -> None:
+    await workspace(database, "short", 30, "1")
+    assert await Leases(database, "test").take("1", 30, make.NOON)
+    noted = Noted()
+    await sweeper(database, noted, make.at(299)).look()
+    assert noted.asked == []
+    await sweeper(database, noted, make.at(301)).look()
+    assert noted.asked == [("1", 30)]
+
+
+async def test_another_period_holds_at_once_and_ends_the_sweep_of_the_old_one(
+    database: Database,
+) -> None:
+    await workspace(database, "short", 30, "1")
+
+    class Longer(Noted):
+        async def step(self, page_id: str, until: datetime, days: int, place: str) -> Step:
+            await workspace(database, "short", 365)
+            return await super().step(page_id, until, days, place)
+
+    longer, noted = Longer(steps=5), Noted()
+    await sweeper(database, longer, make.NOON).look()
+    assert longer.asked == [("1", 30)]
+    await sweeper(database, noted, make.at(1)).look()
+    assert noted.asked == [("1", 365)]
