@@ -8,6 +8,7 @@ from playwright.async_api import Browser, Page, expect
 from libs.common.mongo import Database
 from libs.common.settings import MongoSettings
 from services.console.erasures_store import Erasure
+from services.console.web.keeping import PATH as KEEPING
 from tests.browser.test_console import (  # noqa: F401 - a fixture
     SIZES,
     findings,
@@ -67,6 +68,23 @@ async def test_a_person_is_found_and_erased(page: Page, console: Console) -> Non
     await expect(page.get_by_text(PSID)).to_have_count(0)
 
 
+async def test_messages_are_kept_for_as_long_as_somebody_chooses(
+    page: Page,  # noqa: F811
+    console: Console,
+) -> None:
+    await sign_in(page)
+    await expect(page.get_by_role("heading", name="Inbox", level=1)).to_be_visible()
+    await page.goto(console.url + BASE)
+    await page.get_by_role("link", name="Change how long messages are kept").click()
+    await page.get_by_label("Keep messages").select_option("Another number of days")
+    await page.get_by_label("Number of days").fill("45")
+    await page.get_by_role("button", name="Save").click()
+    await expect(page.get_by_text("Tick this box if you want older")).to_be_visible()
+    await page.get_by_label("Delete what is older").check()
+    await page.get_by_role("button", name="Save").click()
+    await expect(page.get_by_text("Messages are now kept 45 days.")).to_be_visible()
+
+
 async def until_shown(page: Page, words: str) -> None:  # noqa: F811
     """Load the page until it says so: it does not change by itself."""
     for _ in range(100):
@@ -103,6 +121,7 @@ async def test_no_page_about_privacy_bars_anybody(
     await look(f"{BASE}?find=77", "not found")
     await look(f"{BASE}/erase?psid={PSID}", "confirm")
     await look(f"{BASE}/erase?psid=1", "nothing stored")
+    await look(KEEPING, "how long messages are kept")
     console.log.say(wish(PSID))
     await page.goto(f"{console.url}/data-deletion/{wish().confirmation_code}")
     await until_shown(page, "Done")
