@@ -1,10 +1,13 @@
 """What the services read is what their pods get: each variable, each secret, each port."""
 
+from pathlib import Path
+
 import pytest
 from pydantic_settings import BaseSettings
 
 from deploy.local.ports import DEFAULTS
 from deploy.local.services import SERVICES as LOCAL
+from libs.common.secret_files import USUAL
 from tests.unit.deploy.manifests import (
     K8S,
     OVERLAYS,
@@ -109,7 +112,7 @@ def test_every_service_of_the_local_stack_has_a_port_and_a_deployment_with_it() 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 @pytest.mark.parametrize("name", [*ROOTS])
 def test_a_service_takes_what_its_pod_gets(
-    overlay: str, name: str, monkeypatch: pytest.MonkeyPatch
+    overlay: str, name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     manifests = rendered(overlay)
     if not (load := _load(manifests, name)):
@@ -117,12 +120,25 @@ def test_a_service_takes_what_its_pod_gets(
         return
     for variable in {each.name for root in ROOTS.values() for each in variables(root)}:
         monkeypatch.delenv(variable, raising=False)
+    secrets = _secrets(load)
+    monkeypatch.setenv("SECRETS_DIR", str(tmp_path))
     for variable, value in environment_of(manifests, load).items():
-        monkeypatch.setenv(variable, value)
+        if variable in secrets:
+            _mount(tmp_path, variable, value)
+        else:
+            monkeypatch.setenv(variable, value)
 
     settings = ROOTS[name]()  # raises what would stop it
 
     assert isinstance(settings, BaseSettings)
+
+
+def test_secrets_are_mounted_where_services_look_for_them() -> None:
+    for overlay in OVERLAYS:
+        for name in ROOTS:
+            if load := _load(rendered(overlay), name):
+                mounts = {m["name"]: m["mountPath"] for m in container_of(load)["volumeMounts"]}
+                assert mounts["secrets"] == str(USUAL)
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -181,6 +197,16 @@ def test_no_secret_stands_among_the_settings() -> None:
         lines = path.read_text(encoding="utf-8").splitlines()
         names = {line.partition("=")[0] for line in lines if line and not line.startswith("#")}
         assert names & secret == set(), path
+
+
+def _mount(folder: Path, name: str, value: str) -> None:
+    """A file of a secret as kubelet lays it: a link to a link."""
+    data = folder / "..2026_11_26"
+    if not data.exists():
+        data.mkdir()
+        (folder / "..data").symlink_to(data.name)
+    (data / name).write_text(value, encoding="utf-8")
+    (folder / name).symlink_to(f"..data/{name}")
 
 
 def _load(manifests: tuple[Manifest, ...], name: str) -> Manifest | None:
