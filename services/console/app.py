@@ -417,6 +417,7 @@ def _connecting(
         settings.graph.graph_api_version,
         settings.site.console_url,
         settings.facebook.facebook_login_config_id,
+        settings.facebook.extra_permissions,
     )
     return Connecting(
         app,

@@ -135,6 +135,12 @@ class FacebookApp:
     version: str
     console_url: str
     config_id: str = ""
+    extra_permissions: tuple[str, ...] = ()
+
+    @property
+    def permissions(self) -> tuple[str, ...]:
+        """What the dialog asks for, unless a configuration does."""
+        return tuple(dict.fromkeys((*PERMISSIONS, *self.extra_permissions)))
 
     @property
     def redirect_uri(self) -> str:
@@ -216,7 +222,7 @@ class Connecting:
             app_id=self._app.app_id,
             redirect_uri=self._app.redirect_uri,
             state=state,
-            permissions=PERMISSIONS,
+            permissions=self._app.permissions,
             config_id=self._app.config_id or None,
             ask_again=ask_again,
         )

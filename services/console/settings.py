@@ -89,6 +89,16 @@ class FacebookLoginSettings(SettingsGroup):
         pattern=r"^\d{0,32}$",
         description="of Facebook Login for Business, if the app uses it; it fixes the permissions",
     )
+    facebook_extra_permissions: str = Field(
+        "",
+        pattern=r"^([a-z_]+(, ?[a-z_]+)*)?$",
+        description="asked for as well where no configuration fixes them, comma separated: "
+        "business_management, if Pages of a business are not listed",
+    )
+
+    @cached_property
+    def extra_permissions(self) -> tuple[str, ...]:
+        return tuple(name.strip() for name in self.facebook_extra_permissions.split(",") if name)
 
 
 class ServicesSettings(SettingsGroup):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from html import unescape
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from prometheus_client import REGISTRY
@@ -22,7 +22,7 @@ from libs.common.mongo import Database, Document
 from libs.common.settings import KafkaSettings, MongoSettings
 from services.console.channels_store import ChannelStore
 from services.console.connecting import Connecting
-from services.console.domain.facebook_login import FIELDS
+from services.console.domain.facebook_login import FIELDS, PERMISSIONS
 from services.console.domain.roles import Role
 from services.console.domain.tokens import Scope
 from services.console.erasures_store import ErasureStore
@@ -223,6 +223,22 @@ async def test_what_a_login_brought_is_unreadable_once_the_key_is_gone(
     done = await person.choose(path, page)
     assert "can't be read any more. Log in again." in done.words
     await untouched(console, facebook, page)
+
+
+async def test_the_dialog_asks_for_what_the_installation_wants_as_well(
+    database: Database,
+    mongo: MongoSettings,
+    site: Site,
+    facebook: Simulator,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("FACEBOOK_EXTRA_PERMISSIONS", "business_management")
+    async with running_console(database, mongo, facebook_url=site.url) as console:
+        person = Person(await console.admin(), facebook)
+        told = await person.browser.get("/channels/connect/facebook")
+        query = parse_qs(urlsplit(await person.dialog()).query)
+    assert query["scope"] == [",".join((*PERMISSIONS, "business_management"))]
+    assert "Manage your business" in told.words
 
 
 async def test_cancelled_at_facebook(console: Console, facebook: Simulator, person: Person) -> None:

@@ -27,6 +27,7 @@ MEANINGS = {
     "pages_messaging": "manage and access Page conversations in Messenger",
     "pages_manage_metadata": "manage Page settings and webhooks",
     "pages_read_engagement": "read content posted on the Page",
+    "business_management": "manage your business",
 }
 
 

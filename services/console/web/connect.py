@@ -112,7 +112,9 @@ async def show_connect(request: web.Request) -> web.StreamResponse:
 async def show_authorise(request: web.Request) -> web.StreamResponse:
     """Step 2: what Facebook is going to ask."""
     form = Form.empty(ConnectForm)
-    asked = [(name, MEANINGS[name]) for name in PERMISSIONS]
+    extra = request.app[SETTINGS].facebook.extra_permissions
+    names = dict.fromkeys((*PERMISSIONS, *extra))
+    asked = [(name, MEANINGS.get(name, "asked for by this installation")) for name in names]
     return await show(request, "authorise.html", form=form, permissions=asked)
 
 

@@ -11,7 +11,14 @@ from libs.common.settings import (
     InternalSettings,
     WebhookSettings,
 )
-from services.console.settings import FirstAdminSettings, Settings, SiteSettings
+from services.console.connecting import FacebookApp
+from services.console.domain.facebook_login import PERMISSIONS
+from services.console.settings import (
+    FacebookLoginSettings,
+    FirstAdminSettings,
+    Settings,
+    SiteSettings,
+)
 from services.console.web.access import cookie_name
 
 
@@ -68,3 +75,15 @@ def test_proxies_are_networks() -> None:
     with pytest.raises(ValidationError, match="networks like"):
         settings(site, "my-proxy")
     assert len(settings(site, "10.0.0.0/8, fd00::/8").proxies) == 2
+
+
+def test_permissions_may_be_asked_for_beside_our_own() -> None:
+    facebook = FacebookLoginSettings(
+        facebook_extra_permissions="business_management, pages_show_list"
+    )
+    app = FacebookApp("1", "", "v26.0", "", extra_permissions=facebook.extra_permissions)
+    assert app.permissions == (*PERMISSIONS, "business_management")
+    assert FacebookApp("1", "", "v26.0", "").permissions == PERMISSIONS
+    assert FacebookLoginSettings().extra_permissions == ()
+    with pytest.raises(ValidationError, match="facebook_extra_permissions"):
+        FacebookLoginSettings(facebook_extra_permissions="pages; all")
