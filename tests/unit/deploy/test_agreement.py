@@ -71,6 +71,7 @@ DEFAULT = {
     },
     "it is Meta's own": {"FACEBOOK_DIALOG_URL", "GRAPH_API_URL", "GRAPH_API_VERSION"},
     "only some need it, who find it in docs/configuration.md": {
+        "FACEBOOK_EXTRA_PERMISSIONS",
         "FACEBOOK_LOGIN_CONFIG_ID",
         "KAFKA_SSL_CA_FILE",
         "LLM_BASE_URL",
