@@ -19,3 +19,9 @@ class PermanentError(ProjectError):
     """Trying again cannot help: the consumer puts the record among the dead letters."""
 
     code = "permanent"
+
+
+def name_of(error: BaseException) -> str:
+    """The class and, of our own errors, the stable code. Texts may quote what a person wrote."""
+    name = type(error).__name__
+    return f"{name}/{error.code}" if isinstance(error, ProjectError) else name

@@ -18,6 +18,7 @@ from typing import Any
 
 import structlog
 
+from libs.common import tracing
 from libs.common.errors import ProjectError
 
 ALLOWED_KEYS = frozenset(
@@ -69,6 +70,7 @@ def configure(
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _Name(service),
+        name_trace,
         tell_exception,
         keep_allowed,
     ]
@@ -130,6 +132,15 @@ class _Name:
         return event
 
 
+def name_trace(
+    _logger: object, _method: str, event: MutableMapping[str, Any]
+) -> MutableMapping[str, Any]:
+    """The trace that the line belongs to, if there is one."""
+    if (trace_id := tracing.trace_id()) is not None:
+        event["trace_id"] = trace_id
+    return event
+
+
 def tell_exception(
     _logger: object, _method: str, event: MutableMapping[str, Any]
 ) -> MutableMapping[str, Any]:
@@ -169,20 +180,21 @@ def keep_allowed(
         if key.startswith("_"):
             kept[key] = value  # structlog's own
         elif key in ALLOWED_KEYS:
-            kept[key] = _clean(key, value)
+            kept[key] = clean(key, value)
         elif key == "psid":
             kept["person"] = person_hash(str(value))
     return kept
 
 
-def _clean(key: str, value: Any) -> Any:  # noqa: ANN401 - log values are of any type
+def clean(key: str, value: Any) -> Any:  # noqa: ANN401 - log values are of any type
+    """A value as it may be shown: the person in a conversation's id hashed, secrets blotted out."""
     if key == "conversation" and isinstance(value, str) and ":" in value:
         page, _, psid = value.partition(":")
         return f"{page}:{person_hash(psid)}"
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, dict):
-        return {str(name): _clean("", each) for name, each in value.items()}
+        return {str(name): clean("", each) for name, each in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [_clean("", each) for each in value]
+        return [clean("", each) for each in value]
     return _SECRET.sub("[redacted]", str(value))

@@ -6,7 +6,8 @@ switch to PyMongo's own asynchronous client is a change to this file.
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from contextvars import Context
 from datetime import UTC
 from typing import Any
 
@@ -23,6 +24,7 @@ from pymongo.errors import (
     PyMongoError,
 )
 
+from libs.common import tracing
 from libs.common.errors import PermanentError, TransientError
 from libs.common.settings import MongoSettings
 
@@ -100,6 +102,55 @@ class _RoundTrips(monitoring.CommandListener):
         pass
 
 
+class _Spans(monitoring.CommandListener):
+    """A span for each command of a traced piece of work: which, on what, how long; never with what.
+
+    The driver calls this in the context of whoever asked.
+    """
+
+    def __init__(self) -> None:
+        self._targets: dict[int, str] = {}  # by request; those under way
+
+    def started(self, event: monitoring.CommandStartedEvent) -> None:
+        target = event.command.get(event.command_name)
+        self._targets[event.request_id] = target if isinstance(target, str) else "-"
+
+    def succeeded(self, event: monitoring.CommandSucceededEvent) -> None:
+        self._took(event, failed=False)
+
+    def failed(self, event: monitoring.CommandFailedEvent) -> None:
+        self._took(event, failed=True)
+
+    def _took(
+        self,
+        event: monitoring.CommandSucceededEvent | monitoring.CommandFailedEvent,
+        *,
+        failed: bool,
+    ) -> None:
+        target, command = self._targets.pop(event.request_id, "-"), event.command_name
+        tracing.took(
+            f"{command} {target}",
+            event.duration_micros / 1e6,
+            kind="client",
+            failed=failed,
+            operation=command,
+            collection=target,
+        )
+
+
+def _traced(operation: str, collection: Collection) -> AbstractContextManager[None]:
+    """What one of those who share a round trip has of it, the wait for its turn included."""
+    if not tracing.is_on():
+        return tracing.OFF
+    return tracing.step(
+        f"{operation} {collection.name}",
+        kind="client",
+        expected=(DuplicateKeyError,),
+        operation=operation,
+        collection=collection.name,
+    )
+
+
 @contextmanager
 def mongo_errors() -> Iterator[None]:
     """Turn what lies with the database into our transient error.
@@ -140,7 +191,7 @@ async def open_database(
         socketTimeoutMS=timeout_ms,
         serverSelectionTimeoutMS=timeout_ms,
         waitQueueTimeoutMS=timeout_ms,
-        event_listeners=[_RoundTrips()],
+        event_listeners=[_RoundTrips(), *([_Spans()] if tracing.is_on() else [])],
     )
     try:
         database: Database = client.get_database(
@@ -212,14 +263,18 @@ class BulkWriter:
                 filter did not match, that means: the document is not in the expected state.
             MongoUnavailableError: no answer; the write may or may not have happened.
         """
-        await self.enqueue(operation)
+        with _traced("bulkWrite", self._collection):
+            await self.enqueue(operation)
 
     def enqueue(self, operation: Write) -> "asyncio.Future[None]":
         """As `write`, for several at once: await each of the futures."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((operation, done))
         if self._flusher is None:
-            self._flusher = asyncio.create_task(self._flush(), name="mongo-bulk-writer")
+            # in no caller's context: it writes for all of them
+            self._flusher = asyncio.create_task(
+                self._flush(), name="mongo-bulk-writer", context=Context()
+            )
         return done
 
     async def _flush(self) -> None:
@@ -278,8 +333,11 @@ class GroupReader:
             done = asyncio.get_running_loop().create_future()
             self._waiting[document_id] = done
         if self._flusher is None:
-            self._flusher = asyncio.create_task(self._flush(), name="mongo-group-reader")
-        return await asyncio.shield(done)
+            self._flusher = asyncio.create_task(
+                self._flush(), name="mongo-group-reader", context=Context()
+            )
+        with _traced("find", self._collection):
+            return await asyncio.shield(done)
 
     async def _flush(self) -> None:
         try:

@@ -19,8 +19,10 @@ from aiohttp import web
 from prometheus_client import Gauge
 
 from libs.common import logging as project_logging
+from libs.common import tracing
 from libs.common.errors import PermanentError, TransientError
-from libs.common.settings import HttpSettings, RuntimeSettings
+from libs.common.settings import EX_CONFIG, HttpSettings, RuntimeSettings
+from libs.common.tracing import TracingSettings
 from libs.common.web import Readiness
 
 STOP_WITHIN_S = 25.0  # promised: a pod's grace period is 30 s
@@ -106,7 +108,11 @@ class Service:
 
 
 def run(
-    service: Callable[[], Service], http: HttpSettings, runtime: RuntimeSettings, name: str
+    service: Callable[[], Service],
+    http: HttpSettings,
+    runtime: RuntimeSettings,
+    name: str,
+    traces: TracingSettings | None = None,
 ) -> None:
     """Run a service until SIGTERM or SIGINT. Exit status 1 if a worker failed."""
     project_logging.configure(
@@ -115,7 +121,17 @@ def run(
         form=runtime.log_format,
         hash_key=runtime.log_hash_key.get_secret_value().encode(),
     )
-    sys.exit(asyncio.run(serve(service(), http, runtime)))
+    if traces is not None:
+        try:
+            tracing.start(name, traces)
+        except tracing.TracingUnavailableError as error:
+            print(error, file=sys.stderr)
+            sys.exit(EX_CONFIG)
+    try:
+        status = asyncio.run(serve(service(), http, runtime))
+    finally:
+        tracing.stop()
+    sys.exit(status)
 
 
 async def serve(service: Service, http: HttpSettings, runtime: RuntimeSettings) -> int:
@@ -155,6 +171,8 @@ async def _run_resources(
             log.info("stopping")
         service.readiness.clear()
         closing = loop_time() + STOP_WITHIN_S
+        if tracing.is_on():
+            closing -= tracing.FLUSH_WITHIN_S
         await runner.cleanup()  # requests first, while their resources are still there
         try:
             async with asyncio.timeout_at(closing):

@@ -12,6 +12,7 @@ from aiohttp.typedefs import Handler, Middleware
 from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, generate_latest
 from pydantic import SecretStr, ValidationError
 
+from libs.common import tracing
 from libs.common.errors import TransientError
 from libs.common.sparingly import Sparingly
 
@@ -35,6 +36,10 @@ UNAUTHORIZED = Counter(
 READY = Gauge(
     "assistant_ready", "What /readyz says: 1 for each check that holds, else 0.", ["check"]
 )
+OUR_OWN: web.RequestKey[bool] = web.RequestKey("our_own", bool)
+"""Set where a request came with the service token: what it says of its trace can be believed."""
+UNTRACED: web.AppKey[frozenset[str]] = web.AppKey("untraced", frozenset)
+"""Routes without spans, by their pattern: files, and what stays open for hours."""
 
 log = structlog.get_logger(__name__)
 _unauthorized = Sparingly()
@@ -114,7 +119,8 @@ def base_app(readiness: Readiness, *middlewares: Middleware, **options: int) -> 
     `/healthz` says only that the event loop turns: if it asked Kafka or MongoDB, an outage there
     would make Kubernetes restart every service.
     """
-    app = web.Application(middlewares=middlewares, **options)  # type: ignore[arg-type]
+    traced = (_traced,) if tracing.is_on() else ()
+    app = web.Application(middlewares=[*middlewares, *traced], **options)  # type: ignore[arg-type]
 
     async def healthz(_request: web.Request) -> web.Response:
         return web.json_response({"status": "alive"})
@@ -149,9 +155,11 @@ def require_service_token(*tokens: SecretStr) -> Middleware:
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         given = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
         if request.path in OPEN_PATHS or hmac.compare_digest(given, current):
+            request[OUR_OWN] = True
             return await handler(request)
         if any(hmac.compare_digest(given, each) for each in previous):
             PREVIOUS_SECRETS.labels("service_token").inc()
+            request[OUR_OWN] = True
             return await handler(request)
         UNAUTHORIZED.inc()
         if count := _unauthorized.count():
@@ -159,6 +167,30 @@ def require_service_token(*tokens: SecretStr) -> Middleware:
         return problem(401, "unauthorized", "send the service token as a Bearer token")
 
     return check
+
+
+@web.middleware
+async def _traced(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """A span for each request of a route. Others send their traces to no trace of ours."""
+    resource = request.match_info.route.resource
+    route = resource.canonical if resource is not None else ""
+    if not route or route in OPEN_PATHS or route in request.app.get(UNTRACED, ()):
+        return await handler(request)
+    parent = request.headers.get("traceparent") if request.get(OUR_OWN) else None
+    refused: web.HTTPException | None = None
+    facts: tracing.Facts = {"method": request.method, "route": route}
+    with tracing.entry(f"{request.method} {route}", kind="server", parent=parent, **facts):
+        try:
+            response = await handler(request)
+            status = response.status
+        except web.HTTPException as error:  # an answer like others
+            refused, status = error, error.status
+        tracing.note(status=status)
+        if status >= 500:
+            tracing.fail(str(status))
+    if refused is not None:
+        raise refused
+    return response
 
 
 @web.middleware

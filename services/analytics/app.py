@@ -85,4 +85,5 @@ def make_consumer(
         wants=wants,
         key_of=whole_partition,
         limits=Limits(max_batch=MOST_OF_A_PARTITION),
+        traced="no",  # a batch is everybody's
     )

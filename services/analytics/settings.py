@@ -11,6 +11,7 @@ from libs.common.settings import (
     RuntimeSettings,
     SettingsGroup,
 )
+from libs.common.tracing import TracingSettings
 
 
 class AppSettings(SettingsGroup):
@@ -26,6 +27,7 @@ class Settings(SettingsGroup):
 
     http: HttpSettings = Field(default_factory=HttpSettings)
     runtime: RuntimeSettings = Field(default_factory=RuntimeSettings)
+    tracing: TracingSettings = Field(default_factory=TracingSettings)
     kafka: KafkaSettings = Field(default_factory=KafkaSettings)
     mongo: MongoSettings = Field(default_factory=MongoSettings)
     internal: InternalSettings = Field(default_factory=InternalSettings)

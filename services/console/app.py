@@ -18,7 +18,7 @@ from libs.common.mongo import Database, open_database, ping
 from libs.common.outbound import Inside
 from libs.common.service import HTTP_DRAIN_S, Lifetime, Service
 from libs.common.topics import EVENTS
-from libs.common.web import Late, Readiness, base_app
+from libs.common.web import UNTRACED, Late, Readiness, base_app
 from services.console.accounts import Accounts
 from services.console.accounts_store import AccountStore
 from services.console.analytics import Analytics
@@ -234,6 +234,7 @@ def create_runner(app: web.Application) -> GuardedRunner:
 def create_app(settings: Settings, readiness: Readiness) -> web.Application:
     """Every page and operation, before there is a database."""
     app = base_app(readiness, told_errors, only_own_requests, authorise, compressed)
+    app[UNTRACED] = frozenset({"/live", "/static"})
     app.on_response_prepare.append(add_headers)
     app[SETTINGS] = settings
     app[ROUTE_ACCESS] = RouteAccess()

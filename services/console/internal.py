@@ -9,6 +9,7 @@ import aiohttp
 from pydantic import SecretStr, TypeAdapter
 from yarl import URL
 
+from libs.common import tracing
 from libs.common.errors import PermanentError, TransientError
 from services.console.settings import ServicesSettings
 
@@ -104,16 +105,18 @@ class Internal:
     async def _answer(self, service: ServiceName, sent: "_Sent") -> tuple[JSON, str]:
         """What it answers, read and as it came. Raises: as `call`."""
         status, answer, text = 401, {}, ""
-        for token in self._tokens:
-            try:
-                async with self._asking(service, sent, token) as response:
-                    answer, text = await _json(response), await response.text()
-                    status = response.status
-            except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-                raise ServiceAwayError(service, type(error).__name__) from None
-            if status != 401:  # which is told before anything is done
-                break
-        _check(service, status, answer)
+        with tracing.step(f"ask {service}", kind="client", method=sent.method, host=service):
+            for token in self._tokens:
+                try:
+                    async with self._asking(service, sent, token) as response:
+                        answer, text = await _json(response), await response.text()
+                        status = response.status
+                except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+                    raise ServiceAwayError(service, type(error).__name__) from None
+                if status != 401:  # which is told before anything is done
+                    break
+            tracing.note(status=status)
+            _check(service, status, answer)
         return answer, text
 
     def _asking(
@@ -125,7 +128,7 @@ class Internal:
             sent.method,
             url.update_query(sent.query) if sent.query else url,
             json=sent.body,
-            headers={**(sent.headers or {}), **authorization},
+            headers={**(sent.headers or {}), **_trace(), **authorization},
             timeout=aiohttp.ClientTimeout(total=sent.timeout_s),
             allow_redirects=False,
         )
@@ -141,6 +144,11 @@ class _Sent:
     query: Mapping[str, str] | None = None
     headers: Mapping[str, str] | None = None
     timeout_s: float = TIMEOUT_S
+
+
+def _trace() -> JSON:
+    traceparent = tracing.traceparent()
+    return {} if traceparent is None else {"traceparent": traceparent}
 
 
 def _check(service: ServiceName, status: int, answer: JSON) -> None:

@@ -20,6 +20,7 @@ from libs.common.settings import (
     SettingsGroup,
     WebhookSettings,
 )
+from libs.common.tracing import TracingSettings
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -143,6 +144,7 @@ class Settings(SettingsGroup):
 
     http: HttpSettings = Field(default_factory=HttpSettings)
     runtime: RuntimeSettings = Field(default_factory=RuntimeSettings)
+    tracing: TracingSettings = Field(default_factory=TracingSettings)
     mongo: MongoSettings = Field(default_factory=MongoSettings)
     kafka: KafkaSettings = Field(default_factory=KafkaSettings)
     graph: GraphSettings = Field(default_factory=GraphSettings)

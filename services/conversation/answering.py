@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import structlog
 
+from libs.common import tracing
 from libs.common.channels import Assistant as AssistantProfile
 from libs.common.channels import Channel
 from services.conversation import composing
@@ -89,18 +90,21 @@ class Answering:
             if answer is not None:
                 return Found(state, answer, asked)
             restarts += 1
+            tracing.event("asks_anew", attempt=restarts + 1)
 
     async def _gather_burst(self, state: State) -> State:
         """Wait until the person has been quiet for the channel's window, though not for ever."""
         if not self._intake.listens:
             return state
-        until = _now() + self._desk.settings.max_burst_s
+        began_at = _now()
+        until = began_at + self._desk.settings.max_burst_s
         while (left := until - _now()) > 0:
             quiet_s = min(self._channel.settings.quiet_window_s, left)
             if self._is_urgent(state) or not await self._intake.wait_for_more(quiet_s):
                 break
             self._signs.keep_typing()
             state = await self._take_more(state)
+        tracing.event("quiet", waited_s=round(_now() - began_at, 3), records=len(state.pending))
         return state
 
     async def _take_more(self, state: State) -> State:

@@ -146,6 +146,7 @@ def create_service(settings: Settings) -> Service:
                 ).handle,
                 wants=history.wants,
                 key_of=history.whole_partition,
+                traced="no",  # a batch is everybody's
             )
             counts = SpendingStore(database)
             await counts.ensure_indexes()

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
+from libs.common import tracing
 from libs.common.channels import KNOWLEDGE_CHARACTERS
 from libs.common.metrics import from_zero
 from services.conversation.assistants.base import (
@@ -78,6 +79,7 @@ async def ask(
     if isinstance(outcome, Reply):
         return replace(_answer(prompt, outcome, handover), model_s=_now() - started)
     log.warning("model_gave_no_answer", reason=outcome.reason, attempts=outcome.attempts)
+    tracing.event("no_answer_of_the_model", reason=outcome.reason, attempts=outcome.attempts)
     return Answer(
         kind="fallback",
         text=fallback,
@@ -127,8 +129,16 @@ async def _try(
 async def _call(assistant: Assistant, prompt: Prompt, expected: Spent, settle: Settle) -> Reply:
     used = UNKNOWN  # who goes away before the answer pays for the question
     try:
-        with MODEL_IN_FLIGHT.track_inprogress():
+        with (
+            MODEL_IN_FLIGHT.track_inprogress(),
+            tracing.step("ask the model", kind="client", model=prompt.model),
+        ):
             reply = await assistant.reply(prompt)
+            tracing.note(
+                model=reply.model,
+                input_tokens=reply.input_tokens,
+                output_tokens=reply.output_tokens,
+            )
         used = Tokens(reply.input_tokens, reply.output_tokens)
     except (AssistantUnavailableError, AssistantRefusedError) as error:
         used = error.tokens

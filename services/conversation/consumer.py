@@ -15,6 +15,7 @@ from typing import get_args
 import structlog
 from prometheus_client import Counter, Histogram
 
+from libs.common import tracing
 from libs.common.channels import Channel
 from libs.common.erasures import Erased, NobodyErased
 from libs.common.kafka import KeyBatch, Publisher
@@ -102,6 +103,7 @@ class MessageHandler:
     async def handle(self, batch: KeyBatch) -> None:
         """Take in the batch and whatever joins it; return when all its effects are durable."""
         conversation = batch.key.decode()
+        tracing.note(conversation=conversation)
         with structlog.contextvars.bound_contextvars(conversation=conversation):
             await _Exchange(self._desk, batch, conversation).run()
 
@@ -183,6 +185,7 @@ class _Exchange:
         TURNS.labels(turn.kind).inc()
         if turn.failure is not None:
             FAILURES.labels(turn.failure if turn.failure in ALL_FAILURES else "other").inc()
+        tracing.note(outcome=turn.kind)
         if turn.request is not None:
             REQUESTS.labels(turn.request.reason).inc()
         ANSWER_SECONDS.observe(_now() - self._started)

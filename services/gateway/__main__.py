@@ -8,7 +8,13 @@ from services.gateway.settings import Settings
 
 def main() -> None:
     settings = load(Settings)
-    run(lambda: create_service(settings), settings.http, settings.runtime, NAME)
+    run(
+        lambda: create_service(settings),
+        settings.http,
+        settings.runtime,
+        NAME,
+        settings.tracing,
+    )
 
 
 if __name__ == "__main__":

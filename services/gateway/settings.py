@@ -13,6 +13,7 @@ from libs.common.settings import (
     SettingsGroup,
     WebhookSettings,
 )
+from libs.common.tracing import TracingSettings
 
 
 class MetaSettings(WebhookSettings):
@@ -54,6 +55,7 @@ class Settings(SettingsGroup):
 
     http: HttpSettings = Field(default_factory=HttpSettings)
     runtime: RuntimeSettings = Field(default_factory=RuntimeSettings)
+    tracing: TracingSettings = Field(default_factory=TracingSettings)
     kafka: KafkaSettings = Field(default_factory=KafkaSettings)
     meta: MetaSettings = Field(default_factory=MetaSettings)
 

@@ -92,11 +92,12 @@ def create_service(settings: Settings) -> Service:
                 settings.kafka,
                 topic=COMMANDS,
                 group=NAME,
-                handler=CommandHandler(desk).handle,
+                handler=CommandHandler(desk, NAME).handle,
                 publisher=publisher,
                 service=NAME,
                 wants=wants,
                 key_of=order_key,
+                traced="record",
                 limits=Limits(
                     max_keys_in_flight=settings.sending.max_conversations_in_flight,
                     max_span=MAX_SPAN,

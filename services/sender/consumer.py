@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING
 import structlog
 from prometheus_client import Histogram
 
+from libs.common import tracing
 from libs.common.events import SendAction, SendKept, SendText, UndecodableRecordError, decode
+from libs.common.kafka.traces import processing
 from services.sender.actions import ActionShower
 from services.sender.desk import PersonErasedError
+from services.sender.draining import DrainingError
 from services.sender.keeper import Keeper
 from services.sender.part import Source
 
@@ -43,8 +46,9 @@ def order_key(record: ConsumedRecord) -> bytes:
 class CommandHandler:
     """Carries out everything that waits for one person, in the order of the log."""
 
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, group: str = "sender") -> None:
         self._desk = desk
+        self._group = group
         self._keeper = Keeper(desk)
         self._actions = ActionShower(desk)
 
@@ -54,7 +58,11 @@ class CommandHandler:
         records = list(batch.records)
         with structlog.contextvars.bound_contextvars(conversation=conversation):
             for index, record in enumerate(records):
-                await self._carry_out(record, text_follows=_any_text(records[index + 1 :]))
+                with processing(
+                    record, self._group, expected=(DrainingError,)
+                ):  # each is of a trace of its own
+                    tracing.note(conversation=conversation)
+                    await self._carry_out(record, text_follows=_any_text(records[index + 1 :]))
 
     async def _carry_out(self, record: ConsumedRecord, *, text_follows: bool) -> None:
         command = decode(record.value)

@@ -6,6 +6,7 @@ from datetime import datetime
 import structlog
 from prometheus_client import Counter
 
+from libs.common import tracing
 from libs.common.errors import PermanentError, TransientError
 from libs.common.events import SendKept, SendText, conversation_id, derived_id, encode
 from libs.common.metrics import from_zero
@@ -148,6 +149,7 @@ class Decisions:
                 part=part.part,
                 why="again",
                 kept_at=self._desk.now(),
+                traceparent=tracing.traceparent(),
             )
         )
         await self._desk.kept.mark(conversation, kept_id)  # last: see `keeper.py`

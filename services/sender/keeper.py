@@ -1,10 +1,12 @@
 """Commands that cannot go out for long: put away, in order, and carried out when they can."""
 
+from contextlib import AbstractContextManager
 from datetime import timedelta
 
 import structlog
 from prometheus_client import Counter
 
+from libs.common import tracing
 from libs.common.errors import TransientError
 from libs.common.events import SendText, decode, encode
 from libs.common.metrics import from_zero
@@ -63,7 +65,8 @@ class Keeper:
             if kept.sleeps(self._desk.now()):
                 return
             try:
-                await self._carry_out(kept)
+                with self._traced(kept):
+                    await self._carry_out(kept)
             except NotNowError as not_now:
                 await self._desk.kept.postpone(kept, not_now, self._desk.now())
                 return
@@ -72,6 +75,17 @@ class Keeper:
             await self._desk.kept.remove(kept.id)
         if mark is not None:
             await self._desk.kept.unmark(conversation, mark)
+
+    def _traced(self, kept: Kept) -> AbstractContextManager[None]:
+        """It goes on in the trace in which it was put away, however long ago that was."""
+        return tracing.entry(
+            "take up a kept command",
+            parent=kept.traceparent,
+            linked=True,
+            expected=(NotNowError, PersonErasedError),
+            reason=kept.why,
+            waited_s=round((self._desk.now() - kept.kept_at).total_seconds(), 3),
+        )
 
     async def _carry_out(self, kept: Kept) -> None:
         try:
@@ -121,9 +135,11 @@ class Keeper:
             kept_at=self._desk.now(),
             wake_at=not_now.wake_at,
             expires_at=not_now.expires_at,
+            traceparent=tracing.traceparent(),
         )
         added = await self._desk.kept.add(kept)
         await self._desk.kept.mark(conversation, kept.id)
         if added:
             KEPT.labels(not_now.why).inc()
             log.info("command_kept", command_id=command.command_id, why=not_now.why)
+        tracing.note(outcome="kept", reason=not_now.why)

@@ -19,6 +19,7 @@ from uuid import uuid4
 import structlog
 from prometheus_client import Counter
 
+from libs.common import tracing
 from libs.common.channels import Channel
 from libs.common.events import SendText
 from libs.common.metrics import from_zero
@@ -34,10 +35,10 @@ from services.sender.domain.outcome import RateLimited, Refused, Sent, TokenReje
 from services.sender.domain.outline import Outline
 from services.sender.domain.parts import send_id
 from services.sender.domain.refusals import Refusal
-from services.sender.draining import finish_first
+from services.sender.draining import DrainingError, finish_first
 from services.sender.inquiry import Doubt, Inquiry
 from services.sender.lessons import learn
-from services.sender.line import Call
+from services.sender.line import Call, now
 from services.sender.meta import Answer
 from services.sender.pages import LONG_STOP_S
 from services.sender.store import Fence, Snapshot
@@ -123,6 +124,18 @@ class Part:
             NotNowError: it cannot go out for long; another run goes on from here.
             PersonErasedError: whoever it is for was erased.
         """
+        with tracing.step(
+            "deliver a part",
+            expected=(NotNowError, PersonErasedError, DrainingError),
+            send_id=self._send_id,
+            part=self._part,
+            generation=self._generation,
+        ):
+            delivery = await self._deliver(expected)
+            tracing.note(outcome=delivery.state, rule=delivery.rule, reason=delivery.reason)
+            return delivery
+
+    async def _deliver(self, expected: Expected | None) -> Delivery:
         known = self._desk.memory.result(self._send_id)
         ours = known is not None and known.generation == self._generation
         step: Step = await self._conclude(known) if known and ours else Attempt(expected)
@@ -145,7 +158,10 @@ class Part:
             return await self._look()
         if await closing_of(self._desk, self._command.page_id) is not None:
             return Attempt(None)
+        began_at = now()
         async with self._page.turn(PATIENCE_S, self._place) as call:
+            is_free = call is not None
+            tracing.event("turn" if is_free else "no_turn", waited_s=round(now() - began_at, 3))
             if call is None:
                 return Attempt(None)
             return await finish_first(
@@ -232,13 +248,16 @@ class Part:
         claim = self._new_claim()
         fence = Fence(self._command.epoch) if self._command.origin == "assistant" else None
         self._desk.memory.keep_unused(claim.claim_id)
-        snapshot = await self._desk.store.claim(
-            self._command.conversation_id, claim, fence, expected
-        )
+        with tracing.step("claim", attempt=claim.attempt):
+            snapshot = await self._desk.store.claim(
+                self._command.conversation_id, claim, fence, expected
+            )
         if snapshot is None:
+            tracing.event("not_as_expected")
             return Attempt(None)
         channel, now = await self._channel(), self._desk.now()
         decision = _decide(self._command, channel, snapshot, now)
+        tracing.event("decided", outcome=type(decision).__name__.lower(), rule=decision.rule)
         if isinstance(decision, Refuse):
             return await self._refuse(decision)
         if channel is None or isinstance(decision, Wait):
@@ -365,7 +384,9 @@ class Part:
     async def _settle(self, doubt: Doubt) -> Step:
         self._attempts = max(self._attempts, doubt.attempts)
         self._since, self._by_meta = doubt.since, doubt.by_meta
-        found = await Inquiry(self._desk, self._command, self._send_id, doubt).run()
+        with tracing.step("look for evidence", expected=(DrainingError,)):
+            found = await Inquiry(self._desk, self._command, self._send_id, doubt).run()
+            tracing.note(outcome="nothing" if found is None else type(found).__name__.lower())
         if found is None:
             return Attempt(None)
         if isinstance(found, Delivery):
@@ -400,7 +421,8 @@ class Part:
         except PersonErasedError:
             self._desk.memory.recorded(delivery.send_id)
             raise
-        recorded = await self._desk.store.finish(delivery)
+        with tracing.step("settle", outcome=delivery.state):
+            recorded = await self._desk.store.finish(delivery)
         self._desk.memory.recorded(delivery.send_id)
         PARTS.labels(recorded.state).inc()
         level = log.debug if recorded.state == "sent" else log.warning

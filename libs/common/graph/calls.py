@@ -11,7 +11,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeVar
@@ -24,6 +24,7 @@ from prometheus_client import Counter, Histogram
 from pydantic import TypeAdapter, ValidationError
 from yarl import URL
 
+from libs.common import tracing
 from libs.common.graph.answers import (
     LONGEST_WAIT_S,
     parse_date,
@@ -168,18 +169,32 @@ class GraphCaller:
         """
         started_at = time.perf_counter()
         outcome = "cancelled"
-        try:
-            result = parse(await self._within_deadline(call))
-            outcome = "ok"
-        except (GraphError, NotSentError, OutcomeUnknownError) as error:
-            outcome = _outcome_of(error)
-            if isinstance(error, GraphError):
-                ERRORS.labels(code_label(error.code_)).inc()
-            raise
-        finally:
-            CALLS.labels(call.endpoint, outcome).inc()
-            CALL_SECONDS.labels(call.endpoint).observe(time.perf_counter() - started_at)
+        with self._traced(call):
+            try:
+                result = parse(await self._within_deadline(call))
+                outcome = "ok"
+            except (GraphError, NotSentError, OutcomeUnknownError) as error:
+                outcome = _outcome_of(error)
+                if isinstance(error, GraphError):
+                    ERRORS.labels(code_label(error.code_)).inc()
+                    tracing.note(code=error.code_, subcode=error.subcode)
+                raise
+            finally:
+                CALLS.labels(call.endpoint, outcome).inc()
+                CALL_SECONDS.labels(call.endpoint).observe(time.perf_counter() - started_at)
+                tracing.note(outcome=outcome)
         return result
+
+    def _traced(self, call: Call) -> AbstractContextManager[None]:
+        """Neither the address nor the parameters: they name people, and hold what they wrote."""
+        return tracing.step(
+            f"{call.method} graph {call.endpoint}",
+            kind="client",
+            method=call.method,
+            endpoint=call.endpoint,
+            host=self._base.host or "",
+            page_id=call.page_id,
+        )
 
     async def _within_deadline(self, call: Call) -> Reply:
         """Errors are raised `from None`: aiohttp's name the address, which holds the proof."""

@@ -20,6 +20,7 @@ from libs.common.kafka.handling import BatchRunner, Handler, Patience
 from libs.common.kafka.publisher import Message
 from libs.common.kafka.records import ConsumedRecord
 from libs.common.kafka.session import Membership, Session, StuckClientError, Times
+from libs.common.kafka.traces import Traced
 from libs.common.settings import KafkaSettings
 
 FIRST_PAUSE_S = 0.2
@@ -64,12 +65,15 @@ class KeyedConsumer:
         limits: Limits | None = None,
         patience: Patience | None = None,
         times: Times | None = None,
+        traced: Traced = "batch",
     ) -> None:
         self._settings = settings
         self._who = Membership(topic, group, service)
         self._publisher = publisher
         self._times = times or Times()
-        runner = BatchRunner(handler, self._bury, patience or Patience(), topic=topic, group=group)
+        runner = BatchRunner(
+            handler, self._bury, patience or Patience(), topic=topic, group=group, traced=traced
+        )
         self._engine = KeyedEngine(
             runner,
             topic=topic,

@@ -1,6 +1,6 @@
 """Records that could not be handled, kept as they came, with what is known about why."""
 
-from libs.common.kafka.handling import name_of
+from libs.common.errors import name_of
 from libs.common.kafka.publisher import Message
 from libs.common.kafka.records import ConsumedRecord
 from libs.common.topics import DEAD_LETTER_PREFIX as PREFIX

@@ -10,10 +10,12 @@ from typing import Protocol
 import structlog
 from prometheus_client import Counter
 
-from libs.common.errors import PermanentError, ProjectError, TransientError
+from libs.common import tracing
+from libs.common.errors import PermanentError, TransientError, name_of
 from libs.common.kafka.batch import KeyBatch
 from libs.common.kafka.errors import ConsumerBrakeError, HandlerCancelledError
 from libs.common.kafka.records import ConsumedRecord
+from libs.common.kafka.traces import Traced, processing_batch
 
 RETRIES = Counter(
     "assistant_consumer_retries_total",
@@ -78,8 +80,11 @@ class BatchRunner:
         *,
         topic: str,
         group: str,
+        traced: Traced = "batch",
     ) -> None:
         self._handler = handler
+        self._group = group
+        self._traces_batches = traced == "batch"
         self._dead_letter = dead_letter
         self._patience = patience
         self._retries = {
@@ -125,7 +130,11 @@ class BatchRunner:
 
     async def _attempt(self, batch: KeyBatch) -> Exception | None:
         try:
-            await self._handler(batch)
+            if self._traces_batches and tracing.is_on():
+                with processing_batch(batch, self._group):
+                    await self._handler(batch)
+            else:
+                await self._handler(batch)
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is not None and task.cancelling():
@@ -211,9 +220,3 @@ class BatchRunner:
 def is_transient(error: Exception) -> bool:
     """Whether the same thing may work later. In Python 3.11 every time-out is an `OSError`."""
     return isinstance(error, TransientError | OSError)
-
-
-def name_of(error: BaseException) -> str:
-    """The class and, of our own errors, the stable code. Texts may quote what a person wrote."""
-    name = type(error).__name__
-    return f"{name}/{error.code}" if isinstance(error, ProjectError) else name

@@ -22,10 +22,12 @@ from aiokafka.errors import (
 )
 from prometheus_client import Counter
 
+from libs.common import tracing
 from libs.common.events import Record, encode, headers_of, key_of, topic_of
 from libs.common.kafka.connection import client_options
 from libs.common.kafka.errors import KafkaUnavailableError, PublishError, UnpublishableError
 from libs.common.kafka.presence import require_topics
+from libs.common.kafka.traces import producing
 from libs.common.metrics import from_zero
 from libs.common.settings import KafkaSettings
 from libs.common.topics import CHANNELS, COMMANDS, DEAD_LETTERS, EVENTS
@@ -73,7 +75,8 @@ class Publisher(Protocol):
 
 
 def message_of(record: Record) -> Message:
-    return Message(topic_of(record), key_of(record), encode(record), headers_of(record))
+    headers = headers_of(record, tracing.traceparent())
+    return Message(topic_of(record), key_of(record), encode(record), headers)
 
 
 @asynccontextmanager
@@ -119,7 +122,8 @@ class KafkaPublisher:
                 the records may be on the log, or get there later.
             UnpublishableError: a record is larger than Kafka takes.
         """
-        await self.publish_messages([message_of(record) for record in records])
+        with producing(records):
+            await self.publish_messages([message_of(record) for record in records])
 
     async def publish_messages(self, messages: Sequence[Message]) -> None:
         """As `publish`, for records that are not ours to encode."""

@@ -42,6 +42,7 @@ class Kept(Model):
     wake_at: UtcDatetime | None = Field(None, description="not before; None: when the Page is open")
     expires_at: UtcDatetime | None = Field(None, description="then its messaging window closes")
 
+    traceparent: str | None = Field(None, description="of the trace that it was put away in")
     tries: int = Field(0, description="how often it broke")
 
     def is_to_be_given_up(self, now: datetime) -> bool:
