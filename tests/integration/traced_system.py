@@ -125,7 +125,7 @@ async def traced_system(
         )
         session = await stack.enter_async_context(aiohttp.ClientSession())
         addresses = ServicesSettings(takeover_url=urls["takeover"])
-        console = Internal(session, addresses, SecretStr(TOKEN))
+        console = Internal(session, addresses, [SecretStr(TOKEN)])
         yield System(Simulator(session, urls["simulator"]), database, kafka, keys, console, spans)
 
 

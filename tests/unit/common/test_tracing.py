@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer, unused_port
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
@@ -288,6 +289,33 @@ def test_an_exporter_that_is_refused_costs_spans_and_nothing_else(
     finally:
         tracing.stop(20)
     assert SPANS.labels("failed")._value.get() - before == 100
+
+
+async def test_spans_arrive_by_otlp_with_the_headers_that_are_asked_for() -> None:
+    arrived: list[tuple[str | None, bytes]] = []
+
+    async def receive(request: web.Request) -> web.Response:
+        arrived.append((request.headers.get("x-key"), await request.read()))
+        return web.Response()
+
+    app = web.Application()
+    app.router.add_post("/v1/traces", receive)
+    async with TestServer(app) as receiver:
+        settings = TracingSettings(
+            exporter_otlp_endpoint=str(receiver.make_url("/")),
+            exporter_otlp_headers=SecretStr("X-Key=secret"),
+            service_name="eu-gateway",
+        )
+        tracing.start("gateway", settings)
+        with tracing.entry("here", parent=PARENT):
+            pass
+        await asyncio.to_thread(tracing.stop, 20)
+    ((key, body),) = arrived
+    (resource,) = ExportTraceServiceRequest.FromString(body).resource_spans
+    said = {each.key: each.value.string_value for each in resource.resource.attributes}
+    (span,) = resource.scope_spans[0].spans
+    assert (key, said["service.name"]) == ("secret", "eu-gateway")
+    assert (span.name, span.trace_id.hex()) == ("here", f"{TRACE:032x}")
 
 
 class Stuck(SpanExporter):

@@ -24,7 +24,7 @@ def lag(partition: int) -> float | None:
 @pytest.fixture
 async def session() -> AsyncIterator[Session]:
     names = {"topic": WHO.topic, "group": WHO.group}
-    runner = BatchRunner(AsyncMock(), AsyncMock(), Patience(), **names)
+    runner = BatchRunner(AsyncMock(), AsyncMock(), Patience(), topic=WHO.topic, group=WHO.group)
     engine = KeyedEngine(runner, wants=wants_all, key_of=record_key, limits=Limits(), **names)
     session = Session(KafkaSettings(), WHO, engine, AsyncMock(return_value=True), Times())
     yield session
