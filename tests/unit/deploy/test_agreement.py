@@ -77,6 +77,12 @@ DEFAULT = {
         "LLM_BASE_URL",
         "LLM_INSIDE_HOSTS",
     },
+    "traces are off; docs/tracing.md says how to have them": {
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "OTEL_SERVICE_NAME",
+        "OTEL_TRACES_SAMPLER",
+        "OTEL_TRACES_SAMPLER_ARG",
+    },
     "retention and copies follow from the code and from ENV": {
         "KAFKA_DEAD_LETTERS_DAYS",
         "KAFKA_EVENTS_DAYS",
