@@ -122,6 +122,21 @@ requirements: setup ## Write requirements/*.txt anew from pyproject.toml
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	  --no-emit-index-url --group image --output-file requirements/image.txt
 
+# No virtual environment: who runs it in containers may have no use for one.
+.PHONY: compose-secrets
+compose-secrets: ## The secrets and the .env of deploy/compose; nothing that is there is written again
+	@$(PYTHON) -m deploy.compose
+
+TAG ?= local
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+IMAGES := gateway conversation sender takeover analytics console simulator
+
+.PHONY: images
+images: ## An image of each service with Docker, for deploy/k8s; TAG=1.4.2 or local
+	for service in $(IMAGES); do \
+	  docker build --file deploy/Dockerfile --build-arg SERVICE=$$service --build-arg VERSION=$(VERSION) \
+	    --build-arg REVISION="$$(git rev-parse HEAD)" --tag messenger-assistant/$$service:$(TAG) .; done
+
 .PHONY: clean
 clean: ## Stop the system and forget its state, tools and caches
 	@if [ -x $(BIN)/python ] && [ -f .venv/.local ]; then $(STACK) clean; fi
