@@ -12,6 +12,7 @@ import services.gateway.app
 from deploy.local.ports import DEFAULTS
 from libs.common.web import OPEN_PATHS, Readiness
 from tests.unit.deploy.manifests import (
+    COMPONENTS,
     LOADS,
     OVERLAYS,
     SERVICES,
@@ -67,6 +68,15 @@ def test_nobody_calls_out_who_need_not() -> None:
     assert {port for _, port in anywhere} == {53, 27017, *range(9092, 9099)}
     assert {source for source, port in anywhere if port == 9092} == KAFKA
     assert {source for source, port in anywhere if port == 27017} == MONGODB
+
+
+def test_traces_go_where_their_variable_says() -> None:
+    manifests = rendered("production", COMPONENTS)
+    for name in SERVICES:
+        settings = settings_of(manifests, one(manifests, "Deployment", name))
+        port = urlsplit(settings["OTEL_EXPORTER_OTLP_ENDPOINT"]).port
+        assert (name, "namespaces monitoring", port) in {*_outgoing(manifests)}
+    assert not any(to == "namespaces monitoring" for _, to, _ in _outgoing(rendered("production")))
 
 
 def test_the_internet_is_nothing_inside() -> None:
