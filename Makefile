@@ -114,6 +114,10 @@ docs: setup ## Write what is generated: docs/asyncapi.yaml, OpenAPI documents, t
 	$(BIN)/python -m deploy.capacity --docs docs/scaling.md
 	$(BIN)/python -m deploy.k8s.generated
 
+.PHONY: dashboards
+dashboards: setup ## Write Grafana's dashboards, deploy/grafana/dashboards/*.json; DOCS_URL=where docs/ can be read
+	$(BIN)/python -m deploy.observability deploy/grafana/dashboards
+
 .PHONY: requirements
 requirements: setup ## Write requirements/*.txt anew from pyproject.toml
 	for extra in local dev otel gateway conversation sender takeover analytics console simulator; do \

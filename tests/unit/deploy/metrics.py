@@ -90,6 +90,12 @@ def complaints(expression: str) -> list[str]:
     return found
 
 
+def left_over(expression: str) -> frozenset[str]:
+    """The labels that series of an expression's result may have."""
+    known = {**registered(), **recorded()}
+    return _left_over(promql_parser.parse(expression), known) | SCRAPED
+
+
 def _metrics() -> Iterator[MetricWrapperBase]:
     for folder in ("libs", "services"):
         for path in sorted((ROOT / folder).rglob("*.py")):
@@ -128,6 +134,8 @@ def _left_over(
 ) -> frozenset[str]:
     """The labels of a rule's result: those that its outermost aggregation leaves."""
     if isinstance(expression, promql_parser.AggregateExpr):
+        if str(expression.op) in ("topk", "bottomk"):
+            return _left_over(expression.expr, known)
         by = expression.modifier
         if by is None:
             return frozenset()
