@@ -15,7 +15,7 @@ from prometheus_client import Gauge
 
 from libs.common.errors import TransientError
 
-COUNT_EVERY_S = 15.0
+COUNT_EVERY_S = 10.0
 MOST_LABELS = 500
 OTHER = "other"
 

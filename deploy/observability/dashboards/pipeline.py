@@ -290,6 +290,18 @@ _PROCESSES = Row(
             ),
         ),
         Panel(
+            "Service tokens refused",
+            "cpm",
+            "Requests between services that had another token, by who refused them. Normal: 0. "
+            "Else SERVICE_TOKEN differs somewhere, or somebody tries.",
+            (
+                Query(
+                    per_minute("assistant_service_token_refusals_total", HERE, by="job"), "{{job}}"
+                ),
+            ),
+            alerts=("ServiceTokenRefused",),
+        ),
+        Panel(
             "Commands to the database",
             "cps",
             "By collection, the ten that are asked most. The cost that scales: about eight for "
