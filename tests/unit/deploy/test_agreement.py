@@ -8,6 +8,7 @@ from pydantic_settings import BaseSettings
 from deploy.local.ports import DEFAULTS
 from deploy.local.services import SERVICES as LOCAL
 from libs.common.secret_files import USUAL
+from tests.unit.deploy.defaults import DEFAULT
 from tests.unit.deploy.manifests import (
     K8S,
     OVERLAYS,
@@ -23,72 +24,6 @@ from tests.unit.deploy.manifests import (
 )
 from tests.unit.docs.variables import ROOTS, variables
 
-# Left at their defaults, because …
-DEFAULT = {
-    "the default is right for most, and what it is about can wait until figures say so": {
-        "ANALYTICS_FLUSH_EVENTS",
-        "ANALYTICS_FLUSH_S",
-        "CONSOLE_SESSION_ABSOLUTE_S",
-        "CONSOLE_SESSION_IDLE_S",
-        "CONVERSATION_HISTORY_TOKENS",
-        "CONVERSATION_MAX_BURST_S",
-        "CONVERSATION_MAX_TURNS_IN_FLIGHT",
-        "CONVERSATION_MODEL_ATTEMPTS",
-        "CONVERSATION_PROFILE_CALLS",
-        "CONVERSATION_PROFILE_TIMEOUT_S",
-        "CONVERSATION_TURN_DEADLINE_S",
-        "DRAIN_TIMEOUT_S",
-        "GATEWAY_BODY_TIMEOUT_S",
-        "GATEWAY_HEADER_TIMEOUT_S",
-        "GATEWAY_IDLE_TIMEOUT_S",
-        "GATEWAY_MAX_BODY_BYTES",
-        "GATEWAY_MAX_CONNECTIONS",
-        "GATEWAY_PUBLISH_TIMEOUT_S",
-        "KAFKA_PUBLISH_TIMEOUT_S",
-        "KAFKA_SESSION_TIMEOUT_S",
-        "LLM_MAX_OUTPUT_TOKENS",
-        "LLM_TIMEOUT_S",
-        "LLM_TOOLS",
-        "LOG_LEVEL",
-        "MONGODB_TIMEOUT_S",
-        "SENDER_ACTION_MAX_AGE_S",
-        "SENDER_ACTION_TIMEOUT_S",
-        "SENDER_CLAIM_MARGIN_S",
-        "SENDER_EVIDENCE_GAP_S",
-        "SENDER_HOLD_AFTER_S",
-        "SENDER_HTTP_TIMEOUT_S",
-        "SENDER_MAX_CONVERSATIONS_IN_FLIGHT",
-        "SENDER_MEDIA_PER_S",
-        "SENDER_TEXT_PER_S",
-    },
-    "Services, and the database, have the names that the default says": {
-        "ANALYTICS_URL",
-        "CONVERSATION_URL",
-        "GATEWAY_URL",
-        "MONGODB_DATABASE",
-        "SENDER_URL",
-        "TAKEOVER_URL",
-    },
-    "it is Meta's own": {"FACEBOOK_DIALOG_URL", "GRAPH_API_URL", "GRAPH_API_VERSION"},
-    "only some need it, who find it in docs/configuration.md": {
-        "FACEBOOK_EXTRA_PERMISSIONS",
-        "FACEBOOK_LOGIN_CONFIG_ID",
-        "KAFKA_SSL_CA_FILE",
-        "LLM_BASE_URL",
-        "LLM_INSIDE_HOSTS",
-    },
-    "traces are off; docs/tracing.md says how to have them": {
-        "OTEL_EXPORTER_OTLP_ENDPOINT",
-        "OTEL_SERVICE_NAME",
-        "OTEL_TRACES_SAMPLER",
-        "OTEL_TRACES_SAMPLER_ARG",
-    },
-    "retention and copies follow from the code and from ENV": {
-        "KAFKA_DEAD_LETTERS_DAYS",
-        "KAFKA_EVENTS_DAYS",
-        "KAFKA_REPLICATION",
-    },
-}
 # Without a proxy in front, with a Kafka that asks for no password, and no model that is paid for.
 NOT_LOCALLY = {
     "CONSOLE_TRUSTED_PROXIES",
@@ -151,11 +86,10 @@ def test_secrets_are_mounted_where_services_look_for_them() -> None:
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_every_variable_is_set_or_knowingly_left_at_its_default(overlay: str) -> None:
     manifests = rendered(overlay)
-    default = {name for names in DEFAULT.values() for name in names}
     for name in ROOTS:
         if load := _load(manifests, name):
             given = {*settings_of(manifests, load)} | _secrets(load)
-            unset = {each.name for each in variables(ROOTS[name])} - given - default
+            unset = {each.name for each in variables(ROOTS[name])} - given - DEFAULT
             unset -= {"KAFKA_INSTANCE_ID"} if name in NO_MEMBERS else set()
             assert unset - (NOT_LOCALLY if overlay == "local" else set()) == set(), name
 
@@ -174,11 +108,10 @@ def test_nothing_is_set_that_nobody_reads(overlay: str) -> None:
 
 def test_nothing_is_said_to_be_left_that_is_set_or_that_nobody_reads() -> None:
     read = {each.name for root in ROOTS.values() for each in variables(root)}
-    default = {name for names in DEFAULT.values() for name in names}
-    assert default - read == set()
+    assert DEFAULT - read == set()
     manifests = rendered("production")
     for each in of_kind(manifests, "ConfigMap"):
-        assert each["data"].keys() & default == set()
+        assert each["data"].keys() & DEFAULT == set()
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
