@@ -27,6 +27,7 @@ from tests.unit.deploy.manifests import (
 )
 
 OURS = {f"messenger-assistant/{name}" for name in (*SERVICES, "simulator")}
+DASHBOARDS = K8S.parent / "grafana" / "dashboards"
 OTHERS = {"apache/kafka", "mongo"}
 
 
@@ -107,6 +108,20 @@ def test_the_namespace_keeps_to_the_strictest_standard() -> None:
 def test_what_repeats_topics_and_rules_is_current() -> None:
     for path, text in documents().items():
         assert path.read_text(encoding="utf-8") == text, "run: python -m deploy.k8s.generated"
+
+
+def test_every_dashboard_is_handed_to_grafana_and_small_enough_to_be_applied() -> None:
+    maps = [
+        each
+        for each in of_kind(rendered("production", COMPONENTS), "ConfigMap")
+        if each["metadata"].get("labels", {}).get("grafana_dashboard") == "1"
+    ]
+    given = {name: text for each in maps for name, text in each["data"].items()}
+    files = {path.name: path.read_text(encoding="utf-8") for path in DASHBOARDS.glob("*.json")}
+    assert given == files
+    assert files
+    # `kubectl apply` keeps a copy in an annotation, which may have 256 KiB
+    assert max(len(text.encode()) for text in given.values()) < 250_000
 
 
 @pytest.fixture
