@@ -15,8 +15,8 @@ log = structlog.get_logger(__name__)
 class Callbacks:
     """Signed forms to the app, each posted once."""
 
-    def __init__(self, sender: WebhookSender, app_secret: str) -> None:
-        self._sender, self._secret = sender, app_secret
+    def __init__(self, sender: WebhookSender) -> None:
+        self._sender = sender
         self._running: set[asyncio.Task[None]] = set()
 
     async def post(self, url: str, user_id: str, now: Milliseconds) -> tuple[int, str]:
@@ -25,7 +25,7 @@ class Callbacks:
         Raises:
             aiohttp.ClientError, TimeoutError: the app could not be asked.
         """
-        form = {"signed_request": signed_request(user_id, now // 1000, self._secret)}
+        form = {"signed_request": signed_request(user_id, now // 1000, self._sender.app_secret)}
         return await self._sender.post_form(url, form)
 
     def tell(self, url: str, user_id: str, now: Milliseconds) -> None:

@@ -84,7 +84,7 @@ class Simulator:
         return list((await self._call("GET", f"/calls?page={page}&since={since}{who}"))["calls"])
 
     async def webhooks(self) -> dict[str, int]:
-        """How many webhooks are `pending`, were `posted`, `accepted`, or are `lost`."""
+        """How many are `pending`, were `posted`, `accepted`, `forbidden`, or are `lost`."""
         return await self._call("GET", "/webhooks")
 
     async def behaviour(self, page: str) -> dict[str, Any]:
@@ -148,6 +148,10 @@ class Simulator:
 
     async def change_app(self, **changes: Any) -> dict[str, Any]:  # noqa: ANN401
         return await self._call("PATCH", "/app", changes)
+
+    async def reset_app_secret(self) -> str:
+        """The new secret: it counts at once, and the old one no more."""
+        return str((await self._call("POST", "/app/secret"))["app_secret"])
 
     async def add_fault(self, **fault: Any) -> None:  # noqa: ANN401
         await self._call("POST", "/faults", fault)

@@ -1,6 +1,7 @@
 """The simulator: the world together with what goes out of it, webhooks and live updates."""
 
 import asyncio
+import secrets
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -57,7 +58,7 @@ class Simulator:
         self.webhooks = WebhookSender(
             self.default_callback_url, self.app_secret, on_unsubscribed=self._unsubscribed
         )
-        self.callbacks = Callbacks(self.webhooks, self.app_secret)
+        self.callbacks = Callbacks(self.webhooks)
         self._store = Store(path, self.world)
         self.world.logins.keep = self._store.keep
         self._point_webhooks()
@@ -97,6 +98,14 @@ class Simulator:
 
     def _thread_changed(self, page: Page, psid: str, message: Message | None = None) -> None:
         self._store.keep(thread_change(page, psid, message))
+
+    def reset_app_secret(self) -> str:
+        """A new one, as in the app's dashboard: from now on the old one is worth nothing.
+
+        Until this process ends: the next one has what its environment says.
+        """
+        self.app_secret = self.webhooks.app_secret = secrets.token_hex(16)
+        return self.app_secret
 
     async def reset(self) -> None:
         """An empty world: no Page, no call, no fault, nothing on its way."""

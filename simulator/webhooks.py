@@ -98,7 +98,7 @@ class WebhookSender:
         on_unsubscribed: Callable[[str], None],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.url, self._secret = target_url, app_secret
+        self.url, self.app_secret = target_url, app_secret
         self._on_unsubscribed = on_unsubscribed
         self._clock = clock
         self._session: aiohttp.ClientSession | None = None
@@ -107,7 +107,7 @@ class WebhookSender:
         self._timers: set[asyncio.TimerHandle] = set()
         self._health: dict[str, Health] = {}
         self._connections = asyncio.Semaphore(MAX_CONNECTIONS)
-        self.pending = self.posted = self.accepted = self.lost = 0
+        self.pending = self.posted = self.accepted = self.forbidden = self.lost = 0
 
     async def open(self) -> None:
         self._session = aiohttp.ClientSession(
@@ -164,7 +164,7 @@ class WebhookSender:
         Raises:
             aiohttp.ClientError, TimeoutError: the app could not be asked.
         """
-        async with self._post(body) as response:
+        async with self._post(body, self.app_secret) as response:
             return response.status, await response.text(errors="replace")
 
     async def challenge(self, token: str, url: str | None = None) -> Challenge:
@@ -222,7 +222,8 @@ class WebhookSender:
         """False if the Page lost its subscription before the app took the webhook."""
         health = self._health.setdefault(webhook.page_id, Health())
         began, failures = self._clock(), 0
-        while not await self._was_answered_200(webhook.body):
+        secret = self.app_secret  # a reset does not reach what was signed before it
+        while not await self._was_answered_200(webhook.body, secret):
             failures += 1
             now = self._clock()
             health.failed(now)
@@ -238,21 +239,24 @@ class WebhookSender:
         self.accepted += 1
         return True
 
-    async def _was_answered_200(self, body: bytes) -> bool:
+    async def _was_answered_200(self, body: bytes, secret: str) -> bool:
         async with self._connections:
             self.posted += 1
             try:
-                async with self._post(body) as response:
+                async with self._post(body, secret) as response:
                     await response.read()
+                    self.forbidden += response.status == 403
                     return response.status == 200
             except (aiohttp.ClientError, TimeoutError):
                 return False
 
-    def _post(self, body: bytes) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+    def _post(
+        self, body: bytes, secret: str
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         headers = {
             "Content-Type": "application/json",
             "User-Agent": "facebookexternalua",
-            **signature_headers(body, self._secret),
+            **signature_headers(body, secret),
         }
         session = self._opened()
         return session.post(self.url, data=body, headers=headers, allow_redirects=False)

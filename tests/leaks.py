@@ -11,8 +11,10 @@ SHORTEST = 8  # shorter ones could be anywhere by chance
 
 _NAMES = (
     "FACEBOOK_APP_SECRET",
+    "FACEBOOK_APP_SECRET_PREVIOUS",
     "WEBHOOK_VERIFY_TOKEN",
     "SERVICE_TOKEN",
+    "SERVICE_TOKEN_PREVIOUS",
     "LOG_HASH_KEY",
     "ADMIN_PASSWORD",
 )

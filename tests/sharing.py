@@ -17,6 +17,7 @@ UNITS = (
         "tests/e2e/test_kills.py",
         "tests/e2e/test_message.py",
         "tests/e2e/test_outages.py",
+        "tests/e2e/test_rotation.py",
         "tests/e2e/test_sending.py",
         "tests/e2e/test_takeover_timers.py",
         "tests/e2e/test_handover.py",

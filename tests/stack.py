@@ -156,6 +156,24 @@ class LocalStack:
         """End a component without warning; the supervisor starts it again."""
         os.kill(self.component(name)["pid"], signal.SIGKILL)
 
+    def restart(self, name: str, within_s: float = 60) -> None:
+        """End a component as an update would; return when it is ready again, with the secrets that
+        stand in the stack's file by now."""
+        restarts = self.component(name)["restarts"]
+        os.kill(self.component(name)["pid"], signal.SIGTERM)
+        self.wait_until_back(name, restarts + 1, within_s)
+
+    def change_secrets(self, **secrets: str | None) -> None:
+        """Write them into the stack's file, None: take out. A component has them once it is
+        started again."""
+        values = parse(self.folder.secrets.read_text(encoding="utf-8"))
+        changed = {**values, **secrets}
+        text = "".join(f"{name}={value}\n" for name, value in changed.items() if value is not None)
+        part = self.folder.secrets.with_name("env.new")
+        part.write_text(text, encoding="utf-8")
+        part.chmod(0o600)
+        part.replace(self.folder.secrets)
+
     def wait_until_back(self, name: str, restarts: int, within_s: float = 60) -> None:
         """Wait until a component that was killed is ready again: its `restarts`th new process."""
         until = time.monotonic() + within_s

@@ -37,6 +37,11 @@ class Component:
     start_within_s: float = 120.0
     stop_within_s: float = 25.0
     folder: Path = field(default_factory=Path.cwd)
+    renewed: Callable[[], Mapping[str, str]] | None = None  # the environment as it is by now
+
+    def environment_now(self) -> dict[str, str]:
+        """What the next process gets: secrets may have been replaced since the last one."""
+        return dict(self.environment if self.renewed is None else self.renewed())
 
 
 class Child:
@@ -125,7 +130,7 @@ class Child:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=dict(self.component.environment),
+                env=self.component.environment_now(),
                 cwd=self.component.folder,
                 start_new_session=True,  # a terminal's Ctrl-C is for us; we stop them in order
             )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from deploy.local.errors import StackError
 from deploy.local.ports import HOST
-from deploy.local.secrets_file import MADE
+from deploy.local.secrets_file import MADE, PREVIOUS
 
 DATABASE = "messenger"
 KAFKA = "KAFKA_BOOTSTRAP_SERVERS"
@@ -30,11 +30,12 @@ def for_services(
 
     Args:
         process: our own environment: passed through, and it overrides secrets and addresses.
-        made: the secrets of this stack.
+        made: the secrets of this stack, `secrets_file.PREVIOUS` among them if they are set.
         ports: where the components of this stack listen.
     """
     given = {name: value for name, value in process.items() if value}
     secrets = {name: given.get(name, made[name]) for name in MADE}
+    secrets |= {name: made[name] for name in PREVIOUS if made.get(name) and name not in given}
     addresses = _addresses(ports, given.get("LLM_PROVIDER", "offline"))
     return (
         {name: value for name, value in given.items() if name != "HTTP_PORT"}

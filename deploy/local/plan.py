@@ -87,13 +87,15 @@ def make_plan(
     """
     first_start = not folder.secrets.exists()
     made = load_or_make(folder.secrets)
-    shared = for_services(environment, made, options.ports, folder.path)
-    shared["PYTHONPATH"] = _with_root(environment.get("PYTHONPATH", ""))
+    shared = _shared(options, environment, folder, made)
     makers = {"kafka": _kafka, "mongo": _mongo}
     wanted = [name for name in INFRASTRUCTURE if name in options.names]
     jars = _jars(wanted, source, say)
     infrastructure = [makers[name](options, folder, shared, jars[name]) for name in wanted]
-    services = [_service(spec, options, shared) for spec in SERVICES if spec.name in options.names]
+    renewed = partial(_renewed, shared, options, environment, folder)
+    services = [
+        _service(spec, options, shared, renewed) for spec in SERVICES if spec.name in options.names
+    ]
     return Plan(options, tuple(infrastructure), tuple(services), shared, first_start)
 
 
@@ -159,13 +161,41 @@ def _mongo(
     )
 
 
-def _service(spec: ServiceSpec, options: Options, shared: Mapping[str, str]) -> Component:
+def _shared(
+    options: Options, environment: Mapping[str, str], folder: StateFolder, made: Mapping[str, str]
+) -> dict[str, str]:
+    """What all services get."""
+    found = for_services(environment, made, options.ports, folder.path)
+    return found | {"PYTHONPATH": _with_root(environment.get("PYTHONPATH", ""))}
+
+
+def _renewed(
+    known: Mapping[str, str],
+    options: Options,
+    environment: Mapping[str, str],
+    folder: StateFolder,
+) -> Mapping[str, str]:
+    """The same with the secrets that stand in the file by now; `known` if it can't be read."""
+    try:
+        return _shared(options, environment, folder, load_or_make(folder.secrets))
+    except (StackError, OSError):
+        return known
+
+
+def _service(
+    spec: ServiceSpec,
+    options: Options,
+    shared: Mapping[str, str],
+    renewed: Callable[[], Mapping[str, str]],
+) -> Component:
     port = options.ports[spec.name]
+    # known to Kafka by name, so that one that was killed goes on at once when it is back
+    own = {"HTTP_PORT": str(port), "KAFKA_INSTANCE_ID": spec.name}
     return Component(
         name=spec.name,
         command=(sys.executable, "-m", spec.module),
-        # known to Kafka by name, so that one that was killed goes on at once when it is back
-        environment={**shared, "HTTP_PORT": str(port), "KAFKA_INSTANCE_ID": spec.name},
+        environment={**shared, **own},
+        renewed=lambda: {**renewed(), **own},
         port=port,
         ready=partial(probes.answers_ok, f"http://{HOST}:{port}/readyz"),
         stage=spec.stage,

@@ -31,6 +31,9 @@ MADE: Mapping[str, Callable[[], str]] = {
     "ADMIN_PASSWORD": lambda: secrets.token_urlsafe(12),
 }
 
+PREVIOUS = ("FACEBOOK_APP_SECRET_PREVIOUS", "SERVICE_TOKEN_PREVIOUS")
+"""What a person may write there as well, while a secret is replaced."""
+
 
 def parse(text: str) -> dict[str, str]:
     """`KEY=VALUE` lines; empty ones and comments are skipped.

@@ -4,12 +4,13 @@ A token reads `v1.<key id>.<base64url of nonce, ciphertext and tag>`. Format and
 authenticated together with the context, so that nothing of a token can be exchanged for something
 else: not the key it names, and not the page it belongs to.
 
-To rotate: put the new key in front, restart, encrypt again what `is_current` denies, remove the
-old key.
+To rotate: put the new key at the end everywhere, so that all can read it; then in front, where it
+encrypts; encrypt again what `is_current` denies; remove the old key.
 """
 
 import base64
 import binascii
+import hashlib
 import re
 import secrets
 from collections.abc import Mapping
@@ -35,7 +36,10 @@ class DecryptionError(PermanentError):
 
 
 class KeyRing:
-    """Keys by id. The first one encrypts, all of them decrypt."""
+    """Keys by id. The first one, `current`, encrypts; all of them decrypt.
+
+    `fingerprints`: by id, what tells whether two services have the same key.
+    """
 
     def __init__(self, keys: Mapping[str, bytes]) -> None:
         """Args: keys: 32 bytes each, in order. Raises: ValueError: none, or of another size."""
@@ -45,7 +49,8 @@ class KeyRing:
             if len(key) != KEY_BYTES:
                 raise ValueError(f"key {key_id!r} has {len(key)} bytes instead of {KEY_BYTES}")
         self._ciphers = {key_id: AESGCM(key) for key_id, key in keys.items()}
-        self._current = next(iter(keys))
+        self.current = next(iter(keys))
+        self.fingerprints = {key_id: _fingerprint(key) for key_id, key in keys.items()}
 
     @classmethod
     def parse(cls, text: str) -> "KeyRing":
@@ -73,8 +78,8 @@ class KeyRing:
             context: what it belongs to, e.g. the page id; decrypting needs the very same.
         """
         nonce = secrets.token_bytes(NONCE_BYTES)
-        head = f"{FORMAT}.{self._current}"
-        sealed = self._ciphers[self._current].encrypt(nonce, text.encode(), _bound(head, context))
+        head = f"{FORMAT}.{self.current}"
+        sealed = self._ciphers[self.current].encrypt(nonce, text.encode(), _bound(head, context))
         return f"{head}.{_to_base64url(nonce + sealed)}"
 
     def decrypt(self, token: str, *, context: str) -> str:
@@ -95,12 +100,17 @@ class KeyRing:
 
     def is_current(self, token: str) -> bool:
         """Whether the first key made it; if not, encrypt its text again before that key goes."""
-        return token.startswith(f"{FORMAT}.{self._current}.")
+        return token.startswith(f"{FORMAT}.{self.current}.")
 
 
 def generate_key() -> str:
     """A new key as `KeyRing.parse` reads it after the id and the colon."""
     return base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode()
+
+
+def _fingerprint(key: bytes) -> str:
+    """Tells whether two keys are the same, and nothing else: 48 bits of a hash of random bytes."""
+    return hashlib.sha256(b"encryption-key:" + key).hexdigest()[:12]
 
 
 def _parse_entry(position: int, entry: str) -> tuple[str, bytes]:

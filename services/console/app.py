@@ -13,6 +13,7 @@ from libs.common.deadlines import GuardedRunner, Limits
 from libs.common.erasures import LEAD, TombstoneStore
 from libs.common.graph import ConnectingClient, open_connecting
 from libs.common.kafka import BroadcastRecords, open_publisher
+from libs.common.keys_api import announce
 from libs.common.measuring import Measuring
 from libs.common.mongo import Database, open_database, ping
 from libs.common.outbound import Inside
@@ -145,6 +146,7 @@ def create_service(
     erasure_lead: timedelta = LEAD,
 ) -> Service:
     """All but the settings is for tests."""
+    announce(_keys(settings))
     readiness = Readiness()
     app = create_app(settings, readiness)
 

@@ -2,7 +2,9 @@
 
 `link ADDRESS`              a one-time link to choose a password, when no administrator can make it
 `workspace NAME ADDRESS`    another workspace, and the link for its first administrator
-`keys`                      encrypts every stored secret anew with the first of `ENCRYPTION_KEYS`
+`keys`                      encrypts every stored secret anew with the first of `ENCRYPTION_KEYS`,
+                            once conversation and sender say that they have it, too
+`keys --unasked`            the same where they don't run
 
 The first two stand in the workspace's audit log.
 """
@@ -16,8 +18,17 @@ from pydantic import Field
 
 from libs.common.crypto import KeyRing
 from libs.common.errors import PermanentError, ProjectError
+from libs.common.keys_api import PATH as KEYS_PATH
+from libs.common.keys_api import has_key
 from libs.common.mongo import Database, open_database
-from libs.common.settings import CryptoSettings, MongoSettings, RuntimeSettings, SettingsGroup, load
+from libs.common.settings import (
+    CryptoSettings,
+    InternalSettings,
+    MongoSettings,
+    RuntimeSettings,
+    SettingsGroup,
+    load,
+)
 from services.console.accounts import Accounts
 from services.console.accounts_store import AccountStore
 from services.console.app import utc_now
@@ -26,18 +37,32 @@ from services.console.domain.addresses import normalised
 from services.console.domain.roles import Role, UnknownMemberError
 from services.console.domain.tokens import new_id
 from services.console.hashing import Passwords
+from services.console.internal import (
+    Internal,
+    ServiceAwayError,
+    ServiceName,
+    ServiceRefusedError,
+    open_internal,
+)
 from services.console.renewing import renew
 from services.console.sessions_store import SessionStore
-from services.console.settings import SiteSettings
+from services.console.settings import ServicesSettings, SiteSettings
 
 WHO = "whoever runs the console"
 LONGEST_NAME = 80
+READERS: tuple[ServiceName, ...] = ("conversation", "sender")  # of what the console encrypts
 
 
 class KeysStillNeededError(PermanentError):
     """Not everything is encrypted with the first key."""
 
     code = "keys_still_needed"
+
+
+class KeyNotEverywhereError(PermanentError):
+    """A service could not read what would be encrypted."""
+
+    code = "key_not_everywhere"
 
 
 class OperatorSettings(SettingsGroup):
@@ -52,16 +77,25 @@ class KeysSettings(OperatorSettings):
     """For whoever replaces an encryption key."""
 
     crypto: CryptoSettings = Field(default_factory=CryptoSettings)
+    internal: InternalSettings = Field(default_factory=InternalSettings)
+    services: ServicesSettings = Field(default_factory=ServicesSettings)
 
 
-async def renew_keys(settings: KeysSettings) -> str:
+async def renew_keys(settings: KeysSettings, *, unasked: bool = False) -> str:
     """Encrypt everything anew with the first key; says how much that was.
 
+    Args:
+        unasked: don't ask the other services first whether they have that key.
+
     Raises:
+        KeyNotEverywhereError: one of them doesn't, or gives no answer. Nothing was done.
         KeysStillNeededError: some of it still needs another key.
         ProjectError: the database is away.
     """
     keys = KeyRing.parse(settings.crypto.encryption_keys.get_secret_value())
+    if not unasked:
+        async with open_internal(settings.services, settings.internal.tokens) as internal:
+            await _require_key_everywhere(keys, internal)
     async with _opened(settings) as database:
         found = await renew(database, keys)
     if not found.is_complete:
@@ -69,6 +103,24 @@ async def renew_keys(settings: KeysSettings) -> str:
         changed = [f"{each} was changed at this moment" for each in found.changed]
         raise KeysStillNeededError("; ".join([*unreadable, *changed]))
     return f"{found.renewed} encrypted anew, {found.current} were already"
+
+
+async def _require_key_everywhere(keys: KeyRing, internal: Internal) -> None:
+    """Where several processes of a service run, one of them answers for all."""
+    for reader in READERS:
+        try:
+            answer = await internal.call(reader, "GET", KEYS_PATH)
+        except (ServiceAwayError, ServiceRefusedError) as error:
+            raise KeyNotEverywhereError(
+                f"the {reader} service does not say whether it has the key {keys.current} "
+                f"({error}). Start it; or, where it does not run, add --unasked"
+            ) from error
+        if not has_key(answer, keys):
+            raise KeyNotEverywhereError(
+                f"the {reader} service does not have the key {keys.current}, or another one of "
+                "that name, and could not read what was encrypted with it. Put it at the end of "
+                "ENCRYPTION_KEYS of every service first, and start them again"
+            )
 
 
 async def make_link(settings: OperatorSettings, email: str) -> str:
@@ -121,6 +173,8 @@ def main() -> None:
             wanted = make_workspace(load(OperatorSettings), name.strip(), _address(address))
         case ["keys"]:
             wanted = renew_keys(load(KeysSettings))
+        case ["keys", "--unasked"]:
+            wanted = renew_keys(load(KeysSettings), unasked=True)
         case _:
             sys.exit((__doc__ or "").partition("\n\n")[2])
     try:

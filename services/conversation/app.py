@@ -11,6 +11,7 @@ from libs.common.erasure_api import ERASER, add_erasure_routes
 from libs.common.erasures import Tombstones
 from libs.common.graph import open_graph
 from libs.common.kafka import BroadcastReader, KeyedConsumer, open_publisher
+from libs.common.keys_api import add_keys_route
 from libs.common.mongo import open_database, ping
 from libs.common.outbound import Inside
 from libs.common.retention import Leases, Periods, Sweeper
@@ -81,6 +82,7 @@ def create_service(settings: Settings) -> Service:
     add_inbox_routes(app)
     add_erasure_routes(app)
     keys = KeyRing.parse(settings.crypto.encryption_keys.get_secret_value())
+    add_keys_route(app, keys)
     is_production = settings.runtime.env == "production"
     inside = Inside.parse(settings.hosts.inside_hosts, is_production=is_production)
     make_assistant = assistant_maker(settings.assistant)  # imports for seconds: before a loop runs

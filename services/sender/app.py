@@ -11,6 +11,7 @@ from libs.common.erasures import Erased, Tombstones
 from libs.common.events import AnyRecord, ChannelTokenRejected
 from libs.common.graph import open_graph
 from libs.common.kafka import BroadcastReader, KafkaPublisher, KeyedConsumer, Limits, open_publisher
+from libs.common.keys_api import add_keys_route
 from libs.common.measuring import Measuring
 from libs.common.mongo import Database, open_database, ping
 from libs.common.service import Lifetime, Service
@@ -60,6 +61,7 @@ def create_service(settings: Settings) -> Service:
     add_routes(app)
     add_erasure_routes(app)
     keys = KeyRing.parse(settings.crypto.encryption_keys.get_secret_value())
+    add_keys_route(app, keys)
 
     @asynccontextmanager
     async def resources(lifetime: Lifetime) -> AsyncIterator[None]:

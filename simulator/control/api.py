@@ -257,9 +257,9 @@ async def list_calls(request: web.Request) -> web.Response:
 
 
 async def show_webhooks(request: web.Request) -> web.Response:
-    """How many webhooks wait, were posted (retries included), were answered 200, are lost."""
+    """How many wait, were posted (retries included), were answered 200 or 403, are lost."""
     webhooks = request.app[SIMULATOR].webhooks
-    names = ("pending", "posted", "accepted", "lost")
+    names = ("pending", "posted", "accepted", "forbidden", "lost")
     return web.json_response({name: getattr(webhooks, name) for name in names})
 
 

@@ -32,6 +32,7 @@ def add_routes(app: web.Application) -> None:
             web.post(f"{PREFIX}/logins", answer_dialog),
             web.get(f"{PREFIX}/app", show_app),
             web.patch(f"{PREFIX}/app", change_app),
+            web.post(f"{PREFIX}/app/secret", reset_app_secret),
         ]
     )
 
@@ -144,6 +145,11 @@ async def change_app(request: web.Request) -> web.Response:
         setattr(simulator.world.logins.app, name, value)
     simulator.app_changed()
     return web.json_response(_app(simulator))
+
+
+async def reset_app_secret(request: web.Request) -> web.Response:
+    """POST, as *Reset* in the app's dashboard: the new secret counts at once, the old one never."""
+    return web.json_response({"app_secret": request.app[SIMULATOR].reset_app_secret()})
 
 
 def give_owner(simulator: Simulator, page: Page) -> None:

@@ -6,7 +6,7 @@ from pydantic import SecretStr
 from libs.common.channels import Assistant, Channel, ChannelSettings
 from libs.common.crypto import DecryptionError, KeyRing
 from libs.common.mongo import Database
-from libs.common.settings import CryptoSettings, MongoSettings, RuntimeSettings
+from libs.common.settings import CryptoSettings, InternalSettings, MongoSettings, RuntimeSettings
 from services.console.operator import KeysSettings, KeysStillNeededError, renew_keys
 from services.console.renewing import renew
 from services.console.settings import SiteSettings
@@ -58,6 +58,39 @@ async def test_everything_can_be_read_with_the_new_key_alone_and_a_second_time_n
     assert (again.renewed, again.current) == (0, 3)
 
 
+async def test_killed_half_way_everything_can_be_read_and_the_next_run_does_the_rest(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assistant = await fill(database, KeyRing(OLD))
+    encrypt = KeyRing.encrypt
+    left = [1]
+
+    def dying(self: KeyRing, text: str, *, context: str) -> str:
+        if not left:
+            raise KeyboardInterrupt
+        left.pop()
+        return encrypt(self, text, context=context)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(KeyRing, "encrypt", dying)
+        with pytest.raises(KeyboardInterrupt):
+            await renew(database, BOTH)
+    page = await database["channels"].find_one({"_id": "1"})
+    stored = await database["assistants"].find_one({"_id": "a"})
+    assert page is not None
+    assert stored is not None
+    secrets = {
+        page["token"]: "1",
+        page["settings"]["notification_secret"]: "1",
+        stored["api_key"]: assistant.key_context,
+    }
+    assert sum(map(BOTH.is_current, secrets)) == 1
+    read = {BOTH.decrypt(sealed, context=context) for sealed, context in secrets.items()}
+    assert read == {"EAAtoken", "shared", "sk-key"}
+    found = await renew(database, BOTH)
+    assert (found.renewed, found.current, found.is_complete) == (2, 1, True)
+
+
 async def test_what_cannot_be_read_is_named_and_left_as_it_is(
     database: Database, mongo: MongoSettings
 ) -> None:
@@ -71,7 +104,8 @@ async def test_what_cannot_be_read_is_named_and_left_as_it_is(
         mongo=mongo,
         site=SiteSettings(env="test"),
         crypto=CryptoSettings(encryption_keys=SecretStr(ring)),
+        internal=InternalSettings(service_token=SecretStr("a-token-of-services")),
     )
     with pytest.raises(KeysStillNeededError, match="assistants a: api_key can't be decrypted"):
-        await renew_keys(settings)
+        await renew_keys(settings, unasked=True)
     assert await database["assistants"].find_one({"_id": "a"}) == before
