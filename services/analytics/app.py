@@ -9,7 +9,7 @@ from libs.common.erasures import Erased, Tombstones
 from libs.common.kafka import KafkaPublisher, KeyedConsumer, Limits, open_publisher
 from libs.common.mongo import open_database, ping
 from libs.common.service import Lifetime, Service
-from libs.common.topics import EVENTS
+from libs.common.topics import DEAD_LETTERS, EVENTS
 from libs.common.web import Late, Readiness, base_app, json_errors, require_service_token
 from services.analytics.consumer import EventCounter, wants, whole_partition
 from services.analytics.erasing import PersonEraser
@@ -20,6 +20,7 @@ from services.analytics.store import AnalyticsStore, FigureReader, Generations
 from services.analytics.worker import Counting
 
 NAME = "analytics"
+TOPICS = (EVENTS, DEAD_LETTERS)  # that it reads or writes
 MOST_OF_A_PARTITION = 2000
 """Records in one flush: the more of a conversation go together, the less each of them costs."""
 
@@ -49,7 +50,7 @@ def create_service(settings: Settings) -> Service:
             app[READER].set(FigureReader(database))
             stack.callback(app[READER].clear)
             publisher = await stack.enter_async_context(
-                open_publisher(settings.kafka, client_id=NAME)
+                open_publisher(settings.kafka, client_id=NAME, topics=TOPICS)
             )
             make = partial(make_consumer, settings, publisher, tombstones)
             counting = Counting(Generations(database), make)

@@ -8,11 +8,13 @@ from aiohttp import web
 from libs.common.deadlines import GuardedRunner, Limits
 from libs.common.kafka import open_publisher
 from libs.common.service import HTTP_DRAIN_S, Lifetime, Service
+from libs.common.topics import CHANNELS, EVENTS
 from libs.common.web import Late, Readiness, base_app
 from services.gateway import callbacks, handlers
 from services.gateway.settings import Settings
 
 NAME = "gateway"
+WRITES = (EVENTS, CHANNELS)
 
 
 def create_app(settings: Settings, readiness: Readiness) -> web.Application:
@@ -52,7 +54,7 @@ def create_service(settings: Settings) -> Service:
 
     @asynccontextmanager
     async def resources(_lifetime: Lifetime) -> AsyncIterator[None]:
-        async with open_publisher(kafka, client_id=NAME) as publisher:
+        async with open_publisher(kafka, client_id=NAME, topics=WRITES) as publisher:
             app[handlers.PUBLISHER].set(publisher)
             readiness.add("kafka", publisher.ready)
             try:

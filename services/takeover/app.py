@@ -10,7 +10,7 @@ from libs.common.erasures import Tombstones
 from libs.common.kafka import BroadcastReader, KeyedConsumer, open_publisher
 from libs.common.mongo import open_database, ping
 from libs.common.service import Lifetime, Service
-from libs.common.topics import CHANNELS, EVENTS
+from libs.common.topics import CHANNELS, COMMANDS, DEAD_LETTERS, EVENTS
 from libs.common.web import Late, Readiness, base_app, json_errors, require_service_token
 from services.takeover.consumer import EventHandler, wants
 from services.takeover.erasing import PersonEraser
@@ -24,6 +24,7 @@ from services.takeover.store import TakeoverStore
 from services.takeover.timers import Timers
 
 NAME = "takeover"
+TOPICS = (EVENTS, COMMANDS, DEAD_LETTERS)  # that it reads or writes
 
 
 def create_service(settings: Settings) -> Service:
@@ -61,7 +62,7 @@ def create_service(settings: Settings) -> Service:
                 )
             )
             publisher = await stack.enter_async_context(
-                open_publisher(settings.kafka, client_id=NAME)
+                open_publisher(settings.kafka, client_id=NAME, topics=TOPICS)
             )
             keeper = Keeper(TakeoverStore(database), rows, publisher)
             consumer = KeyedConsumer(

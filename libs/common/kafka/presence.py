@@ -28,7 +28,7 @@ async def require_topics(settings: KafkaSettings, names: Iterable[str] = ALL) ->
     """Return if all of these exist, with all their partitions.
 
     Args:
-        names: a topic that is none of ours needs to have one partition.
+        names: a topic that is none of ours needs one partition.
 
     Raises:
         TopicsMissingError: they don't, yet.

@@ -7,7 +7,7 @@ with one `event_id`: readers dedupe.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import cache
 from typing import NamedTuple, Protocol
@@ -26,7 +26,7 @@ from libs.common import tracing
 from libs.common.events import Record, encode, headers_of, key_of, topic_of
 from libs.common.kafka.connection import client_options
 from libs.common.kafka.errors import KafkaUnavailableError, PublishError, UnpublishableError
-from libs.common.kafka.presence import require_topics
+from libs.common.kafka.presence import ALL, require_topics
 from libs.common.kafka.traces import producing
 from libs.common.metrics import from_zero
 from libs.common.settings import KafkaSettings
@@ -81,14 +81,17 @@ def message_of(record: Record) -> Message:
 
 @asynccontextmanager
 async def open_publisher(
-    settings: KafkaSettings, *, client_id: str
+    settings: KafkaSettings, *, client_id: str, topics: Iterable[str] = ALL
 ) -> AsyncIterator["KafkaPublisher"]:
-    """A publisher that is connected, to a Kafka that has all our topics.
+    """A publisher that is connected, to a Kafka that has our topics.
+
+    Args:
+        topics: those that it will need. Kafka shows nobody a topic that they may not use.
 
     Raises:
         KafkaUnavailableError: Kafka does not answer within 5 s, or a topic is missing.
     """
-    await require_topics(settings)
+    await require_topics(settings, topics)
     publisher = KafkaPublisher(settings, client_id)
     await publisher.start()
     try:
