@@ -28,7 +28,7 @@ from tests.e2e.shop import Shop, open_shop
 from tests.stack import LocalStack
 
 PEOPLE = 5
-ANSWERED_WITHIN_S = 60.0
+ANSWERED_WITHIN_S = 120.0
 LOOK_EVERY_S = 0.4
 READERS = ("conversation", "sender", "console")  # of what is encrypted
 CALLEES = ("conversation", "sender", "takeover", "analytics")  # of internal APIs
