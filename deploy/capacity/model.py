@@ -17,8 +17,8 @@ EVENT_CONSUMERS = ("conversation", "takeover", "analytics")
 ON_THE_WAY = 0.5  # of conversation's CPU for an exchange; the rest comes with echo and receipts
 OF_A_TURN, OF_A_PART = 2, 2  # documents
 LATER_S = (0.2, 0.5, 5.0)  # echo, delivery and read, after the answer is out
-FEWEST, MOST = 2_000, 8_000  # exchanges that are let happen
-SHORTEST_S = 8.0  # of the busiest minutes
+FEWEST, MOST = 1_500, 4_000  # exchanges that are let happen
+SHORTEST_S = 6.0  # of the busiest minutes
 WARM_UP = 0.25
 FULL = 0.9  # at which a queue has no more to give in practice
 

@@ -96,7 +96,7 @@ def test_waits_are_those_of_erlangs_formula(servers: int, arriving: float, wait_
     """M/M/c with a mean service of 1 s: C(c, a) / (c - a) of waiting."""
     chance = random.Random(7)
     now, jobs = 0.0, []
-    for _ in range(25_000):
+    for _ in range(15_000):
         now += chance.expovariate(arriving)
         jobs.append((now, Job("job", (Step("desk", chance.expovariate(1.0)),))))
     outcome = simulate({"desk": servers}, jobs, warm_up_s=100)
