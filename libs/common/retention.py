@@ -99,8 +99,9 @@ class Periods:
 class Leases:
     """A collection of its service's own: `_id` = page id, when it is due again, who has it."""
 
-    def __init__(self, database: Database, collection: str) -> None:
+    def __init__(self, database: Database, collection: str, every: timedelta = EVERY) -> None:
         self._pages = database[collection]
+        self._every = every
 
     async def take(self, page_id: str, days: int, now: datetime) -> Lease | None:
         """Of any number who ask for a Page that is due, or whose period is another one, one gets
@@ -121,7 +122,7 @@ class Leases:
         return await self._set(lease, now + LEASE)
 
     async def done(self, lease: Lease, now: datetime) -> None:
-        await self._set(lease, now + EVERY)
+        await self._set(lease, now + self._every)
 
     async def _set(self, lease: Lease, next_at: datetime) -> bool:
         wanted = {"_id": lease.page_id, "token": lease.token}
@@ -131,7 +132,7 @@ class Leases:
 
 
 class Sweeper:
-    """Sees to all Pages that have a period, once an hour each; a worker of its service."""
+    """Sees to all Pages that have a period, whenever they are due; a worker of its service."""
 
     def __init__(
         self,

@@ -8,11 +8,15 @@ from libs.common.erasure_api import ERASER, add_erasure_routes
 from libs.common.erasures import Erased, Tombstones
 from libs.common.kafka import KafkaPublisher, KeyedConsumer, Limits, open_publisher
 from libs.common.mongo import open_database, ping
+from libs.common.retention import Leases, Periods, Sweeper
 from libs.common.service import Lifetime, Service
 from libs.common.topics import DEAD_LETTERS, EVENTS
 from libs.common.web import Late, Readiness, base_app, json_errors, require_service_token
 from services.analytics.consumer import EventCounter, wants, whole_partition
 from services.analytics.erasing import PersonEraser
+from services.analytics.expiring import COLLECTION as EXPIRIES
+from services.analytics.expiring import EVERY as EXPIRE_EVERY
+from services.analytics.expiring import StateExpirer
 from services.analytics.folding import Folder
 from services.analytics.handlers import READER, add_routes
 from services.analytics.settings import Settings
@@ -54,6 +58,12 @@ def create_service(settings: Settings) -> Service:
             )
             make = partial(make_consumer, settings, publisher, tombstones)
             counting = Counting(Generations(database), make)
+            expiring = Sweeper(
+                Periods(database),
+                Leases(database, EXPIRIES, every=EXPIRE_EVERY),
+                StateExpirer(database),
+            )
+            await stack.enter_async_context(lifetime.running(expiring, "expiring"))
             await stack.enter_async_context(lifetime.running(counting, "counting"))
             readiness.add("mongodb", partial(ping, database))
             readiness.add("kafka", publisher.ready)

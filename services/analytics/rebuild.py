@@ -5,7 +5,8 @@ the while with those that are live. It notices the change within seconds, and go
 ended: each generation has a consumer group of its own, whose offsets this leaves behind.
 
 The log keeps seven days. What is older comes from the archive in `messages`, and hand-overs, which
-it does not tell of, are taken from the figures that are live.
+it does not tell of, are taken from the figures that are live. So are whole days of Pages whose
+messages are not kept for ever: of those that neither the log nor the archive has any more.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -36,7 +37,7 @@ from libs.common.settings import (
 )
 from libs.common.topics import EVENTS
 from services.analytics.consumer import arrivals_of, wants
-from services.analytics.domain.archived import counted_before
+from services.analytics.domain.archived import counted_before, spoke_before
 from services.analytics.domain.rollups import Arrival
 from services.analytics.domain.slots import moment_ms, slot_of
 from services.analytics.folding import Folder
@@ -93,12 +94,16 @@ async def rebuild(
         if not log.is_whole:
             since = await _reaches_back_to(log)
             say(f"the log reaches back to {since:%Y-%m-%d %H:%M} UTC; before that: the archive")
-            await _from_archive(ArchiveReader(database), store, own_app_id, since, say)
+            archive = Archive(
+                ArchiveReader(database), store, generations.store(before), own_app_id, since
+            )
+            await archive.count(say)
         await _from_log(log, Folder(store, own_app_id, erased), say)
         if not log.is_whole:
             slot = slot_of(moment_ms(since))
             days = await store.take_hand_overs(generations.store(before), slot)
             say(f"hand-overs of {days} days as they were")
+            await archive.take_days(say)
         await _leave_offsets(kafka, group_of(generation), log.ends)
     await generations.make_live(generation)
     say(f"generation {generation} is live")
@@ -209,37 +214,74 @@ async def _fold(folder: Folder, records: Sequence[ConsumedRecord]) -> int:
     return bad
 
 
-async def _from_archive(
-    archive: ArchiveReader, store: AnalyticsStore, own_app_id: str, since: datetime, say: Say
-) -> None:
-    """Everything the archive has: what the log has as well is known by its ids when it comes."""
-    done, messages = 0, 0
-    gathered: dict[str, list[Document]] = {}
-    async for conversation, documents in archive.conversations():
-        gathered[conversation] = documents
-        messages += len(documents)
-        if len(gathered) >= CONVERSATIONS_AT_ONCE:
-            await _seed(archive, store, own_app_id, since, gathered)
-            done, gathered = done + len(gathered), {}
-            say(f"{done:,} conversations of the archive, {messages:,} messages")
-    await _seed(archive, store, own_app_id, since, gathered)
-    say(f"{done + len(gathered):,} conversations of the archive, {messages:,} messages")
+@dataclass(frozen=True)
+class Archive:
+    """What is older than the log: into one generation, with what another one knows besides."""
 
+    reader: ArchiveReader
+    store: AnalyticsStore
+    other: AnalyticsStore
+    own_app_id: str
+    since: datetime
 
-async def _seed(
-    archive: ArchiveReader,
-    store: AnalyticsStore,
-    own_app_id: str,
-    since: datetime,
-    gathered: Mapping[str, Sequence[Document]],
-) -> None:
-    facts = await archive.facts(gathered)
-    await store.seed(
-        [
-            counted_before(name, documents, facts.get(name, {}), own_app_id, since)
-            for name, documents in gathered.items()
-        ]
-    )
+    async def count(self, say: Say) -> None:
+        """All that the archive has: what the log has as well is known by its ids when it comes."""
+        expired = await self.reader.expired()
+        done, messages = 0, 0
+        gathered: dict[str, list[Document]] = {}
+        async for conversation, documents in self.reader.conversations():
+            gathered[conversation] = documents
+            messages += len(documents)
+            if len(gathered) >= CONVERSATIONS_AT_ONCE:
+                await self._seed(gathered, expired)
+                done, gathered = done + len(gathered), {}
+                say(f"{done:,} conversations of the archive, {messages:,} messages")
+        await self._seed(gathered, expired)
+        say(f"{done + len(gathered):,} conversations of the archive, {messages:,} messages")
+        for page_id in expired:
+            await self._seed_silent(page_id, expired)
+
+    async def take_days(self, say: Say) -> None:
+        """The day up to which messages are gone is not whole either."""
+        for page_id, until in (await self.reader.expired()).items():
+            first = until.date() + timedelta(days=1)
+            days = await self.store.take_days(self.other, page_id, first)
+            say(
+                f"{days} days of Page {page_id} as they were: its messages are kept from {first} on"
+            )
+
+    async def _seed_silent(self, page_id: str, expired: Mapping[str, datetime]) -> None:
+        """Conversations that are known, though none of their messages is kept."""
+        names = await self.reader.names(page_id, "", CONVERSATIONS_AT_ONCE)
+        while names:
+            known = await self.store.states(names)
+            await self._seed({each: [] for each in names if each not in known}, expired)
+            names = await self.reader.names(page_id, names[-1], CONVERSATIONS_AT_ONCE)
+
+    async def _seed(
+        self, gathered: Mapping[str, Sequence[Document]], expired: Mapping[str, datetime]
+    ) -> None:
+        facts = await self.reader.facts(gathered)
+        shortened = {
+            name: until
+            for name in gathered
+            if (until := expired.get(name.partition(":")[0])) is not None
+        }
+        known = await self.other.states(shortened) if shortened else {}
+        before = {name: spoke_before(each.state, shortened[name]) for name, each in known.items()}
+        await self.store.seed(
+            [
+                counted_before(
+                    name,
+                    documents,
+                    facts.get(name, {}),
+                    self.own_app_id,
+                    self.since,
+                    before.get(name),
+                )
+                for name, documents in gathered.items()
+            ]
+        )
 
 
 async def main() -> int:

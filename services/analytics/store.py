@@ -4,7 +4,7 @@ import asyncio
 import re
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from datetime import date
+from datetime import date, datetime
 
 from libs.common.errors import TransientError
 from libs.common.mongo import (
@@ -20,6 +20,7 @@ from libs.common.mongo import (
     mongo_errors,
 )
 from services.analytics.domain.archived import Before
+from services.analytics.domain.fold import CONVERSATIONS
 from services.analytics.domain.rollups import (
     NONE,
     Offsets,
@@ -27,6 +28,7 @@ from services.analytics.domain.rollups import (
     Stored,
     path_of,
     rollup_id,
+    total_id,
 )
 from services.analytics.domain.slots import day_of, first_slot
 from services.analytics.domain.state import from_fields, to_fields
@@ -143,6 +145,41 @@ class AnalyticsStore:
                     days += 1
         return days
 
+    async def take_days(self, other: "AnalyticsStore", page_id: str, until: date) -> int:
+        """Have all days of a Page before `until` as another generation has them; how many.
+
+        What there is for all time counts the conversations that began before, too.
+        """
+        earlier = {"page_id": page_id, "day": {"$lt": str(until)}}
+        with mongo_errors():
+            taken = {
+                each["_id"]: each async for each in other._rollups.find(earlier, {"offsets": 0})
+            }
+            mine = [each["_id"] async for each in self._rollups.find(earlier, {"_id": 1})]
+            for name in {*mine, *taken}:
+                there = taken.get(name, {"page_id": page_id, "day": name.partition(":")[2]})
+                facts = {"page_id": page_id, "day": there["day"], "slots": there.get("slots", {})}
+                await self._rollups.update_one({"_id": name}, {"$set": facts}, upsert=True)
+            before = await other._conversations(page_id) - await other._begun(page_id, until)
+            total = before + await self._begun(page_id, until)
+            facts = {"page_id": page_id, "day": "total", CONVERSATIONS: total}
+            await self._rollups.update_one({"_id": total_id(page_id)}, {"$set": facts}, upsert=True)
+        return len(taken)
+
+    async def _conversations(self, page_id: str) -> int:
+        found = await self._rollups.find_one({"_id": total_id(page_id)}, {CONVERSATIONS: 1})
+        return int((found or {}).get(CONVERSATIONS, 0))
+
+    async def _begun(self, page_id: str, since: date) -> int:
+        """How many conversations began on that day or later."""
+        begun = 0
+        days = {"page_id": page_id, "day": {"$gte": str(since), "$lt": "total"}}
+        async for each in self._rollups.find(days, {"slots": 1}):
+            begun += sum(
+                slot.get("gap", {}).get("new", 0) for slot in each.get("slots", {}).values()
+            )
+        return begun
+
 
 class ArchiveReader:
     """What the conversation service has kept: for a rebuild, and only read."""
@@ -150,6 +187,7 @@ class ArchiveReader:
     def __init__(self, database: Database) -> None:
         self._messages = database["messages"]
         self._conversations = database["conversations"]
+        self._expiries = database["expiries"]
 
     async def conversations(self) -> AsyncIterator[tuple[str, list[Document]]]:
         """Every conversation with all its messages, in the order of an index of `messages`."""
@@ -165,6 +203,21 @@ class ArchiveReader:
                 gathered.append(message)
         if gathered:
             yield name, gathered
+
+    async def expired(self) -> dict[str, datetime]:
+        """Pages whose messages are kept for some days only, and up to when they are gone."""
+        with mongo_errors():
+            found = await self._expiries.find(
+                {"expired_until": {"$ne": None}}, {"expired_until": 1}
+            ).to_list(None)
+        return {each["_id"]: each["expired_until"] for each in found}
+
+    async def names(self, page_id: str, after: str, limit: int) -> list[str]:
+        """The Page's next conversations, those of which no message is kept as well."""
+        range_ = {"$gt": after or f"{page_id}:", "$lt": f"{page_id};"}  # ";" comes next
+        with mongo_errors():
+            cursor = self._conversations.find({"_id": range_}, {"_id": 1}).sort([("_id", 1)])
+            return [each["_id"] for each in await cursor.limit(limit).to_list(limit)]
 
     async def facts(self, conversations: Iterable[str]) -> dict[str, Document]:
         """Of each its watermarks and who has it."""

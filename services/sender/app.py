@@ -14,6 +14,7 @@ from libs.common.kafka import BroadcastReader, KafkaPublisher, KeyedConsumer, Li
 from libs.common.keys_api import add_keys_route
 from libs.common.measuring import Measuring
 from libs.common.mongo import Database, open_database, ping
+from libs.common.retention import Leases, Periods, Sweeper
 from libs.common.service import Lifetime, Service
 from libs.common.topics import CHANNELS, COMMANDS, EVENTS
 from libs.common.web import Late, Readiness, base_app, json_errors, require_service_token
@@ -24,6 +25,8 @@ from services.sender.draining import Drain
 from services.sender.echo_history import EchoHistory
 from services.sender.echoes import Echoes
 from services.sender.erasing import PersonEraser
+from services.sender.expiring import COLLECTION as EXPIRIES
+from services.sender.expiring import TextExpirer
 from services.sender.graph_meta import GraphMeta
 from services.sender.handlers import DECISIONS, KEPT, REVIEW, STORED, add_routes
 from services.sender.held import measure_held
@@ -109,6 +112,10 @@ def create_service(settings: Settings) -> Service:
             wakes.wakes = Wakes(desk, lambda: consumer.assigned)
             await stack.enter_async_context(lifetime.running(wakes.wakes, "wakes"))
             await stack.enter_async_context(lifetime.running(late, "late-evidence"))
+            expiring = Sweeper(
+                Periods(database), Leases(database, EXPIRIES), TextExpirer(database, desk.now)
+            )
+            await stack.enter_async_context(lifetime.running(expiring, "expiring"))
             held = Measuring(partial(measure_held, review, desk.now))
             await stack.enter_async_context(lifetime.running(held, "measure-held"))
             eraser = PersonEraser(database)

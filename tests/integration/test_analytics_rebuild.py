@@ -1,6 +1,7 @@
 """The figures rebuilt are those that were counted, with and without the beginning of the log."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
@@ -19,6 +20,7 @@ from services.conversation.history import HistoryKeeper
 from services.conversation.store import ConversationStore
 from tests.integration.conftest import PARTITIONS
 from tests.integration.test_analytics import (
+    PEOPLE,
     committed,
     in_partitions,
     publish,
@@ -28,7 +30,7 @@ from tests.integration.test_analytics import (
     until_committed,
 )
 from tests.unit.analytics import reference
-from tests.unit.analytics.factories import APP, record
+from tests.unit.analytics.factories import APP, NOON, PAGE, record
 
 
 def quiet(_text: str) -> None:
@@ -119,6 +121,45 @@ async def test_the_archive_and_the_log_overlap(
     assert {key: n for key, n in rebuilt.items() if not key[1].startswith(hands)} == {
         key: n for key, n in before.items() if not key[1].startswith(hands)
     }
+
+
+def days_later(event: AnyRecord, days: int, who: str = "") -> AnyRecord:
+    """The same once more, of other messages; `who`: put before the person's name."""
+    fields = event.model_dump()
+    fields["event_id"] += f"-later{who}"
+    fields["psid"] = who + fields["psid"]
+    fields["occurred_at"] += timedelta(days=days)
+    for name in {"mid", "send_id", "command_id"} & fields.keys():
+        fields[name] += f"-later{who}"
+    if "mids" in fields:
+        fields["mids"] = tuple(f"{each}-later{who}" for each in fields["mids"])
+    if "watermark_ms" in fields:
+        fields["watermark_ms"] += days * 86_400_000
+    if "takeover" in event.type:
+        fields["epoch"] += 100
+    return type(event).model_validate(fields)
+
+
+async def test_days_whose_messages_are_not_kept_any_more_keep_their_figures(
+    kafka: KafkaSettings, database: Database, topic: str
+) -> None:
+    """Of who wrote before and after, who wrote only before, and who is new."""
+    early, stay = story(rounds=1), {*PEOPLE[:10]}
+    late = [days_later(each, 3) for each in early if getattr(each, "psid", "") in stay]
+    late += [days_later(each, 3, "9") for each in story(rounds=1)]
+    await counted(kafka, database, topic, [*early, *late])
+    await archived(database, [*early, *late])
+    before = await totals(database)
+    await cut(kafka, topic)
+    until = NOON + timedelta(days=1)
+    await database["expiries"].insert_one({"_id": PAGE, "expired_until": until})
+    assert (await database["messages"].delete_many({"at": {"$lt": until}})).deleted_count > 50
+
+    await rebuild(database, kafka, APP, quiet, topic)
+
+    rebuilt = await totals(database, "rollups_1")
+    assert rebuilt == before
+    assert rebuilt[EVER, "conversations"] == 2 * len(PEOPLE)
 
 
 async def test_the_service_goes_on_where_the_rebuild_ended(

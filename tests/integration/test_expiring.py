@@ -6,13 +6,25 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from libs.common.events import AnyRecord
 from libs.common.mongo import Database
-from libs.common.retention import Expirer, Leases, Periods, Step, Sweeper
+from libs.common.retention import SHORTEST_DAYS, Expirer, Leases, Periods, Step, Sweeper
+from libs.common.topics import EVENTS_KEPT, LETTERS_KEPT
+from libs.common.window import HUMAN_AGENT_WINDOW
+from services.analytics.expiring import EVERY as EVERY_FIGURES
+from services.analytics.expiring import REMEMBERED as REMEMBERED_BY_FIGURES
+from services.analytics.expiring import StateExpirer
+from services.analytics.folding import Folder
+from services.analytics.store import AnalyticsStore
 from services.conversation.expiring import NOTHING, REMEMBERED, MessageExpirer
 from services.conversation.inbox_store import InboxStore
+from services.sender.domain.deliveries import Delivery
+from services.sender.expiring import TextExpirer
+from tests.integration.test_analytics import in_partitions, totals
 from tests.integration.test_erasing import EVENTS, MAIL, NAME, Service, left
+from tests.unit.analytics import factories as figures
 from tests.unit.conversation import factories as make
-from tests.unit.conversation.factories import CONVERSATION, PAGE
+from tests.unit.conversation.factories import CONVERSATION, PAGE, PSID
 
 DAYS = 30
 
@@ -27,7 +39,10 @@ async def service(database: Database) -> Service:
 
 async def sweep(service: Service, until: datetime) -> Counter[str]:
     """Everything that is older than that, as a sweep does it."""
-    expirer = MessageExpirer(service.database, service.eraser, service.erased)
+    return await swept(MessageExpirer(service.database, service.eraser, service.erased), until)
+
+
+async def swept(expirer: Expirer, until: datetime) -> Counter[str]:
     await expirer.begin(PAGE, until, DAYS)
     counts: Counter[str] = Counter()
     place: str | None = ""
@@ -125,6 +140,70 @@ async def test_conversations_from_before_are_seen_to_as_well(service: Service) -
     )
     assert (await sweep(service, make.at(40)))["messages"] == 1
     assert (await conversation(service.database))["oldest_at"] == make.at(50)
+
+
+async def test_the_sender_forgets_texts_and_knows_what_was_sent(database: Database) -> None:
+    now = make.NOON + timedelta(days=40)
+    delivery = Delivery(
+        send_id="c1:0",
+        command_id="c1",
+        page_id=PAGE,
+        psid=PSID,
+        part=0,
+        parts=1,
+        origin="assistant",
+        text="old words",
+        state="sent",
+        rule="r",
+        at=make.at(1),
+    )
+    newer = {"send_id": "c2:0", "psid": "201", "text": "new words", "at": now}
+    for each in (delivery, delivery.model_copy(update=newer)):
+        await database["deliveries"].insert_one(each.to_document())
+        claim = {"text": each.text, "claimed_at": each.at, "send_id": each.send_id}
+        conversation = f"{PAGE}:{each.psid}"
+        await database["conversations"].insert_one(
+            {"_id": conversation, "page_id": PAGE, "last_activity_at": each.at, "sending": claim}
+        )
+    counts = await swept(TextExpirer(database, lambda: now), now - timedelta(days=7))
+    assert counts["deliveries"] == 1
+    assert await left(database, "old words") == []
+    assert await left(database, "new words") == ["conversations", "deliveries"]
+    sent = await database["deliveries"].find_one({"_id": "c1:0"})
+    assert sent is not None
+    assert (sent["state"], sent["text"]) == ("sent", "")
+
+
+async def test_counting_forgets_people_when_the_log_has_and_no_figure(database: Database) -> None:
+    store = AnalyticsStore(database)
+    events: list[AnyRecord] = [
+        figures.message("m1", 1),
+        figures.sent("c1", 5),
+        figures.message("m2", 1, "201"),
+    ]
+    newer = figures.message("m3", 60, "201")
+    await Folder(store, figures.APP).fold(in_partitions([*events, newer]))
+    before = await totals(database)
+    names = [f"{PAGE}:200", f"{PAGE}:201"]
+    early = figures.at(50) + REMEMBERED_BY_FIGURES
+    assert (await swept(StateExpirer(database), early - timedelta(days=1)))["receipts"] == 0
+    slot = timedelta(minutes=15)  # what is known of activity is no finer
+    assert (await swept(StateExpirer(database), early))["receipts"] == 0
+    assert (await swept(StateExpirer(database), early + slot))["receipts"] == 2
+    assert await store.states(names) == {}
+    assert await totals(database) == before
+
+
+# --- what is kept longer than what
+
+
+def test_what_is_left_of_people_outlives_what_may_come_late() -> None:
+    """An event on the log for a week, then among the dead letters, then on the log again."""
+    longest = EVENTS_KEPT + LETTERS_KEPT + EVENTS_KEPT
+    assert longest - EVENTS_KEPT < REMEMBERED_BY_FIGURES < REMEMBERED
+    # figures first, by more than the day between their looks: epochs begin anew in both
+    assert REMEMBERED - REMEMBERED_BY_FIGURES > EVERY_FIGURES
+    assert timedelta(days=SHORTEST_DAYS) >= max(EVENTS_KEPT, HUMAN_AGENT_WINDOW)
 
 
 # --- who does it, and for which Pages

@@ -13,6 +13,8 @@ from libs.common.events import (
 )
 from services.analytics.domain.fold import EVER, IN_TAKEOVER, Counts, Increment, apply
 from services.analytics.domain.rollups import Stored
+from services.analytics.domain.slots import moment_ms, slot_of
+from services.analytics.domain.state import State
 
 Fields = Mapping[str, Any]
 
@@ -27,6 +29,16 @@ def receipts_of(conversation: str, fields: Fields, at: datetime) -> list[AnyReco
         mids=tuple(fields.get("delivered_mids", ())),
     )
     return [delivered, MessageRead(**facts, watermark_ms=fields.get("read_ms", 0))]
+
+
+def spoke_before(state: State, until: datetime) -> int | None:
+    """The latest slot with messages that lies before this moment, or holds it; None: there is none.
+
+    By it a conversation that goes on is told from a new one when its beginning is not kept.
+    """
+    last = slot_of(moment_ms(until))
+    slots = [*state.active, *([] if state.active_floor is None else [state.active_floor])]
+    return max((slot for slot in slots if slot <= last), default=None)
 
 
 @dataclass(frozen=True)
@@ -44,6 +56,7 @@ def counted_before(
     fields: Fields,
     own_app_id: str,
     since: datetime,
+    spoke_before: int | None = None,
 ) -> Before:
     """What was before the log begins, as if its events were there.
 
@@ -51,8 +64,10 @@ def counted_before(
         messages: the conversation's documents in `messages`.
         fields: its document in `conversations`, or nothing.
         since: a takeover of an earlier time is not on the log any more.
+        spoke_before: the slot of its latest message of those that are not kept any more.
     """
     stored, counts = Stored(), Counts()
+    stored.state.active_floor = spoke_before
     events = events_of(conversation, messages, own_app_id)
     for event in [*events, *receipts_of(conversation, fields, since)]:
         apply(stored.state, event, own_app_id, counts)
