@@ -15,7 +15,12 @@ FOLDER = Path(__file__).parent
 DATABASE_USER = "messenger"
 FROM_META = "FACEBOOK_APP_SECRET"
 """What only Meta can make, unless the simulator stands in for it."""
-OPTIONAL = ("FACEBOOK_APP_SECRET_PREVIOUS", "SERVICE_TOKEN_PREVIOUS", "LLM_API_KEY")
+OPTIONAL = (
+    "FACEBOOK_APP_SECRET_PREVIOUS",
+    "LLM_API_KEY",
+    "OTEL_EXPORTER_OTLP_HEADERS",
+    "SERVICE_TOKEN_PREVIOUS",
+)
 """Empty files, which count as not set: Compose wants each to be there."""
 
 

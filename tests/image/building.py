@@ -173,9 +173,12 @@ def _run(what: Instruction, image: Image, declared: Mapping[str, str]) -> None:
 
 
 def _inherited() -> dict[str, str]:
-    """Where this machine gets packages from, and where it keeps them."""
+    """Where this machine gets packages from, and where it keeps them; uv reads nothing of pip's."""
     wanted = re.compile(r"^(UV_|SSL_|HOME$|.*_PROXY$|.*_proxy$|XDG_CACHE_HOME$)")
-    return {name: value for name, value in os.environ.items() if wanted.match(name)}
+    found = {name: value for name, value in os.environ.items() if wanted.match(name)}
+    if mirror := os.environ.get("PIP_INDEX_URL"):
+        found.setdefault("UV_DEFAULT_INDEX", mirror)
+    return found
 
 
 def _move(source: Path, target: Path) -> None:
@@ -187,10 +190,10 @@ def _move(source: Path, target: Path) -> None:
 
 
 def interpreter() -> Path:
-    """A Python 3.11 or newer that everybody on this machine may run, as the image's may.
+    """A Python 3.11 or newer. As root we run services as somebody else, who has to reach it.
 
     Raises:
-        RecipeError: there is none: the tests' own belongs to somebody else's home.
+        RecipeError: there is none: the tests' own lies in root's home.
     """
     own = Path(os.path.realpath(sys.executable))
     for candidate in (own, Path("/usr/local/bin/python3"), Path("/usr/bin/python3")):
@@ -201,7 +204,9 @@ def interpreter() -> Path:
 
 def _is_everybodys(program: Path) -> bool:
     real = Path(os.path.realpath(program))
-    return all(folder.stat().st_mode & 0o001 for folder in (real, *real.parents))
+    return os.geteuid() != 0 or all(
+        folder.stat().st_mode & 0o001 for folder in (real, *real.parents)
+    )
 
 
 def _is_new_enough(program: Path) -> bool:

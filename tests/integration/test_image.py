@@ -197,6 +197,7 @@ def test_it_has_the_shared_code_and_its_own(service: str, seen: Mapping[str, See
     """What is not there can't be imported."""
     app = seen[service].image.path("/app")
     assert (app / "libs" / "common" / "service.py").is_file()
+    assert list((app / "libs" / "common" / "__pycache__").glob("service.*.pyc"))
     if service == "simulator":
         assert names(app) == {"libs", "simulator"}
     else:
