@@ -7,7 +7,6 @@ an API server would only drop.
 
 import base64
 import json
-import os
 import shutil
 import subprocess
 import tempfile
@@ -70,18 +69,24 @@ def renderer() -> tuple[str, ...]:
 
 @cache
 def rendered(overlay: str, components: tuple[str, ...] = ()) -> tuple[Manifest, ...]:
-    """An overlay, with components as somebody lists them in an overlay of their own."""
-    folder = K8S / "overlays" / overlay
+    """An overlay, with components as somebody takes them in: by uncommenting their lines in it."""
     if not components:
-        return _built(folder)
+        return _built(K8S / "overlays" / overlay)
     with tempfile.TemporaryDirectory() as place:
-        own = Path(place).resolve()
-        lines = {
-            "resources": [os.path.relpath(folder, own)],
-            "components": [os.path.relpath(K8S / "components" / each, own) for each in components],
-        }
-        (own / "kustomization.yaml").write_text(yaml.safe_dump(lines), encoding="utf-8")
-        return _built(own)
+        own = Path(place).resolve() / "deploy"
+        for name in ("k8s", "grafana"):
+            shutil.copytree(K8S.parent / name, own / name)
+        folder = own / "k8s" / "overlays" / overlay
+        file = folder / "kustomization.yaml"
+        file.write_text(_with(components, file.read_text(encoding="utf-8")), encoding="utf-8")
+        return _built(folder)
+
+
+def _with(components: Sequence[str], text: str) -> str:
+    for line in ("components:", *(f"  - ../../components/{name} " for name in components)):
+        assert f"\n# {line}" in text, f"not to be uncommented: {line}"
+        text = text.replace(f"\n# {line}", f"\n{line}")
+    return text
 
 
 def _built(folder: Path) -> tuple[Manifest, ...]:
@@ -97,12 +102,11 @@ def _run(command: Sequence[str]) -> str:
 
 
 def every_set() -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Overlays, production with each component, and with all of them."""
+    """Overlays, production with all components, and with some that change what others do, too."""
     for overlay in OVERLAYS:
         yield overlay, ()
-    for component in COMPONENTS:
-        yield "production", (component,)
-    yield "production", COMPONENTS
+    for some in (("keda",), ("gateway-api",), ("strimzi", "mongodb-operator"), COMPONENTS):
+        yield "production", some
 
 
 def one(manifests: Sequence[Manifest], kind: str, name: str) -> Manifest:

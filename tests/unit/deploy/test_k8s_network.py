@@ -103,41 +103,53 @@ APPS: dict[str, Callable[[Any, Readiness], web.Application]] = {
 }
 
 
+@pytest.mark.parametrize("components", [(), ("gateway-api",)])
 @pytest.mark.parametrize("name", [*APPS])
-def test_the_ingress_leads_to_every_public_path_and_to_none_that_is_ours(
-    name: str, monkeypatch: pytest.MonkeyPatch
+def test_from_outside_every_public_path_is_reached_and_none_that_is_ours(
+    name: str, components: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    manifests = rendered("production")
+    manifests = rendered("production", components)
     deployment = one(manifests, "Deployment", name)
     for variable, value in environment_of(manifests, deployment).items():
         monkeypatch.setenv(variable, value)
     app = APPS[name](ROOTS[name](), Readiness())
-    ingress = one(manifests, "Ingress", name)
-    (rule,) = ingress["spec"]["rules"]
-    paths = rule["http"]["paths"]
-    assert {each["backend"]["service"]["name"] for each in paths} == {name}
+    _, paths = _way_in(manifests, name)
 
     def leads(path: str) -> bool:
         return any(
-            path == each["path"]
-            or (each["pathType"] == "Prefix" and path.startswith(each["path"].rstrip("/") + "/"))
-            for each in paths
+            path == known or (is_prefix and path.startswith(known.rstrip("/") + "/"))
+            for known, is_prefix in paths
         )
 
     public = {path for path in _paths(app) if path not in OPEN_PATHS}
     assert {path for path in public if not leads(path)} == set()
     assert {path for path in OPEN_PATHS if leads(path)} == set()
-    useless = [p for p in paths if not any(q.startswith(p["path"]) for q in public)]
-    assert useless == []
+    assert [known for known, _ in paths if not any(path.startswith(known) for path in public)] == []
 
 
-def test_the_hosts_of_the_ingress_are_those_of_the_settings() -> None:
-    manifests = rendered("production")
+@pytest.mark.parametrize("components", [(), ("gateway-api",)])
+def test_the_hosts_are_those_of_the_settings(components: tuple[str, ...]) -> None:
+    manifests = rendered("production", components)
     for name, variable in (("gateway", "PUBLIC_URL"), ("console", "CONSOLE_URL")):
         url = settings_of(manifests, one(manifests, "Deployment", name))[variable]
-        ingress = one(manifests, "Ingress", name)["spec"]
-        assert [rule["host"] for rule in ingress["rules"]] == [urlsplit(url).hostname]
-        assert [each["hosts"] for each in ingress["tls"]] == [[urlsplit(url).hostname]]
+        hosts, _ = _way_in(manifests, name)
+        assert hosts == {urlsplit(url).hostname}
+
+
+def _way_in(manifests: tuple[Manifest, ...], name: str) -> tuple[set[str], list[tuple[str, bool]]]:
+    """Hosts, and paths with whether all below them is meant: of an Ingress or of an HTTPRoute."""
+    (way,) = (e for e in of_kind(manifests, "Ingress", "HTTPRoute") if name_of(e) == name)
+    spec = way["spec"]
+    (rule,) = spec["rules"]
+    if way["kind"] == "Ingress":
+        entries = rule["http"]["paths"]
+        backend = {"name": name, "port": {"name": "http"}}
+        assert all(each["backend"]["service"] == backend for each in entries)
+        hosts = {rule["host"], *(host for each in spec["tls"] for host in each["hosts"])}
+        return hosts, [(each["path"], each["pathType"] == "Prefix") for each in entries]
+    assert rule["backendRefs"] == [{"name": name, "port": DEFAULTS[name]}]
+    matches = [each["path"] for each in rule["matches"]]
+    return {*spec["hostnames"]}, [(e["value"], e["type"] == "PathPrefix") for e in matches]
 
 
 def _calls_of_the_code(manifests: tuple[Manifest, ...], overlay: str) -> set[Call]:
