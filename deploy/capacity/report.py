@@ -18,8 +18,8 @@ END = "<!-- end of capacity -->"
 
 INSTALLATIONS = {
     "one": Installation(),
-    "three": Installation(
-        gateway=3, conversation=3, sender=3, takeover=3, analytics=3, pages=50, largest_page=0.1
+    "production": Installation(
+        gateway=2, conversation=2, sender=2, takeover=2, analytics=2, pages=50, largest_page=0.1
     ),
     "twelve": Installation(
         gateway=12,
@@ -47,9 +47,10 @@ INSTALLATIONS = {
 ASKED = (
     (1_000, "one"),
     (100_000, "one"),
-    (100_000, "three"),
+    (100_000, "production"),
     (1_000_000, "one"),
-    (1_000_000, "three"),
+    (1_000_000, "production"),
+    (1_000_000, "twelve"),
     (10_000_000, "twelve"),
     (10_000_000, "large"),
 )

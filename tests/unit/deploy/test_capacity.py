@@ -20,8 +20,10 @@ from deploy.capacity.model import (
 )
 from deploy.capacity.queues import Job, Step, percentile, simulate
 from deploy.capacity.report import BEGIN, END, INSTALLATIONS, answer, document, with_tables
+from libs.common.topics import COMMANDS, EVENTS, TOPICS
 
-PAGE = Path(__file__).parents[3] / "docs" / "scaling.md"
+ROOT = Path(__file__).parents[3]
+PAGE = ROOT / "docs" / "scaling.md"
 
 COSTS = Costs(
     cpu_s={
@@ -129,7 +131,7 @@ def test_twice_the_processes_never_make_anybody_wait_longer() -> None:
 
 
 def test_what_a_part_bears_makes_it_busy_to_the_full() -> None:
-    what, assumed = INSTALLATIONS["three"], Assumed()
+    what, assumed = INSTALLATIONS["production"], Assumed()
     for part, number in bears(what, COSTS, assumed).items():
         found = loads(peak_rate(number, assumed), what, COSTS, assumed)
         assert next(load for load in found if load.name == part).busy == pytest.approx(1)
@@ -144,6 +146,14 @@ def test_processes_beyond_the_partitions_are_idle() -> None:
 def test_partitions_that_do_not_divide_leave_one_process_with_more() -> None:
     five = loads(1, Installation(conversation=5), COSTS, Assumed())
     assert Load("conversation: CPU", 3 / 12 * 0.008) in five
+
+
+def test_installations_are_what_is_deployed() -> None:
+    """Where topics have other partitions, or the overlay other pods, the document is out of date."""
+    partitions = {topic.partitions for topic in TOPICS if topic.name in (EVENTS, COMMANDS)}
+    assert partitions == {INSTALLATIONS["one"].partitions, INSTALLATIONS["production"].partitions}
+    base = (ROOT / "deploy" / "k8s" / "base" / "every-service.yaml").read_text(encoding="utf-8")
+    assert f"\n  replicas: {INSTALLATIONS['production'].conversation}\n" in base
 
 
 def test_beyond_what_it_bears_it_is_said_to_break() -> None:
