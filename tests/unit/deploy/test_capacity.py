@@ -149,7 +149,7 @@ def test_partitions_that_do_not_divide_leave_one_process_with_more() -> None:
 
 
 def test_installations_are_what_is_deployed() -> None:
-    """Where topics have other partitions, or the overlay other pods, the document is out of date."""
+    """With other partitions, or other pods of the overlay, the document would be out of date."""
     partitions = {topic.partitions for topic in TOPICS if topic.name in (EVENTS, COMMANDS)}
     assert partitions == {INSTALLATIONS["one"].partitions, INSTALLATIONS["production"].partitions}
     base = (ROOT / "deploy" / "k8s" / "base" / "every-service.yaml").read_text(encoding="utf-8")
