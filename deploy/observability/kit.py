@@ -5,8 +5,9 @@ which alerts watch the same (`alerts`). Everything else is the same everywhere, 
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from string import ascii_uppercase
 from typing import Any, Literal
 
 from grafana_foundation_sdk.builders import common, dashboard, prometheus, stat, table, timeseries
@@ -99,6 +100,8 @@ INSTANCE = Choice("instance", "Process", 'label_values(up{job=~"$job"}, instance
 def as_json(board: Board, docs_url: str = DOCS_URL) -> str:
     """The file's text: the same for the same board."""
     made = json.loads(json.dumps(_built(board, docs_url).build(), cls=JSONEncoder))
+    for annotation in made["annotations"]["list"]:  # the kit does not know these two
+        annotation |= {"titleFormat": "{{alertname}}", "textFormat": "{{job}} {{group}}"}
     return json.dumps(made, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -189,11 +192,16 @@ def _panel(panel: Panel, number: int) -> Any:  # noqa: ANN401 - builders have no
         made.decimals(panel.decimals)
     if panel.alerts:
         made.links([_run_book(alert) for alert in panel.alerts])
-    for letter, query in zip("ABCDEFGH", panel.queries, strict=False):
-        made.with_target(_target(query, letter, instant=panel.kind == "table"))
-        for name, colour in colours_of(query.legend).items():
+    for letter, query in zip(ascii_uppercase, panel.queries, strict=False):
+        made.with_target(_target(query, letter, panel.kind))
+        for name, colour in _colours(panel, query).items():
             made.override_by_name(name, [_coloured(colour)])
     return made
+
+
+def _colours(panel: Panel, query: Query) -> Mapping[str, str]:
+    """A number with limits has the colour that they give it: a service that is down is red."""
+    return {} if panel.kind == "stat" and panel.limits else colours_of(query.legend)
 
 
 def _described(panel: Panel) -> str:
@@ -212,12 +220,13 @@ def _run_book(alert: str) -> dashboard.DashboardLink:
     )
 
 
-def _target(query: Query, letter: str, *, instant: bool) -> prometheus.Dataquery:
+def _target(query: Query, letter: str, kind: Kind) -> prometheus.Dataquery:
+    """What is about the whole time that is shown is worked out once, and not for each moment."""
     made = prometheus.Dataquery().expr(query.expr).legend_format(query.legend).ref_id(letter)
     made.datasource(SOURCE)
-    if instant:
+    if kind == "table":
         return made.instant().format(PromQueryFormat.TABLE)
-    return made.range()
+    return made.instant() if kind == "stat" and "$__range" in query.expr else made.range()
 
 
 def _coloured(colour: str) -> models.DynamicConfigValue:
@@ -289,17 +298,23 @@ def _stat(panel: Panel) -> stat.Panel:
 
 
 def _table(panel: Panel) -> table.Panel:
-    """One line a label, one column a query."""
-    letters = zip("ABCDEFGH", panel.queries, strict=False)
+    """One line a label, one column a query; the highest of the first column come first."""
+    letters = zip(ascii_uppercase, panel.queries, strict=False)
     columns = {f"Value #{letter}": query.legend for letter, query in letters}
-    return table.Panel().transformations(
-        [
-            models.DataTransformerConfig(id_val="merge", options={}),
-            models.DataTransformerConfig(
-                id_val="organize",
-                options={"excludeByName": {"Time": True}, "renameByName": columns},
-            ),
-        ]
+    if len(panel.queries) == 1:
+        columns["Value"] = panel.queries[0].legend  # as Grafana calls the only one
+    return (
+        table.Panel()
+        .sort_by([common.TableSortByFieldState().display_name(panel.queries[0].legend).desc(True)])
+        .transformations(
+            [
+                models.DataTransformerConfig(id_val="merge", options={}),
+                models.DataTransformerConfig(
+                    id_val="organize",
+                    options={"excludeByName": {"Time": True}, "renameByName": columns},
+                ),
+            ]
+        )
     )
 
 

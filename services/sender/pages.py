@@ -22,6 +22,7 @@ MAX_BACKOFF_S = 60.0
 PROBE_EVERY_S = 60.0  # with a token that was refused
 TELL_EVERY_S = 60.0
 FULL_PERCENT = 100.0
+USAGE_FOR_S = 3600.0
 LONG_STOP_S = 10.0
 """A stop that lasts longer is not waited out in place: what waits is put away (`keeper.py`)."""
 
@@ -96,7 +97,7 @@ class Page:
         self._probing = False
         self._told_at = float("-inf")
         self._numbers = count()
-        self.used_percent = 0.0
+        self._used_percent, self._used_until = 0.0, float("-inf")
         drain.when_begun(self._send_away)
 
     @property
@@ -111,6 +112,11 @@ class Page:
 
     def pace(self) -> float:
         return min(allowance.pace(_now()) for allowance in self._allowances.values())
+
+    def used(self) -> float:
+        """Share of Meta's allowance that is used, by its latest word. What is older than the hour
+        that Meta counts says nothing any more: others may be calling for the Page by now."""
+        return self._used_percent / 100 if _now() < self._used_until else 0.0
 
     def stopped_for_s(self) -> float:
         """How long no call will be let through; 0 or less: some may be."""
@@ -194,7 +200,7 @@ class Page:
 
         To be called only when it says so: no word about usage is not a usage of zero.
         """
-        self.used_percent = usage.percent
+        self._used_percent, self._used_until = usage.percent, _now() + USAGE_FOR_S
         for allowance in self._allowances.values():
             allowance.cap(_now(), ceiling_for(usage.percent))
         if usage.regain_s > 0 or usage.percent >= FULL_PERCENT:
@@ -300,7 +306,7 @@ class Pages:
         self._app = Stop()
         self._pages: dict[str, Page] = {}
         SLOWEST.set_function(lambda: self._over(min, Page.pace, 1.0))
-        MOST_USED.set_function(lambda: self._over(max, lambda page: page.used_percent / 100, 0.0))
+        MOST_USED.set_function(lambda: self._over(max, Page.used, 0.0))
         WAITING.set_function(lambda: sum(page.waiting for page in self._pages.values()))
         STOPPED.labels("limit").set_function(lambda: self._stopped(suspect=False))
         STOPPED.labels("token").set_function(lambda: self._stopped(suspect=True))

@@ -11,6 +11,7 @@ import shutil
 import socket
 import subprocess
 import time
+import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,8 +81,9 @@ def address(modelled: LocalStack, tmp_path: Path) -> Iterator[str]:
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(command, cwd=tmp_path, stdout=log, stderr=log)
     try:
-        until_it_listens(process, port, tmp_path / "log")
-        yield f"http://{HOST}:{port}"
+        url = f"http://{HOST}:{port}"
+        until_it_answers(process, url, tmp_path / "log")
+        yield url
     finally:
         process.terminate()
         try:
@@ -109,18 +111,22 @@ def free_port() -> int:
         return int(found.getsockname()[1])
 
 
-def until_it_listens(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
+def until_it_answers(process: "subprocess.Popen[bytes]", url: str, log: Path) -> None:
+    """It listens some time before it does."""
     until = time.monotonic() + WITHIN_S
-    while True:
-        try:
-            socket.create_connection((HOST, port), timeout=1).close()
-        except OSError:
-            said = log.read_text(encoding="utf-8", errors="replace")
-            assert process.poll() is None, f"prometheus has ended: {said}"
-            assert time.monotonic() < until, f"prometheus does not listen: {said}"
-            time.sleep(0.05)
-        else:
-            return
+    while not is_ready(url):
+        said = log.read_text(encoding="utf-8", errors="replace")
+        assert process.poll() is None, f"prometheus has ended: {said}"
+        assert time.monotonic() < until, f"prometheus does not answer: {said}"
+        time.sleep(0.05)
+
+
+def is_ready(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/-/ready", timeout=2):
+            return True
+    except OSError:
+        return False
 
 
 @pytest.fixture

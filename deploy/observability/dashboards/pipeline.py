@@ -265,6 +265,8 @@ _PROCESSES = Row(
                 ),
             ),
             alerts=("RestartLoop",),
+            kind="stat",
+            limits=((None, "green"), (3, "red")),
         ),
         Panel(
             "Connections",

@@ -92,6 +92,14 @@ def test_a_run_book_entry_belongs_to_an_alert(name: str) -> None:
 
 
 @each_name
+def test_a_number_with_limits_takes_its_colour_from_them(name: str) -> None:
+    for panel in boards.panels(BOARDS[name]):
+        steps = panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
+        if panel["type"] == "stat" and len(steps) > 1:
+            assert panel["fieldConfig"]["overrides"] == [], panel["title"]
+
+
+@each_name
 def test_panels_fill_the_grid_without_lying_upon_each_other(name: str) -> None:
     taken: set[tuple[int, int]] = set()
     for panel in BOARDS[name]["panels"]:

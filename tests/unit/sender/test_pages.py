@@ -262,6 +262,18 @@ def test_a_limit_costs_a_quarter_of_the_pace_which_comes_back_by_two_percent_a_s
     play(story, 100)
 
 
+def test_what_meta_said_of_usage_is_forgotten_after_its_hour() -> None:
+    async def story(page: Page, _drain: Drain) -> None:
+        assert page.used() == 0
+        page.heed(Usage(90.0))
+        await asyncio.sleep(3599)
+        assert page.used() == 0.9
+        await asyncio.sleep(2)
+        assert page.used() == 0
+
+    play(story)
+
+
 def test_ninety_five_percent_of_the_allowed_rate_is_used() -> None:
     async def story(page: Page, _drain: Drain) -> None:
         times: list[float] = []
