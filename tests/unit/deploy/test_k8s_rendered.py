@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from deploy.k8s.generated import documents
+from tests.unit.deploy.composing import services
 from tests.unit.deploy.manifests import (
     COMPONENTS,
     K8S,
@@ -93,6 +94,12 @@ def test_every_image_is_ours_or_known_and_has_a_version(overlay: str) -> None:
         assert version not in {"", "latest"}
         short = name.removeprefix("registry.example.org/")
         assert short in OURS | (OTHERS if overlay == "local" else set())
+
+
+def test_kafka_and_mongodb_of_the_small_cluster_are_those_of_compose() -> None:
+    for name in ("kafka", "mongodb"):
+        image = container_of(one(rendered("local"), "StatefulSet", name))["image"]
+        assert image == services()[name]["image"]
 
 
 def test_each_service_runs_from_its_own_image() -> None:
