@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from uv import find_uv_bin
+
 from tests.image.context import patterns, visible
 from tests.image.recipe import Instruction, Recipe, RecipeError, Stage, expand, pairs, parse
 
@@ -97,7 +99,7 @@ class _Build:
         image = self._empty()
         tool = image.path("/tools/bin/uv")
         tool.parent.mkdir(parents=True)
-        tool.symlink_to(Path(sys.executable).with_name("uv"))
+        tool.symlink_to(find_uv_bin())
         image.path("/build").mkdir()
         return image
 
