@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from types import MappingProxyType
 
 import structlog
@@ -38,7 +38,7 @@ from prometheus_client import Counter
 from libs.common.errors import name_of
 from libs.common.logging import clean
 from libs.common.sparingly import Sparingly
-from libs.common.tracing import Expected, Facts, Kind, TracingSettings
+from libs.common.tracing import OFF, Expected, Facts, Kind, TracingSettings
 
 Attribute = str | int | float | bool
 
@@ -138,13 +138,12 @@ class Telemetry:
         with _within(span, expected):
             yield
 
-    @contextmanager
-    def step(self, name: str, kind: Kind, expected: Expected, facts: Facts) -> Iterator[None]:
+    def step(
+        self, name: str, kind: Kind, expected: Expected, facts: Facts
+    ) -> AbstractContextManager[None]:
         if not trace.get_current_span().is_recording():
-            yield
-            return
-        with self.entry(name, kind, None, expected, facts, linked=False):
-            yield
+            return OFF
+        return self.entry(name, kind, None, expected, facts, linked=False)
 
     def took(self, name: str, kind: Kind, duration_s: float, failed: bool, facts: Facts) -> None:
         if not trace.get_current_span().is_recording():
