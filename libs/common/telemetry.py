@@ -37,6 +37,7 @@ from prometheus_client import Counter
 
 from libs.common.errors import name_of
 from libs.common.logging import clean
+from libs.common.metrics import from_zero
 from libs.common.sparingly import Sparingly
 from libs.common.tracing import OFF, Expected, Facts, Kind, TracingSettings
 
@@ -86,10 +87,13 @@ ATTRIBUTES: Mapping[str, str] = MappingProxyType(
 )
 MOST_LINKS = 32
 
-SPANS = Counter(
-    "assistant_spans_total",
-    "Spans handed to the exporter, by what became of them.",
-    ["outcome"],  # outcome: exported, failed
+SPANS = from_zero(
+    Counter(
+        "assistant_spans_total",
+        "Spans handed to the exporter, by what became of them.",
+        ["outcome"],
+    ),
+    ("exported", "failed"),
 )
 
 _KINDS: Mapping[Kind, SpanKind] = {
