@@ -1,19 +1,19 @@
-"""What the services read is what Compose gives their containers: each variable, each secret."""
+"""What the services read is what Compose gives their containers, and their images.
+
+Whether they take it, and each the secrets that it reads, is in test_compose_secrets.py.
+"""
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 
 import pytest
-from pydantic_settings import BaseSettings
 
 from deploy.local.ports import DEFAULTS
-from tests.unit.deploy.composing import environment_of, real_env, secrets_of, simulated_env
+from tests.unit.deploy.composing import environment_of, real_env, secrets_of
 from tests.unit.deploy.defaults import DEFAULT
-from tests.unit.deploy.manifests import MADE_UP, ROOT, SERVICES
+from tests.unit.deploy.manifests import ROOT, SERVICES
 from tests.unit.docs.variables import ROOTS, variables
 
-ENVS = {"a real Page": real_env(), "the simulator": simulated_env()}
 # One Kafka, inside, that asks for no password; containers whose names stay; logs to no terminal;
 # traces go to a collector beside them.
 NOT_HERE = {
@@ -32,7 +32,6 @@ NO_NAMES = {"topics"}
 IMAGE = {"topics": "gateway"}
 
 every = pytest.mark.parametrize("name", [*ROOTS])
-each_way = pytest.mark.parametrize("way", [*ENVS])
 
 
 @every
@@ -42,29 +41,9 @@ def test_the_image_sets_the_port_and_listens_to_others(name: str) -> None:
     assert given["HTTP_HOST"] == "0.0.0.0"  # noqa: S104 - of a container
 
 
-@each_way
-@every
-def test_a_service_takes_what_its_container_gets(
-    way: str, name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    for variable in {each.name for root in ROOTS.values() for each in variables(root)}:
-        monkeypatch.delenv(variable, raising=False)
-    for variable, value in _given(name, ENVS[way]).items():
-        monkeypatch.setenv(variable, value)
-    monkeypatch.setenv("SECRETS_DIR", str(tmp_path))
-    optional = {each.name for each in variables(ROOTS[name]) if each.default == ""}
-    for secret in secrets_of(name):  # those that nobody filled in are empty files
-        value = "" if secret in optional else MADE_UP.get(secret, "made-up-" * 4)
-        (tmp_path / secret).write_text(value, encoding="utf-8")
-
-    settings = ROOTS[name]()  # raises what would stop it
-
-    assert isinstance(settings, BaseSettings)
-
-
 @every
 def test_every_variable_is_set_or_knowingly_left_at_its_default(name: str) -> None:
-    given = {*_given(name, ENVS["a real Page"]), *secrets_of(name)}
+    given = {*_given(name, real_env()), *secrets_of(name)}
     unset = {each.name for each in variables(ROOTS[name])} - given - DEFAULT - NOT_HERE
     unset -= {"KAFKA_INSTANCE_ID"} if name in NO_MEMBERS else set()
     unset -= {"LOG_HASH_KEY"} if name in NO_NAMES else set()
@@ -76,16 +55,8 @@ def test_nothing_is_set_that_the_service_does_not_read(name: str) -> None:
     read = {each.name for each in variables(ROOTS[name])}
     if name == "topics":  # gets what all services get
         read |= set.intersection(*({v.name for v in variables(ROOTS[each])} for each in SERVICES))
-    given = {*environment_of(name, ENVS["a real Page"]), *secrets_of(name)}
+    given = {*environment_of(name, real_env()), *secrets_of(name)}
     assert given - read == set()
-
-
-@every
-def test_a_container_gets_the_secrets_that_its_service_reads_and_no_others(name: str) -> None:
-    secret = {each.name for each in variables(ROOTS[name]) if each.is_secret}
-    secret -= NOT_HERE | ({"LOG_HASH_KEY"} if name in NO_NAMES else set())
-    assert {*secrets_of(name)} == secret
-    assert len(secrets_of(name)) == len({*secrets_of(name)})
 
 
 def _given(name: str, env: Mapping[str, str]) -> dict[str, str]:
