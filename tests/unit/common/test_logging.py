@@ -11,8 +11,10 @@ import pytest
 import structlog
 from pydantic import BaseModel, ValidationError
 
+from libs.common import tracing
 from libs.common.errors import TransientError
 from libs.common.logging import Seldom, configure, keep_allowed, person_hash, tell_exception
+from tests.traces import recorded
 
 PSID = "7391028401"
 TOKEN = "EAAGm0PX4ZCpsBAKZBtest"
@@ -52,6 +54,13 @@ def test_line_says_who_when_and_what(lines: io.StringIO) -> None:
         "page_id": "1052938400",
         "parts": 2,
     }
+
+
+def test_line_within_a_trace_names_it(lines: io.StringIO) -> None:
+    with recorded(), tracing.entry("parcel"):
+        trace_id = tracing.trace_id()
+        structlog.get_logger().info("parcel_sent")
+    assert only_line(lines)["trace_id"] == trace_id
 
 
 def test_key_that_is_not_allowed_is_not_written(lines: io.StringIO) -> None:

@@ -17,13 +17,16 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from pydantic import SecretStr, ValidationError
 
+from libs.common import logging as project_logging
 from libs.common import tracing
 from libs.common.errors import PermanentError
 from libs.common.events import MessageRead
 from libs.common.kafka.publisher import message_of
 from libs.common.logging import name_trace
+from libs.common.service import Service, run
+from libs.common.settings import HttpSettings, RuntimeSettings
 from libs.common.telemetry import ATTRIBUTES, SPANS, Telemetry, Telling, exporting, sampler_of
-from libs.common.tracing import Facts, TracingSettings, TracingUnavailableError
+from libs.common.tracing import Facts, TracingSettings
 from libs.common.web import Readiness, base_app, json_errors, require_service_token
 from tests.traces import Spans, failed, recorded, trace_of
 
@@ -74,13 +77,21 @@ def test_without_an_address_nothing_is_traced_and_everything_works() -> None:
     assert [name for name, _ in message_of(READ).headers][-1] != "traceparent"
 
 
-def test_an_address_without_the_packages_says_which_extra_is_missing(
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_service_with_an_address_and_without_the_packages_says_which_extra_is_missing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "libs.common.telemetry", None)
-    with pytest.raises(TracingUnavailableError, match=r"messenger-assistant\[otel\]"):
-        tracing.start("gateway", TracingSettings(exporter_otlp_endpoint="http://127.0.0.1:1"))
+    monkeypatch.setattr(project_logging, "configure", lambda *_args, **_more: None)
+    traces = TracingSettings(exporter_otlp_endpoint="http://127.0.0.1:1")
+    with pytest.raises(SystemExit) as ended:
+        run(never_made, HttpSettings(port=1), RuntimeSettings(), "gateway", traces)
+    assert ended.value.code == 78
+    assert "install messenger-assistant[otel]" in capsys.readouterr().err
     assert not tracing.is_on()
+
+
+def never_made() -> Service:
+    raise AssertionError("it must not be started")
 
 
 @pytest.mark.parametrize(
