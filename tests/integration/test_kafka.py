@@ -28,7 +28,9 @@ from libs.common.kafka import (
     Times,
     UnpublishableError,
     open_publisher,
+    presence,
 )
+from libs.common.kafka.errors import TopicsMissingError
 from libs.common.settings import KafkaSettings
 from libs.common.topics import CHANNELS, DEAD_LETTERS
 from tests.integration.conftest import MakeTopic
@@ -315,6 +317,22 @@ async def test_without_kafka_a_publisher_says_so_at_once(kafka: KafkaSettings) -
         with pytest.raises(KafkaUnavailableError):
             async with open_publisher(nowhere, client_id="test"):
                 pass
+
+
+async def test_a_topic_that_is_missing_or_too_small_is_waited_for_and_not_made(
+    kafka: KafkaSettings, make_topic: MakeTopic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there, small = await make_topic(3), await make_topic(1)
+    monkeypatch.setitem(presence._PARTITIONS, small, 3)
+    await presence.require_topics(kafka, [there])
+    for missing in ("test-nowhere", small):
+        with pytest.raises(TopicsMissingError, match=missing):
+            async with open_publisher(kafka, client_id="test", topics=[there, missing]):
+                pass
+        with pytest.raises(TopicsMissingError, match=missing):
+            async with BroadcastReader(kafka, missing, print):
+                pass
+    assert "test-nowhere" not in await presence.partition_counts(kafka)
 
 
 async def test_a_record_larger_than_kafka_takes_is_refused_for_good(

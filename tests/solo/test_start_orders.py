@@ -10,6 +10,7 @@ import os
 import random
 import secrets
 import shutil
+import sys
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -24,7 +25,6 @@ from deploy.local.ports import HOST
 from deploy.local.seed import connect_in_console
 from deploy.local.services import INFRASTRUCTURE, SERVICES
 from deploy.local.state import StateFolder
-from deploy.local.topics import ensure_topics
 from libs.common.kafka.presence import partition_counts
 from libs.common.settings import KafkaSettings
 from libs.common.topics import TOPICS
@@ -58,9 +58,20 @@ class Parts:
     async def start(self, name: str) -> None:
         """Return when it is ready. Raises: StackError: it died, which nobody would mend here."""
         if name == TOPICS_PART:
-            await ensure_topics(self.environment[KAFKA])
+            await self._make_topics()
         else:
             await self._children[name].start()
+
+    async def _make_topics(self) -> None:
+        """As the job of Compose and Kubernetes does."""
+        with self._folder.log_of(TOPICS_PART).open("wb") as log:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "libs.common.kafka.topics"),
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+            )
+            assert await process.wait() == 0, self._log(TOPICS_PART)
 
     async def until_alive(self, names: Sequence[str]) -> None:
         """Wait until they run, ready or not."""

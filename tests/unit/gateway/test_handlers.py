@@ -40,6 +40,7 @@ from tests.unit.gateway.webhooks import (
 )
 
 URL = "/webhooks/messenger"
+PREVIOUS_USED = "assistant_previous_secrets_used_total"
 Gateway = Client[Any, Any]
 
 
@@ -160,9 +161,11 @@ async def test_metas_vector_is_published_and_acknowledged(
 async def test_both_secrets_are_accepted_in_the_overlap(
     gateway: Gateway, publisher: FakePublisher
 ) -> None:
+    used = REGISTRY.get_sample_value(PREVIOUS_USED, {"secret": "app_secret"}) or 0.0
     for secret in (SECRET, "the_previous_secret"):
         assert (await post(gateway, META_BODY, sign(META_BODY, secret)))[0] == 200
     assert len(publisher.records) == 2
+    assert REGISTRY.get_sample_value(PREVIOUS_USED, {"secret": "app_secret"}) == used + 1
 
 
 async def test_a_batch_is_published_in_one_call_and_in_order(

@@ -133,3 +133,22 @@ def test_kafka_is_formatted_only_the_first_time(
     second = make_plan(options, {}, folder, print, AllJars(tmp_path)).infrastructure[0]
     assert "format" in first.setup
     assert second.setup == ()
+
+
+def test_a_service_that_is_started_again_has_the_secrets_that_stand_in_the_file_by_then(
+    tmp_path: Path,
+) -> None:
+    plan = plan_for(tmp_path, "sender", LOG_HASH_KEY="from the environment")
+    (sender,) = plan.services
+    before = sender.environment_now()
+    assert before == sender.environment
+    secrets = StateFolder(tmp_path).secrets
+    text = secrets.read_text(encoding="utf-8").replace(before["SERVICE_TOKEN"], "another")
+    old = f"SERVICE_TOKEN_PREVIOUS={before['SERVICE_TOKEN']}\nLOG_HASH_KEY=of the file\n"
+    secrets.write_text(text + old, encoding="utf-8")
+    assert sender.environment_now() == before | {
+        "SERVICE_TOKEN": "another",
+        "SERVICE_TOKEN_PREVIOUS": before["SERVICE_TOKEN"],
+    }
+    secrets.write_text("no line of a file", encoding="utf-8")
+    assert sender.environment_now() == before  # rather than nothing

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from simulator.signing import appsecret_proof, signature_headers
 from simulator.webhooks import (
     ALERT_AFTER_S,
     RETRY_PAUSES_S,
@@ -57,6 +58,32 @@ async def test_a_failing_app_gets_the_same_bytes_again(
     assert len({received.body for received in fake_app.received}) == 1
     signatures = {received.headers["X-Hub-Signature-256"] for received in fake_app.received}
     assert len(signatures) == 1
+
+
+async def test_a_reset_secret_signs_from_then_on_and_is_asked_for_but_not_by_what_was_signed_before(
+    facebook: Facebook, fake_app: FakeApp
+) -> None:
+    fake_app.statuses = [403, 403]
+    await facebook.says("before")
+    await fake_app.wait_for(lambda app: bool(app.received))
+    secret = (await facebook.control("POST", "/app/secret"))["app_secret"]
+    await facebook.says("after")
+    await facebook.until_quiet()
+    signatures = [
+        (element(each.body)["message"]["text"], each.headers["X-Hub-Signature-256"])
+        for each in fake_app.received
+    ]
+    assert {text for text, _ in signatures} == {"before", "after"}
+    for each, (text, signature) in zip(fake_app.received, signatures, strict=True):
+        wanted = secret if text == "after" else SECRET
+        assert signature == signature_headers(each.body, wanted)["X-Hub-Signature-256"]
+    assert (await facebook.control("GET", "/webhooks"))["forbidden"] == 2
+    status, _ = await facebook.graph("GET", "/me")
+    assert status == 400
+    status, _ = await facebook.graph(
+        "GET", "/me", appsecret_proof=appsecret_proof(facebook.token, secret)
+    )
+    assert status == 200
 
 
 async def test_copies_are_the_same_webhook_again(facebook: Facebook, fake_app: FakeApp) -> None:
