@@ -51,6 +51,8 @@ class Panel:
     alerts: tuple[str, ...] = ()
     words: tuple[tuple[str, str, str], ...] = ()
     """For a `stat`: a value, the word that is shown for it, its colour."""
+    left_out: tuple[str, ...] = ()
+    """For a `table`: labels that say nothing there."""
     highest: float | None = None
     decimals: int | None = None
 
@@ -255,6 +257,8 @@ def _lines(panel: Panel) -> timeseries.Panel:
             .display_mode(shapes.LegendDisplayMode.TABLE)
             .placement(shapes.LegendPlacement.BOTTOM)
             .calcs(["lastNotNull", "max"])
+            .sort_by("Max")
+            .sort_desc(True)
         )
         .tooltip(
             common.VizTooltipOptions()
@@ -298,24 +302,24 @@ def _stat(panel: Panel) -> stat.Panel:
 
 
 def _table(panel: Panel) -> table.Panel:
-    """One line a label, one column a query; the highest of the first column come first."""
+    """One line for each set of labels, one column a query; the highest of the first come first."""
     letters = zip(ascii_uppercase, panel.queries, strict=False)
     columns = {f"Value #{letter}": query.legend for letter, query in letters}
     if len(panel.queries) == 1:
         columns["Value"] = panel.queries[0].legend  # as Grafana calls the only one
-    return (
-        table.Panel()
-        .sort_by([common.TableSortByFieldState().display_name(panel.queries[0].legend).desc(True)])
-        .transformations(
-            [
-                models.DataTransformerConfig(id_val="merge", options={}),
-                models.DataTransformerConfig(
-                    id_val="organize",
-                    options={"excludeByName": {"Time": True}, "renameByName": columns},
-                ),
-            ]
-        )
+    hidden = dict.fromkeys(("Time", *panel.left_out), True)
+    made = table.Panel().transformations(
+        [
+            models.DataTransformerConfig(id_val="merge", options={}),
+            models.DataTransformerConfig(
+                id_val="organize", options={"excludeByName": hidden, "renameByName": columns}
+            ),
+        ]
     )
+    if "Value" not in hidden:
+        first = common.TableSortByFieldState().display_name(panel.queries[0].legend)
+        made.sort_by([first.desc(True)])
+    return made
 
 
 _KINDS: dict[Kind, Any] = {"lines": _lines, "stack": _stack, "stat": _stat, "table": _table}

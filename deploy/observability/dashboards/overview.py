@@ -128,6 +128,23 @@ _NOW = Row(
     ),
 )
 
+_ALERTS = Row(
+    "Alerts",
+    (
+        Panel(
+            "Which ones, and about what",
+            "short",
+            "Every alert that fires, with what it is about. Look it up by its name in the "
+            "run-book, which says what it means for people and what to do. Empty is normal.",
+            (Query('ALERTS{alertstate="firing"}', "fires"),),
+            kind="table",
+            width=24,
+            height=5,
+            left_out=("__name__", "alertstate", "Value"),
+        ),
+    ),
+)
+
 _OBJECTIVES = Row(
     "Objectives, over 30 days",
     (
@@ -276,5 +293,5 @@ OVERVIEW = Board(
     "overview",
     "Messenger assistant: Overview",
     "Is all well, and for whom not? Objectives, messages in and out, who waits.",
-    (_NOW, _OBJECTIVES, _TRAFFIC),
+    (_NOW, _ALERTS, _OBJECTIVES, _TRAFFIC),
 )
