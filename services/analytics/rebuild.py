@@ -49,6 +49,7 @@ AT_ONCE = 20_000
 CONVERSATIONS_AT_ONCE = 500
 POLL_MS = 1000
 SILENT_AFTER_S = 30.0
+LATE = timedelta(hours=1)  # how long Meta may take to tell of a message
 FAILED = 1
 
 Say = Callable[[str], None]
@@ -72,8 +73,8 @@ class Log:
     ends: Mapping[TopicPartition, int]
 
     @property
-    def is_whole(self) -> bool:
-        """Whether it reaches back to the first event ever."""
+    def is_uncut(self) -> bool:
+        """Whether it reaches back to its own first event."""
         return not any(self.begins.values())
 
 
@@ -91,15 +92,16 @@ async def rebuild(
     generation = await generations.begin()
     store = generations.store(generation)
     async with _log(kafka, topic) as log, _tombstones(database) as erased:
-        if not log.is_whole:
-            since = await _reaches_back_to(log)
+        first, since = await _reaches_back_to(log)
+        reader = ArchiveReader(database)
+        # a Kafka that was made anew begins at 0, and is younger than what is archived
+        is_whole = log.is_uncut and not await reader.has_older(first - LATE)
+        if not is_whole:
             say(f"the log reaches back to {since:%Y-%m-%d %H:%M} UTC; before that: the archive")
-            archive = Archive(
-                ArchiveReader(database), store, generations.store(before), own_app_id, since
-            )
+            archive = Archive(reader, store, generations.store(before), own_app_id, since)
             await archive.count(say)
         await _from_log(log, Folder(store, own_app_id, erased), say)
-        if not log.is_whole:
+        if not is_whole:
             slot = slot_of(moment_ms(since))
             days = await store.take_hand_overs(generations.store(before), slot)
             say(f"hand-overs of {days} days as they were")
@@ -166,8 +168,8 @@ async def _client(
         await client.stop()
 
 
-async def _reaches_back_to(log: Log) -> datetime:
-    """From when on every partition has everything."""
+async def _reaches_back_to(log: Log) -> tuple[datetime, datetime]:
+    """From when on a partition has everything, and from when on each of them has."""
     firsts = []
     for partition, begin in log.begins.items():
         if begin < log.ends[partition]:
@@ -175,8 +177,9 @@ async def _reaches_back_to(log: Log) -> datetime:
             firsts += [record.timestamp for record in fetched.get(partition, ())]
             log.client.seek(partition, begin)
     if not firsts:
-        return datetime.now(UTC)
-    return datetime.fromtimestamp(max(firsts) / 1000, UTC)
+        return datetime.now(UTC), datetime.now(UTC)
+    first, since = (datetime.fromtimestamp(at / 1000, UTC) for at in (min(firsts), max(firsts)))
+    return first, since
 
 
 async def _from_log(log: Log, folder: Folder, say: Say) -> None:

@@ -219,6 +219,11 @@ class ArchiveReader:
             cursor = self._conversations.find({"_id": range_}, {"_id": 1}).sort([("_id", 1)])
             return [each["_id"] for each in await cursor.limit(limit).to_list(limit)]
 
+    async def has_older(self, moment: datetime) -> bool:
+        """Whether there is a message from before."""
+        with mongo_errors():
+            return await self._messages.find_one({"at": {"$lt": moment}}, {"_id": 1}) is not None
+
     async def facts(self, conversations: Iterable[str]) -> dict[str, Document]:
         """Of each its watermarks and who has it."""
         fields = {"delivered_ms": 1, "read_ms": 1, "delivered_mids": 1, "takeover": 1}

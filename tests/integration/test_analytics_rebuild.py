@@ -162,6 +162,24 @@ async def test_days_whose_messages_are_not_kept_any_more_keep_their_figures(
     assert rebuilt[EVER, "conversations"] == 2 * len(PEOPLE)
 
 
+async def test_from_a_log_that_was_made_anew(
+    kafka: KafkaSettings, database: Database, topic: str
+) -> None:
+    """It begins at 0, as a whole one does; what was before is in the archive alone."""
+    events = story(rounds=3)
+    half = len(events) // 2
+    await archived(database, events)
+    await counted(kafka, database, topic, events[half:])
+
+    await rebuild(database, kafka, APP, quiet, topic)
+
+    hands = ("started", "ended", "in_takeover")
+    rebuilt, wanted = await totals(database, "rollups_1"), reference.totals(events)
+    assert {key: n for key, n in rebuilt.items() if not key[1].startswith(hands)} == {
+        key: n for key, n in wanted.items() if not key[1].startswith(hands)
+    }
+
+
 async def test_the_service_goes_on_where_the_rebuild_ended(
     kafka: KafkaSettings, database: Database, topic: str
 ) -> None:

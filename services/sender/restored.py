@@ -1,0 +1,185 @@
+"""`python -m services.sender.restored --since MOMENT`: what was sent since a copy of the database.
+
+A database that is restored from a copy does not know what became of messages since. Commands that
+were put away then would go out once more. The log knows: this writes every part's final state that
+it tells, where the database has none or an older one, so that nothing is sent twice. To be run
+before a sender starts; repeatable.
+
+Reads the KAFKA_ and MONGODB_ variables. Ends with 0 if all was done, 1 if not.
+"""
+
+import argparse
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
+from pydantic import Field
+
+from libs.common.errors import ProjectError
+from libs.common.events import (
+    AnyRecord,
+    MessageEchoed,
+    MessageFailed,
+    MessageHeld,
+    MessageSent,
+    UndecodableRecordError,
+    decode,
+    is_readable,
+)
+from libs.common.kafka import KafkaUnavailableError
+from libs.common.kafka.rewind import firsts, moment, whole_topic
+from libs.common.mongo import Database, DuplicateKeyError, mongo_errors, open_database
+from libs.common.settings import KafkaSettings, MongoSettings, RuntimeSettings, SettingsGroup, load
+from libs.common.topics import EVENTS
+from services.sender.domain.deliveries import Delivery
+
+WANTED = {b"message.sent", b"message.failed", b"message.held", b"message.echoed"}
+SILENT_AFTER_S = 30.0
+BY_ECHO = "found_by_echo"
+_STATES = {"message.sent": "sent", "message.failed": "failed", "message.held": "held"}
+_SAME = frozenset(Delivery.model_fields)
+
+
+class RestoredSettings(SettingsGroup):
+    """What this command reads from the environment."""
+
+    runtime: RuntimeSettings = Field(default_factory=RuntimeSettings)
+    kafka: KafkaSettings = Field(default_factory=KafkaSettings)
+    mongo: MongoSettings = Field(default_factory=MongoSettings)
+
+
+def delivery_of(event: AnyRecord) -> Delivery | None:
+    """The final state that an event tells; None: it tells none of a part of ours."""
+    if isinstance(event, MessageSent | MessageFailed | MessageHeld):
+        facts = event.model_dump(include=set(_SAME))
+        return Delivery.model_validate(
+            {**facts, "state": _STATES[event.type], "at": event.occurred_at}
+        )
+    if isinstance(event, MessageEchoed) and event.send_id is not None:
+        command_id, _, part = event.send_id.rpartition(":")
+        if command_id and part.isdecimal():
+            return Delivery(
+                send_id=event.send_id,
+                command_id=command_id,
+                page_id=event.page_id,
+                psid=event.psid,
+                part=int(part),
+                parts=int(part) + 1,
+                origin="assistant",  # whoever wrote it: the echo does not say
+                text=event.text or "",
+                state="sent",
+                rule=BY_ECHO,
+                mid=event.mid,
+                messaging_type="RESPONSE",
+                at=event.occurred_at,
+            )
+    return None
+
+
+async def note(database: Database, delivery: Delivery) -> bool:
+    """Write a part's state unless the database knows a later one; whether that was needed.
+
+    An echo stands for nothing but that the part was sent: it changes no state but `held`.
+    """
+    deliveries = database["deliveries"]
+    document = delivery.to_document()
+    changes = {name: value for name, value in document.items() if name != "_id"}
+    older: dict[str, Any] = {"_id": delivery.send_id, "at": {"$lt": delivery.at}}
+    if delivery.rule == BY_ECHO:
+        older["state"] = "held"
+        changes = {name: document[name] for name in ("state", "rule", "mid", "at")}
+    elif delivery.state == "sent":  # the echo may have come first, and tells less
+        older = {"_id": delivery.send_id, "$or": [{"at": older["at"]}, {"rule": BY_ECHO}]}
+    try:
+        with mongo_errors():
+            await deliveries.insert_one(document)
+    except DuplicateKeyError:
+        with mongo_errors():
+            done = await deliveries.update_one(older, {"$set": changes})
+        return bool(done.modified_count)
+    return True
+
+
+async def restore(
+    database: Database, kafka: KafkaSettings, since: datetime, topic: str = EVENTS
+) -> tuple[int, int]:
+    """Read the log from then on; how many states it tells, and how many were not known.
+
+    Raises:
+        TransientError: Kafka or the database is away. What was written is right, and not all.
+    """
+    told = known = 0
+    async for event in _events(kafka, topic, since):
+        delivery = delivery_of(event)
+        if delivery is not None:
+            told += 1
+            known += not await note(database, delivery)
+    return told, told - known
+
+
+async def _events(kafka: KafkaSettings, topic: str, since: datetime) -> AsyncIterator[AnyRecord]:
+    """What there is when this begins, in the order of each partition."""
+    try:
+        async with whole_topic(kafka, topic) as client:
+            partitions = client.assignment()
+            ends = await client.end_offsets(partitions)
+            left = set[TopicPartition]()
+            for each, first in (await firsts(client, since)).items():
+                if first is not None and first < ends[each]:
+                    client.seek(each, first)
+                    left.add(each)
+            client.pause(*(partitions - left))
+            while left:
+                async with asyncio.timeout(SILENT_AFTER_S):
+                    fetched = await client.getmany(timeout_ms=1000, max_records=2000)
+                for each, records in fetched.items():
+                    for event in _readable(records):
+                        yield event
+                    if await client.position(each) >= ends[each]:
+                        left.discard(each)
+    except (KafkaError, TimeoutError) as error:
+        raise KafkaUnavailableError(type(error).__name__) from error
+
+
+def _readable(records: Iterable[Any]) -> Iterable[AnyRecord]:
+    for record in records:
+        headers = dict(record.headers)
+        if headers.get("type") in WANTED and is_readable(headers):
+            try:
+                yield decode(record.value)
+            except UndecodableRecordError:
+                continue  # among the dead letters
+
+
+async def _run(since: datetime) -> None:
+    settings = load(RestoredSettings)
+    is_production = settings.runtime.env == "production"
+    async with open_database(
+        settings.mongo, app_name="sender-restored", production=is_production
+    ) as database:
+        told, new = await restore(database, settings.kafka, since)
+    print(f"{told} states of parts since then, {new} of them were not known")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m services.sender.restored",
+        description="Take what was sent since a copy of the database from the log.",
+    )
+    parser.add_argument("--since", type=moment, required=True, metavar="MOMENT")
+    since = parser.parse_args(arguments).since
+    try:
+        asyncio.run(_run(since))
+    except ProjectError as error:
+        print(f"not done: {error} ({error.code})", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

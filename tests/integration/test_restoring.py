@@ -1,0 +1,164 @@
+"""After a database was restored from an older copy: the log tells what was sent since, and whom."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from aiokafka import AIOKafkaConsumer
+
+from libs.common.events import AnyRecord, MessageEchoed, MessageFailed, MessageHeld, MessageSent
+from libs.common.kafka import open_publisher
+from libs.common.kafka.rewind import GroupInUseError, main, moment, rewind
+from libs.common.mongo import Database
+from libs.common.settings import KafkaSettings
+from services.sender.domain.deliveries import Delivery, event_of
+from services.sender.restored import delivery_of, note, restore
+from services.sender.store import DeliveryStore
+from tests.integration.test_analytics import committed, publish
+
+COPIED_AT = datetime(2026, 3, 1, 2, tzinfo=UTC)
+KNOWN = Delivery(
+    send_id="c1:0",
+    command_id="c1",
+    page_id="100",
+    psid="200",
+    part=0,
+    parts=2,
+    origin="human",
+    by="user:1",
+    by_name="Ann",
+    text="Hello",
+    state="sent",
+    rule="human_agent_tag",
+    at=COPIED_AT + timedelta(minutes=5),
+    attempts=1,
+    mid="m1",
+    messaging_type="MESSAGE_TAG",
+    tag="HUMAN_AGENT",
+)
+HELD = KNOWN.model_copy(
+    update={
+        "send_id": "c1:1",
+        "part": 1,
+        "state": "held",
+        "mid": None,
+        "reason": "no_evidence",
+        "explanation": "Nobody knows.",
+    }
+)
+FAILED = HELD.model_copy(update={"send_id": "c2:0", "state": "failed", "part": 0})
+
+
+def echo(send_id: str | None, mid: str) -> MessageEchoed:
+    return MessageEchoed(
+        event_id=f"echo-{mid}",
+        page_id="100",
+        psid="200",
+        occurred_at=COPIED_AT + timedelta(minutes=6),
+        mid=mid,
+        text="Hello",
+        app_id="1",
+        send_id=send_id,
+    )
+
+
+@pytest.mark.parametrize("delivery", [KNOWN, HELD, FAILED], ids=lambda each: each.state)
+def test_a_state_is_what_its_event_tells(delivery: Delivery) -> None:
+    event = event_of(delivery)
+    assert isinstance(event, MessageSent | MessageFailed | MessageHeld)
+    again = delivery_of(event)
+    assert again is not None
+    assert event_of(again) == event
+    assert (again.state, again.at, again.text) == (delivery.state, delivery.at, delivery.text)
+
+
+def test_what_was_not_sent_by_us_tells_nothing_of_a_part() -> None:
+    assert delivery_of(echo(None, "m9")) is None
+    assert delivery_of(echo("of another app", "m9")) is None
+
+
+async def test_what_the_database_knows_already_or_better_stays(database: Database) -> None:
+    store = DeliveryStore(database)
+    assert await note(database, KNOWN)
+    assert not await note(database, KNOWN)
+    earlier = KNOWN.model_copy(update={"at": COPIED_AT, "state": "held"})
+    assert not await note(database, earlier)
+    assert await store.delivery("c1:0") == KNOWN
+
+
+async def test_an_echo_alone_proves_that_a_part_was_sent_and_gives_way_to_more(
+    database: Database,
+) -> None:
+    store = DeliveryStore(database)
+    heard = delivery_of(echo("c1:0", "m1"))
+    assert heard is not None
+    assert await note(database, heard)
+    assert not await note(database, heard)
+    assert await note(database, KNOWN)
+    assert not await note(database, heard)
+    assert await store.delivery("c1:0") == KNOWN
+    await note(database, HELD)
+    settled = delivery_of(echo("c1:1", "m2"))
+    assert settled is not None
+    assert await note(database, settled)
+    found = await store.delivery("c1:1")
+    assert found is not None
+    assert (found.state, found.mid, found.origin) == ("sent", "m2", "human")
+
+
+async def test_the_log_is_read_to_its_end_and_a_second_time_changes_nothing(
+    kafka: KafkaSettings, database: Database, topic: str
+) -> None:
+    events: list[AnyRecord] = [event_of(each) for each in (KNOWN, HELD, FAILED)]
+    begin = datetime.now(UTC)
+    async with open_publisher(kafka, client_id="test") as publisher:
+        await publish(publisher, topic, [*events, echo("c3:0", "m3"), echo(None, "m4")])
+    assert await restore(database, kafka, begin - timedelta(minutes=1), topic) == (4, 4)
+    assert await restore(database, kafka, begin - timedelta(minutes=1), topic) == (4, 0)
+    assert await restore(database, kafka, begin + timedelta(hours=1), topic) == (0, 0)
+    stored = await database["deliveries"].find({}, {"state": 1}).to_list(None)
+    assert {each["_id"]: each["state"] for each in stored} == {
+        "c1:0": "sent",
+        "c1:1": "held",
+        "c2:0": "failed",
+        "c3:0": "sent",
+    }
+
+
+async def test_a_group_reads_again_from_a_moment_and_not_while_somebody_is_in_it(
+    kafka: KafkaSettings, topic: str
+) -> None:
+    async with open_publisher(kafka, client_id="test") as publisher:
+        await publish(publisher, topic, [echo("c1:0", f"a{number}") for number in range(3)])
+        await asyncio.sleep(0.005)  # the log's clock counts in milliseconds
+        between = datetime.now(UTC)
+        await publish(publisher, topic, [echo("c1:0", f"b{number}") for number in range(4)])
+    assert await rewind(kafka, topic, topic, between) == 0, "nobody has read anything"
+    async with AIOKafkaConsumer(
+        topic,
+        bootstrap_servers=kafka.bootstrap_servers,
+        group_id=topic,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+    ) as member:
+        seen = 0
+        async with asyncio.timeout(30):
+            while seen < 7:
+                fetched = await member.getmany(timeout_ms=500)
+                seen += sum(map(len, fetched.values()))
+        await member.commit()
+        with pytest.raises(GroupInUseError):
+            await rewind(kafka, topic, topic, between)
+    assert sum(await committed(kafka, topic, topic)) == 7
+    assert await rewind(kafka, topic, topic, between) == 4
+    assert sum(await committed(kafka, topic, topic)) == 3
+    assert await rewind(kafka, topic, topic, between) == 0
+
+
+@pytest.mark.parametrize("text", ["yesterday", "2026-03-01", "2026-03-01T02:00:00"])
+def test_a_moment_says_its_time_zone(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--to", text, "analytics:messenger.events"])
+    assert ended.value.code == 2
+    assert "is no moment like" in capsys.readouterr().err
+    assert moment("2026-03-01T02:00:00Z") == COPIED_AT
