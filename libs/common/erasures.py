@@ -21,7 +21,7 @@ import structlog
 
 from libs.common.errors import TransientError
 from libs.common.events import AnyRecord, ConversationRecord, derived_id
-from libs.common.mongo import TOMBSTONES, Database, mongo_errors
+from libs.common.mongo import TOMBSTONES, Database, ensure_expiry, mongo_errors
 
 LOOK_EVERY_S = 1.0
 KNOWN_FOR_S = 5.0
@@ -130,9 +130,8 @@ class TombstoneStore:
         self._tombstones = database[TOMBSTONES]
 
     async def ensure_indexes(self) -> None:
-        seconds = int(KEEP.total_seconds())
+        await ensure_expiry(self._tombstones, "erased_at", KEEP)
         with mongo_errors():
-            await self._tombstones.create_index("erased_at", expireAfterSeconds=seconds)
             await self._tombstones.create_index("written_at")
 
     async def erased_at(self, conversations: Collection[str]) -> dict[str, datetime]:

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from contextvars import Context
-from datetime import UTC
+from datetime import UTC, timedelta
 from typing import Any
 
 from bson.codec_options import CodecOptions
@@ -42,6 +42,7 @@ __all__ = [
     "StandInDatabaseError",
     "UpdateOne",
     "Write",
+    "ensure_expiry",
     "mongo_errors",
     "open_database",
     "ping",
@@ -62,6 +63,7 @@ FAULTS_OF_THE_DOCUMENT = frozenset(
 """Bad value, parse error, type mismatch, invalid BSON or field names, immutable field, failed
 validation, too large. Source: MongoDB, "Error codes"."""
 MAX_BULK = 500
+UNKNOWN_COMMAND = 59
 
 ROUND_TRIPS = Counter(
     "assistant_mongo_round_trips_total",
@@ -214,6 +216,24 @@ async def ping(database: Database) -> bool:
     except (PyMongoError, TimeoutError):
         return False
     return True
+
+
+async def ensure_expiry(collection: Collection, field: str, after: timedelta) -> None:
+    """Documents go when the moment in `field` is so long ago. A time that an earlier version has
+    declared is changed: MongoDB refuses to make the same index with another one.
+    """
+    seconds = int(after.total_seconds())
+    with mongo_errors():
+        known = (await collection.index_information()).get(f"{field}_1", {})
+        if known.get("expireAfterSeconds", seconds) == seconds:
+            await collection.create_index(field, expireAfterSeconds=seconds)
+            return
+        index = {"keyPattern": {field: 1}, "expireAfterSeconds": seconds}
+        try:
+            await collection.database.command({"collMod": collection.name, "index": index})
+        except OperationFailure as error:
+            if error.code != UNKNOWN_COMMAND:  # the development stack's, where nothing expires
+                raise
 
 
 async def write_all(

@@ -14,6 +14,8 @@ EVENTS_KEPT = timedelta(days=7)
 """The longest that events and commands may be kept: what remembers them in MongoDB outlives it."""
 LETTERS_KEPT = timedelta(days=30)
 """The longest for dead letters, and what `messenger.channels` is kept for."""
+SEGMENT = timedelta(days=1)
+"""Kafka deletes whole segments: a record may lie there for so much longer."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,8 @@ class TopicSpec:
     @property
     def config(self) -> Mapping[str, str]:
         """In Kafka's own words."""
-        return {"retention.ms": str(self.kept // timedelta(milliseconds=1))}
+        ms = timedelta(milliseconds=1)
+        return {"retention.ms": str(self.kept // ms), "segment.ms": str(SEGMENT // ms)}
 
 
 TOPICS = (

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from libs.common.erasure_api import Person
 from libs.common.erasures import KEEP
-from libs.common.mongo import Collection, Database, Document, mongo_errors
+from libs.common.mongo import Collection, Database, Document, ensure_expiry, mongo_errors
 from services.analytics.domain.slots import moment_ms
 from services.analytics.domain.state import from_fields
 from services.analytics.folding import nameless
@@ -62,8 +62,7 @@ class PersonEraser:
 
 async def _expiring(receipts: Collection) -> None:
     """Only nameless states have this field. The log has forgotten them by then."""
-    with mongo_errors():
-        await receipts.create_index("erased_at", expireAfterSeconds=int(KEEP.total_seconds()))
+    await ensure_expiry(receipts, "erased_at", KEEP)
 
 
 def _is_of_before(document: Document, until: datetime | None) -> bool:

@@ -7,9 +7,9 @@ known of them, so that whoever comes back begins anew everywhere. The figures st
 
 from datetime import datetime, timedelta
 
+from libs.common.erasures import KEEP
 from libs.common.mongo import Database, Document, mongo_errors
 from libs.common.retention import Step
-from libs.common.topics import EVENTS_KEPT, LETTERS_KEPT
 from services.analytics.domain.slots import SLOT_MS, moment_ms
 from services.analytics.domain.state import State, from_fields
 from services.analytics.store import Generations, names_of
@@ -17,8 +17,8 @@ from services.analytics.store import Generations, names_of
 COLLECTION = "expiries_analytics"
 EVERY = timedelta(days=1)
 AT_ONCE = 500
-REMEMBERED = LETTERS_KEPT + EVENTS_KEPT + timedelta(days=1)
-"""A dead letter that is put back at its very end is on the log for as long again."""
+REMEMBERED = KEEP
+"""Longer than anything is on the log: as for those who were erased."""
 
 
 class StateExpirer:

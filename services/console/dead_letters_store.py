@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from datetime import datetime, timedelta
 
-from libs.common.mongo import Database, DuplicateKeyError, mongo_errors
+from libs.common.mongo import Database, DuplicateKeyError, ensure_expiry, mongo_errors
 from services.console.domain.dead_letters import Letter, State
 from services.console.records import Record
 
@@ -30,9 +30,7 @@ class DeadLetterStore:
         self._letters = database["dead_letters"]
 
     async def ensure_indexes(self) -> None:
-        seconds = int(KEEP.total_seconds())
-        with mongo_errors():
-            await self._letters.create_index("written_at", expireAfterSeconds=seconds)
+        await ensure_expiry(self._letters, "written_at", KEEP)
 
     async def settled(self, letter_ids: Collection[str]) -> dict[str, Settled]:
         with mongo_errors():

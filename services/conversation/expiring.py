@@ -31,7 +31,7 @@ from services.conversation.inbox_store import InboxStore, RowChangedError
 from services.conversation.store import ConversationChangedError, ConversationStore, Stored
 
 COLLECTION = "expiries"
-REMEMBERED = KEEP
+REMEMBERED = KEEP + timedelta(days=3)
 AT_ONCE = 50
 MESSAGES_AT_ONCE = 500
 NOTHING = datetime(9999, 1, 1, tzinfo=UTC)

@@ -12,7 +12,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 import structlog
@@ -20,7 +20,14 @@ from prometheus_client import Counter
 
 from libs.common.channels import ChannelSettings
 from libs.common.errors import TransientError
-from libs.common.mongo import BulkWriter, Database, Document, GroupReader, UpdateOne, mongo_errors
+from libs.common.mongo import (
+    BulkWriter,
+    Database,
+    Document,
+    GroupReader,
+    UpdateOne,
+    ensure_expiry,
+)
 from services.conversation.asking import Settle
 from services.conversation.domain.spending import Spent, day_of, has_limits, is_over
 
@@ -29,7 +36,7 @@ SYNC_EVERY_S = 2.0
 ACTIVE_S = 60.0
 """How long after its last turn a Page's count is kept fresh. Later it is as old as that turn, until
 the next one."""
-KEPT_S = 90 * 24 * 3600
+KEPT = timedelta(days=90)
 MOST_LABELS = 500
 OTHER = "other"
 
@@ -64,8 +71,7 @@ class SpendingStore:
         self._writer = BulkWriter(self._collection)
 
     async def ensure_indexes(self) -> None:
-        with mongo_errors():
-            await self._collection.create_index("at", expireAfterSeconds=KEPT_S)
+        await ensure_expiry(self._collection, "at", KEPT)
 
     async def add(self, counted: Mapping[tuple[str, str], Spent]) -> None:
         writes = [

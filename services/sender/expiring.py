@@ -1,6 +1,6 @@
 """Texts that a workspace keeps no longer: taken out of what this service remembers of sends.
 
-The records themselves stay for their 30 days, as they tell what was sent before: only their texts
+The records themselves stay for their 40 days, as they tell what was sent before: only their texts
 go, and that of the latest claim in the conversation's document.
 """
 
@@ -9,12 +9,12 @@ from datetime import UTC, datetime, timedelta
 
 from libs.common.mongo import Collection, Database, Document, mongo_errors
 from libs.common.retention import Step
-from services.sender.store import KEEP_DELIVERIES_S
+from services.sender.store import KEEP_DELIVERIES
 
 COLLECTION = "expiries_sender"
 AT_ONCE = 500
 STATES = ("sent", "failed", "held", "again")
-LAST_LOOK = timedelta(seconds=KEEP_DELIVERIES_S) - timedelta(days=1)
+LAST_LOOK = KEEP_DELIVERIES - timedelta(days=1)
 """A record leads to its conversation's claim. So each is looked at before it goes, however long
 messages are kept: the claim has a text only for the sake of a part that is in doubt."""
 OVERLAP = timedelta(days=1)

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from libs.common.mongo import (
@@ -12,6 +12,7 @@ from libs.common.mongo import (
     DuplicateKeyError,
     InsertOne,
     ReturnDocument,
+    ensure_expiry,
     mongo_errors,
 )
 from services.sender.domain.claims import After, Claim, Exactly, Expected, Fresh, Sending
@@ -19,7 +20,8 @@ from services.sender.domain.deliveries import Delivery
 
 RECENT_COMMANDS = 50
 _DECIDING = ("last_user_message_at", "last_direct_message_at", "takeover")
-KEEP_DELIVERIES_S = 30 * 24 * 3600  # longer than the commands topic is kept: it may be rewound
+KEEP_DELIVERIES = timedelta(days=40)
+"""Longer than any command is on the log: kept for a week, then among the dead letters, put back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ class DeliveryStore:
                 [("page_id", 1), ("state", 1), ("at", -1), ("_id", -1)]
             )
             await self._deliveries.create_index([("conversation", 1), ("at", -1), ("_id", -1)])
-            await self._deliveries.create_index("at", expireAfterSeconds=KEEP_DELIVERIES_S)
+        await ensure_expiry(self._deliveries, "at", KEEP_DELIVERIES)
 
     async def claim(
         self, conversation: str, claim: Claim, fence: Fence | None, expected: Expected

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 import structlog
@@ -14,13 +14,14 @@ from libs.common.erasures import name_of
 from libs.common.events import SendText, derived_id
 from libs.common.kafka import Publisher
 from libs.common.metrics import from_zero
-from libs.common.mongo import Database, DuplicateKeyError, mongo_errors
+from libs.common.mongo import Database, DuplicateKeyError, ensure_expiry, mongo_errors
 from libs.common.window import Decision, Refuse, Send, Wait, decide
 from services.takeover.domain.state import whole_ms
 from services.takeover.human_agent import TagRefusal
 from services.takeover.store import Found
 
-KEEP_KEYS_S = 7 * 24 * 3600  # as long as commands are kept on the log
+KEEP_KEYS = timedelta(days=7)
+"""Nobody repeats a request for so long, and Meta takes no message that is older."""
 
 MESSAGES = from_zero(
     Counter(
@@ -114,8 +115,8 @@ class KeyStore:
 
     async def ensure_indexes(self) -> None:
         with mongo_errors():
-            await self._keys.create_index("at", expireAfterSeconds=KEEP_KEYS_S)
             await self._keys.create_index("person")
+        await ensure_expiry(self._keys, "at", KEEP_KEYS)
 
     async def known(self, command_id: str) -> KnownKey | None:
         with mongo_errors():

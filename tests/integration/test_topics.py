@@ -50,7 +50,7 @@ async def test_topics_are_made_once_and_follow_the_settings(
 
     shorter = replace(topic, kept=timedelta(days=2))
     assert await ensure_topics(kafka, [shorter], 1) == [f"{topic.name}: records are kept 2 days"]
-    await until_it_has(kafka, topic.name, 3, {"retention.ms": str(2 * 86_400_000)})
+    await until_it_has(kafka, topic.name, 3, dict(shorter.config))
 
 
 async def test_what_others_have_set_on_a_topic_stays(
@@ -63,8 +63,7 @@ async def test_what_others_have_set_on_a_topic_stays(
         await until_led(client, topic.name, 5)
 
     await ensure_topics(kafka, [topic], 1)
-    ours = {"retention.ms": str(7 * 86_400_000)}
-    await until_it_has(kafka, topic.name, 5, theirs | ours)
+    await until_it_has(kafka, topic.name, 5, {**theirs, **topic.config})
 
 
 async def test_partitions_are_added_and_too_few_copies_are_told(

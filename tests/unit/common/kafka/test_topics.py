@@ -1,5 +1,8 @@
 """What the command that makes topics takes from the environment."""
 
+import logging
+from collections.abc import Iterator
+
 import pytest
 
 from libs.common.kafka.topics import Settings, TopicSettings, copies_of, main, wanted_topics
@@ -7,6 +10,15 @@ from libs.common.settings import load
 from libs.common.topics import COMMANDS, DEAD_LETTERS, EVENTS
 
 DAY_MS = 86_400_000
+
+
+@pytest.fixture(autouse=True)
+def _aiokafkas_lines() -> Iterator[None]:
+    """The command silences them."""
+    aiokafka = logging.getLogger("aiokafka")
+    level = aiokafka.level
+    yield
+    aiokafka.setLevel(level)
 
 
 def test_retention_is_what_the_variables_say(monkeypatch: pytest.MonkeyPatch) -> None:
