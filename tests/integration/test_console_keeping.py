@@ -77,7 +77,14 @@ async def test_only_administrators_and_tokens_with_the_scope_may(console: Consol
     ):
         assert answer.status == 403
     path, browser = "/api/v1/workspace", console.browser()
-    may = {"Authorization": f"Bearer {await console.api_token(Scope.WORKSPACE_WRITE)}"}
+    both = await console.api_token(Scope.WORKSPACE_WRITE, Scope.PEOPLE_ERASE)
+    one = await console.api_token(Scope.WORKSPACE_WRITE)
+    may, may_not = ({"Authorization": f"Bearer {each}"} for each in (both, one))
+    wanted = '{"keep_messages_days": 90, "timezone": "Europe/Lisbon"}'
+    assert (await browser.ask("PATCH", path, data=wanted, headers=may_not)).status == 403
+    workspace = await console.database["workspaces"].find_one({})
+    assert workspace is not None
+    assert workspace.get("timezone", "UTC") == "UTC", "nothing of it"
     for body, field in (
         ('{"keep_messages_days": 6}', "keep_messages_days"),
         ('{"timezone": null}', None),

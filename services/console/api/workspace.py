@@ -9,6 +9,7 @@ from services.console.api.operations import Body, Call, Operation, Shown
 from services.console.domain.tokens import Scope
 from services.console.domain.zones import known_zone
 from services.console.records import Workspace
+from services.console.web.access import ScopeNeededError
 
 
 class WorkspaceShown(Shown):
@@ -32,7 +33,8 @@ class WorkspaceChange(Body):
         None,
         ge=SHORTEST_DAYS,
         le=LONGEST_DAYS,
-        description="older messages are deleted within the hour, for good; null: kept for ever",
+        description="older messages are deleted within the hour, for good; null: kept for ever. "
+        "Needs the scope people:erase as well",
     )
 
     @model_validator(mode="after")
@@ -51,9 +53,12 @@ async def show_workspace(call: Call) -> WorkspaceShown:
 async def change_workspace(call: Call) -> WorkspaceShown:
     change: WorkspaceChange = call.body
     workspace, actor = call.caller.workspace, call.caller.actor
+    changes_keeping = "keep_messages_days" in change.model_fields_set
+    if changes_keeping and not call.caller.may(Scope.PEOPLE_ERASE):
+        raise ScopeNeededError(Scope.PEOPLE_ERASE)  # before anything is done
     if change.timezone is not None:
         await call.accounts.change_timezone(actor, change.timezone)
-    if "keep_messages_days" in change.model_fields_set:
+    if changes_keeping:
         await call.accounts.change_keep_messages(actor, change.keep_messages_days)
     return _shown(workspace.model_copy(update=change.model_dump(exclude_unset=True)))
 
