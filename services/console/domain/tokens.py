@@ -47,14 +47,14 @@ _MEANS = {
     Scope.CONVERSATIONS_READ: "Read conversations and their messages",
     Scope.CONVERSATIONS_WRITE: "Take conversations over, write to people, mark them as done",
     Scope.PEOPLE_READ: "Download what is stored about a person; see erasures",
-    Scope.PEOPLE_ERASE: "Have a person's data erased, and older messages with workspace:write, for good",
+    Scope.PEOPLE_ERASE: "Have a person's data erased, for good",
     Scope.TOKENS_READ: "List API tokens, without their secrets",
     Scope.TOKENS_WRITE: "Make and revoke API tokens, with no more than its own scopes",
     Scope.AUDIT_READ: "Read the audit log",
     Scope.HEALTH_READ: "Read what the connection doctor finds, and list dead letters",
     Scope.HEALTH_WRITE: "Replay and discard dead letters",
     Scope.ANALYTICS_READ: "Read the figures of Analytics",
-    Scope.WORKSPACE_WRITE: "Choose the workspace's time zone; with people:erase, how long messages are kept",
+    Scope.WORKSPACE_WRITE: "Choose the time zone; with people:erase, how long messages are kept",
 }
 
 
