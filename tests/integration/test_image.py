@@ -44,6 +44,7 @@ NOWHERE = {  # nothing listens there: HTTP has to come first
     "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
     "MONGODB_URI": "mongodb://127.0.0.1:1",
     "MONGODB_TIMEOUT_S": "0.5",
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1",  # tracing is on: its packages are there
     "ENV": "development",
     "WEBHOOK_TARGET_URL": "http://gateway:8081/webhooks/messenger",
 }
