@@ -308,13 +308,17 @@ def _table(panel: Panel) -> table.Panel:
     if len(panel.queries) == 1:
         columns["Value"] = panel.queries[0].legend  # as Grafana calls the only one
     hidden = dict.fromkeys(("Time", *panel.left_out), True)
-    made = table.Panel().transformations(
-        [
-            models.DataTransformerConfig(id_val="merge", options={}),
-            models.DataTransformerConfig(
-                id_val="organize", options={"excludeByName": hidden, "renameByName": columns}
-            ),
-        ]
+    made = (
+        table.Panel()
+        .show_header(True)
+        .transformations(
+            [
+                models.DataTransformerConfig(id_val="merge", options={}),
+                models.DataTransformerConfig(
+                    id_val="organize", options={"excludeByName": hidden, "renameByName": columns}
+                ),
+            ]
+        )
     )
     if "Value" not in hidden:
         first = common.TableSortByFieldState().display_name(panel.queries[0].legend)

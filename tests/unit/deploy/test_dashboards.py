@@ -7,11 +7,15 @@ from typing import Any
 
 import pytest
 import yaml
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.cog.plugins import register_default_plugins
+from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from deploy.observability.dashboards import DASHBOARDS
 from deploy.observability.kit import TAG, Board, as_json
 from tests.unit.deploy import boards, metrics
 
+register_default_plugins()  # the readers of each kind of panel
 BOARDS = boards.boards()
 GRAFANA = boards.ROOT / "deploy" / "grafana"
 UIDS = {"overview", "pipeline", "graph-api", "model", "business"}
@@ -31,6 +35,16 @@ def test_there_are_no_others_and_their_names_stay() -> None:
     assert set(BOARDS) == UIDS
     assert {board["uid"] for board in BOARDS.values()} == {f"{TAG}-{name}" for name in UIDS}
     assert len({board["title"] for board in BOARDS.values()}) == len(UIDS)
+
+
+@each_name
+def test_the_kits_own_reader_takes_it_as_it_is(name: str) -> None:
+    """What it loses or stumbles over, Grafana might as well."""
+    read = Dashboard.from_json(BOARDS[name])
+    again = json.loads(json.dumps(read, cls=JSONEncoder))
+    for kept, read_again in zip(BOARDS[name]["panels"], again["panels"], strict=True):
+        assert read_again == kept
+    assert {**again, "annotations": None} == {**BOARDS[name], "annotations": None}
 
 
 @each_name
