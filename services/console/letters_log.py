@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaError
 
 from libs.common.kafka import KafkaUnavailableError, open_publisher, put_back
 from libs.common.kafka.connection import client_options
+from libs.common.kafka.presence import require_topics
 from libs.common.kafka.records import ConsumedRecord, from_fetched
 from libs.common.settings import KafkaSettings
 from libs.common.topics import DEAD_LETTERS
@@ -104,6 +105,7 @@ class KafkaLetters:
     @asynccontextmanager
     async def _reader(self) -> AsyncIterator[AIOKafkaConsumer]:
         """With all partitions, and no group. Raises: KafkaUnavailableError."""
+        await require_topics(self._settings, (DEAD_LETTERS,))
         reader = AIOKafkaConsumer(
             DEAD_LETTERS,
             **client_options(self._settings, CLIENT),

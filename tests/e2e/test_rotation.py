@@ -27,7 +27,7 @@ from tests.e2e.live import QUESTIONS, Verdict, judge
 from tests.e2e.shop import Shop, open_shop
 from tests.stack import LocalStack
 
-PEOPLE = 5
+PEOPLE = 4
 ANSWERED_WITHIN_S = 120.0
 LOOK_EVERY_S = 0.4
 READERS = ("conversation", "sender", "console")  # of what is encrypted
@@ -135,7 +135,7 @@ class Traffic:
             await self._simulator.wait_for_answers(
                 self.page, psid, self._rounds[psid], ANSWERED_WITHIN_S
             )
-            await self._pause(chance.uniform(0.2, 1.0))
+            await self._pause(chance.uniform(0.3, 1.2))
 
     async def _look_around(self, admin: Admin) -> None:
         while not self._over.is_set():
