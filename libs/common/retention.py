@@ -188,9 +188,9 @@ class Sweeper:
             if place is not None:
                 await self._wait((time.monotonic() - began) * REST)
         await self._leases.done(lease, self._clock())
-        if any(totals.values()):
+        if documents := sum(totals.values()):
             took_s = round(time.monotonic() - began_at, 1)
-            log.info("messages_expired", page_id=lease.page_id, took_s=took_s, **totals)
+            log.info("messages_expired", page_id=lease.page_id, count=documents, duration_s=took_s)
 
     async def _may_go_on(self, lease: Lease) -> bool:
         """Not if somebody else has the Page now, or wants its messages to be kept for longer."""

@@ -216,6 +216,7 @@ def test_why_nobody_answered(facts: dict[str, Any], words: str | None) -> None:
         ({"event": "takeover.ended", "by": "a", "by_name": "Mo"}, "Mo returned it"),
         ({"event": "handover.changed", "action": "pass", "new_app_id": "9"}, "another app"),
         ({"event": "handover.changed", "action": "pass", "new_app_id": "5"}, "came back"),
+        ({"event": "messages.expired", "days": 30}, "Older messages were deleted after 30 days"),
     ],
 )
 def test_what_became_of_the_conversation_in_words(facts: dict[str, Any], words: str) -> None:

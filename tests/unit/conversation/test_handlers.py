@@ -107,6 +107,34 @@ async def test_nobody_reads_without_the_service_token(
     assert lists.asked == []
 
 
+async def test_a_thread_says_at_its_end_that_older_messages_are_not_kept(
+    client: Client[Any, Any], lists: Lists
+) -> None:
+    lists.receipts = {"expired": {"until": make.at(-9), "days": 30}}
+    lists.of_messages = [
+        {"_id": f"{PAGE}:m{number}", "conversation": CONVERSATION, "direction": "in"}
+        | {"at": make.at(-number), "said": {"number": 0, "text": "hello"}}
+        for number in range(2)
+    ]
+    _, body = await get(client, f"{MESSAGES}?limit=2")
+    assert [each.get("event") for each in body["messages"]] == [None, None]
+    _, body = await get(client, f"{MESSAGES}?limit=2&cursor={body['next']}")
+    assert body == {
+        "messages": [
+            {
+                "id": f"{CONVERSATION}:expired",
+                "kind": "system",
+                "event": "messages.expired",
+                "days": 30,
+                "at": make.at(-9).isoformat(),
+            }
+        ],
+        "next": None,
+    }
+    _, found = await get(client, f"{MESSAGES}?search=hello")
+    assert [each.get("event") for each in found["messages"]] == [None, None]
+
+
 async def test_a_conversation_shows_who_has_it_and_when_it_was_active(
     client: Client[Any, Any], lists: Lists
 ) -> None:
