@@ -85,6 +85,11 @@ class Doorkeeper:
         self._waiting: dict[GuardedConnection, None] = {}
         self._ticking: asyncio.TimerHandle | None = None
 
+    @property
+    def connections(self) -> "list[GuardedConnection]":
+        """Those that are open, as aiohttp's own server has them."""
+        return list(self._open)
+
     def __call__(self) -> "GuardedConnection":
         return GuardedConnection(self, self._make_protocol)
 
@@ -235,4 +240,4 @@ class GuardedRunner(web.AppRunner):
         if self._doorkeeper is None:
             server.request_handler = _tracked(server.request_handler)
             self._doorkeeper = Doorkeeper(server, self.limits)
-        return cast("Server", self._doorkeeper)  # sites only call it
+        return cast("Server", self._doorkeeper)  # sites call it, and its connections are counted

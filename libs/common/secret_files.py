@@ -5,7 +5,8 @@ What the environment says goes before a file, and an empty file counts as not se
 """
 
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,13 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 VARIABLE = "SECRETS_DIR"
 USUAL = Path("/run/secrets")
 LONGEST_BYTES = 64 * 1024  # a secret is a line; a wrong mount may be anything
+
+STRANGE: dict[str, Callable[[str], object]] = {
+    # nobody sees them, and Meta would be refused for them, or we by Meta
+    "begins with a byte order mark": re.compile("^\ufeff").search,
+    "has more than one line": re.compile(r"[\r\n]").search,
+    "holds control characters: is it UTF-16?": re.compile(r"[\x00-\x08\x0b-\x1f\x7f]").search,
+}
 
 
 class SecretFileError(Exception):
@@ -57,7 +65,7 @@ def secrets_folder(environment: Mapping[str, str]) -> Path | None:
     named = environment.get(VARIABLE)
     if not named:
         return USUAL if USUAL.is_dir() else None
-    if not Path(named).is_dir():
+    if not os.path.isdir(named):  # Path's would raise where it may not look
         raise SecretFileError(VARIABLE, "there is no such folder")
     return Path(named)
 
@@ -66,11 +74,13 @@ def read(folder: Path, variable: str) -> str | None:
     """The variable's file without the line break at its end; None: there is no such file.
 
     Raises:
-        SecretFileError: it is there and can't be read, or is no text of a sensible length.
+        SecretFileError: it is there and can't be read, or is no line of text of a sensible length.
     """
     path = folder / variable
     try:
         if not path.is_file():  # of a link: what it leads to, as Kubernetes mounts secrets
+            if os.path.lexists(path):  # as Docker makes a folder where a file to mount is missing
+                raise SecretFileError(variable, f"what is called so in {folder} is no file")
             return None
         with path.open("rb") as file:
             content = file.read(LONGEST_BYTES + 1)
@@ -83,7 +93,10 @@ def read(folder: Path, variable: str) -> str | None:
         text = content.decode()
     except UnicodeDecodeError:
         raise SecretFileError(variable, f"its file in {folder} is not UTF-8") from None
-    return text.removesuffix("\n").removesuffix("\r")
+    text = text.removesuffix("\n").removesuffix("\r")
+    if strange := next((name for name, is_in in STRANGE.items() if is_in(text)), None):
+        raise SecretFileError(variable, f"its file in {folder} {strange}")
+    return text
 
 
 def from_environment(settings: type[BaseSettings]) -> SecretFiles:

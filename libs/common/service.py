@@ -27,6 +27,7 @@ from libs.common.web import Readiness
 
 STOP_WITHIN_S = 25.0  # promised: a pod's grace period is 30 s
 HTTP_DRAIN_S = 5.0
+LEAVE_WITHIN_S = 1.0  # before that, for those who keep connections open
 LONGEST_PAUSE_S = 2.0  # between two looks for what is needed: who comes last is waited for by all
 
 LOOP_LAG = Gauge("assistant_event_loop_lag_seconds", "How late the event loop's last second came.")
@@ -173,6 +174,7 @@ async def _run_resources(
         closing = loop_time() + STOP_WITHIN_S
         if tracing.is_on():
             closing -= tracing.FLUSH_WITHIN_S
+        await _take_leave(service.readiness, runner)
         await runner.cleanup()  # requests first, while their resources are still there
         try:
             async with asyncio.timeout_at(closing):
@@ -180,6 +182,21 @@ async def _run_resources(
         except TimeoutError:
             log.error("stop_timed_out", timeout_s=STOP_WITHIN_S)
     log.info("stopped")
+
+
+async def _take_leave(readiness: Readiness, runner: web.AppRunner) -> None:
+    """Let in nobody new, and let those who are connected hear that they should connect elsewhere.
+
+    aiohttp by itself would answer as if the connection stayed, and close it: what a proxy has sent
+    along it by then is lost, and a POST is not repeated. Who is silent can't be told.
+    """
+    for site in list(runner.sites):
+        await site.stop()
+    readiness.leaving = True
+    server = runner.server
+    until = loop_time() + LEAVE_WITHIN_S
+    while server is not None and server.connections and loop_time() < until:  # noqa: ASYNC110
+        await asyncio.sleep(0.02)
 
 
 def spare_collector() -> None:

@@ -74,6 +74,8 @@ class Readiness:
         self._checks: dict[str, Check] = {}
         self._answer: dict[str, bool] = {}
         self._asked_at = float("-inf")
+        self.leaving = False
+        """The service ends: each answer closes its connection, so that none comes after it."""
 
     def add(self, name: str, check: Check) -> None:
         self._checks[name] = check
@@ -137,6 +139,12 @@ def base_app(readiness: Readiness, *middlewares: Middleware, **options: int) -> 
         await readiness.tell()
         return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
+    async def take_leave(_request: web.Request, response: web.StreamResponse) -> None:
+        if readiness.leaving:
+            response.headers["Connection"] = "close"
+            response.force_close()
+
+    app.on_response_prepare.append(take_leave)
     app.router.add_get("/healthz", healthz)
     app.router.add_get("/readyz", readyz)
     app.router.add_get("/metrics", metrics)

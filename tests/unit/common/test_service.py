@@ -6,13 +6,14 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import aiohttp
 import pytest
 from aiohttp import web
 
 from libs.common import service as common_service
+from libs.common.deadlines import GuardedRunner, Limits
 from libs.common.errors import PermanentError, TransientError
 from libs.common.service import Lifetime, Resources, Service, WorkerEndedError, serve
 from libs.common.settings import HttpSettings, RuntimeSettings
@@ -276,6 +277,56 @@ async def test_request_in_flight_is_answered_before_its_resources_go(
     assert await task == 0
     order = [story.lines.index(line) for line in ("request answered", "worker drained")]
     assert order == sorted(order)
+
+
+def guarded(app: web.Application) -> web.AppRunner:
+    """As the gateway and the console have it."""
+    return GuardedRunner(app, Limits(header_timeout_s=5, idle_timeout_s=5))
+
+
+@pytest.mark.parametrize("runner", [None, guarded])
+async def test_kept_connections_are_told_to_go_before_they_are_closed(
+    story: Story, free_port: int, runner: Callable[[web.Application], web.AppRunner] | None
+) -> None:
+    """Else what a proxy sends along one, just as it closes, is lost; a POST is not repeated."""
+    running = Running(two_parts_and_a_worker(story), free_port)
+    running.service = replace(running.service, runner=runner)
+    task = asyncio.create_task(running.serve())
+    await story.wait_for("worker runs")
+    reader, writer = await asyncio.open_connection("127.0.0.1", free_port)
+
+    async def ask() -> bytes:
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: parcels\r\n\r\n")
+        head = await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(len(b'{"status": "alive"}'))
+        return head.lower()
+
+    async with asyncio.timeout(DEADLINE_S):
+        assert b"connection: close" not in await ask()
+        terminate()
+        while not running.readiness.leaving:
+            await asyncio.sleep(0.01)
+        last = await ask()
+        assert last.startswith(b"http/1.1 200")
+        assert b"connection: close" in last
+        assert await reader.read() == b""
+        assert await task == 0
+    writer.close()
+
+
+async def test_silent_connections_do_not_hold_the_end_up(
+    story: Story, free_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(common_service, "LEAVE_WITHIN_S", 0.05)
+    running = Running(two_parts_and_a_worker(story), free_port)
+    task = asyncio.create_task(running.serve())
+    await story.wait_for("worker runs")
+    reader, writer = await asyncio.open_connection("127.0.0.1", free_port)
+    terminate()
+    async with asyncio.timeout(DEADLINE_S):
+        assert await task == 0
+        assert await reader.read() == b""
+    writer.close()
 
 
 async def test_resources_that_never_close_do_not_hold_the_end_up(
