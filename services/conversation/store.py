@@ -278,5 +278,5 @@ def _activity_write(activity: Activity) -> UpdateOne:
     return UpdateOne(
         {"_id": f"{activity.page_id}:{activity.psid}"},
         change,
-        upsert=activity.makes,
+        upsert=activity.makes or activity.last_activity_at is not None,
     )
