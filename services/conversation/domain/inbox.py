@@ -203,8 +203,11 @@ def _own_echo(row: Row, event: MessageEchoed, key: int) -> None:
 def _sent(row: Row, event: MessageSent, _app: str) -> None:
     key, at = hashed(event.send_id), whole_ms(event.occurred_at)
     last = Last(key, "out", event.origin, "text", _preview(event.text), at, event.by_name)
-    if not _outbound(row, last) and row.last is not None and row.last.key == key:
-        row.last = replace(last, at=max(row.last.at, at))  # its echo was quicker, and tells less
+    if not _outbound(row, last) and row.last is not None:  # its echo was quicker, and tells less
+        if row.last.key == key:
+            row.last = replace(last, at=max(row.last.at, at))
+        elif at > row.last.at:  # and told an earlier moment than another message's
+            row.last = last
     if event.origin == "human":  # who answers has looked
         row.seen_ms = max(row.seen_ms, ms_of(at))
 

@@ -291,6 +291,15 @@ def test_a_row_comes_back_from_the_database_as_it_was(events: list[AnyRecord]) -
     assert stored(row) == row
 
 
+def test_an_answer_whose_echo_tells_an_earlier_moment_is_latest_all_the_same() -> None:
+    sent, echo = make.sent(seconds=2), make.echo("mid-c1-0", APP, "an answer", 1, "c1:0")
+    by_hand = make.echo("e1", "7", "written by hand", 1)
+    for log in ((sent, by_hand, echo), (echo, by_hand, sent)):
+        last = folded(*log).last
+        assert last is not None
+        assert (last.text, last.at) == (sent.text, sent.occurred_at)
+
+
 @QUICKLY
 @given(LOGS)
 def test_a_row_begins_with_what_the_archive_has(events: list[AnyRecord]) -> None:
