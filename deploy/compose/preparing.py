@@ -22,6 +22,8 @@ OPTIONAL = (
     "SERVICE_TOKEN_PREVIOUS",
 )
 """Empty files, which count as not set: Compose wants each to be there."""
+MOUNTED = ("kafka", "mongodb", "../prometheus", "../grafana")
+"""Settings of containers that run as other users: a strict umask leaves them unreadable there."""
 
 
 def _password() -> str:
@@ -54,6 +56,8 @@ def prepare(folder: Path = FOLDER) -> list[str]:
         text = (folder / ".env.simulator").read_text(encoding="utf-8")
         _write(env, f"{text}FACEBOOK_APP_ID={MADE['FACEBOOK_APP_ID']()}\n", 0o600)
         said.append(f"{env}: for the simulator; for a real Page see .env.example")
+    for name in MOUNTED:
+        _let_everybody_read(folder / name)
     is_simulated = "simulator" in _profiles(env)
     return [*said, *_prepare_secrets(folder / "secrets", is_simulated=is_simulated)]
 
@@ -73,6 +77,14 @@ def _prepare_secrets(folder: Path, *, is_simulated: bool) -> list[str]:
     if _is_missing(folder / FROM_META):
         said.append(f"{folder / FROM_META} is empty: put the app's secret there, from Meta")
     return said
+
+
+def _let_everybody_read(folder: Path) -> None:
+    """A folder and all in it, which holds no secret."""
+    for path in (folder, *folder.rglob("*")) if folder.is_dir() else ():
+        mode = path.stat().st_mode
+        if (wanted := mode | (0o055 if path.is_dir() else 0o044)) != mode:
+            path.chmod(wanted)
 
 
 def _is_missing(path: Path) -> bool:

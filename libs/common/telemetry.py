@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from types import MappingProxyType
+from urllib.parse import unquote
 
 import structlog
 from opentelemetry import trace
@@ -311,5 +312,6 @@ def sampler_of(settings: TracingSettings) -> Sampler:
 
 
 def _headers(pairs: str) -> dict[str, str]:
+    """As OpenTelemetry has them: a comma or a space within a value is written %2C or %20."""
     found = (pair.partition("=") for pair in pairs.split(",") if pair.strip())
-    return {name.strip().lower(): value.strip() for name, _, value in found}
+    return {unquote(name).strip().lower(): unquote(value).strip() for name, _, value in found}

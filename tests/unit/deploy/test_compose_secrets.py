@@ -60,6 +60,33 @@ def test_only_the_owner_enters_the_folder_and_every_container_reads_a_file(simul
     assert stat.S_IMODE((simulated / ".env").stat().st_mode) == 0o600
 
 
+def test_settings_of_a_clone_under_a_strict_umask_can_be_read_by_other_users(
+    tmp_path: Path,
+) -> None:
+    """Kafka, MongoDB, Prometheus and Grafana run as users that own nothing here."""
+    folder = tmp_path / "compose"
+    folder.mkdir()
+    (folder / ".env.simulator").write_text((FOLDER / ".env.simulator").read_text())
+    mounted = {
+        (folder / source.split(":")[0]).resolve()
+        for service in services().values()
+        for source in service.get("volumes", [])
+        if source.startswith(".")
+    }
+    for each in mounted:
+        (each / "deeper").mkdir(parents=True)
+        (each / "deeper" / "settings.yml").write_text("a: 1\n")
+        (each / "deeper" / "settings.yml").chmod(0o600)
+        (each / "deeper").chmod(0o700)
+        each.chmod(0o700)
+    prepare(folder)
+    assert len(mounted) == 5
+    for each in mounted:
+        assert stat.S_IMODE(each.stat().st_mode) == 0o755
+        assert stat.S_IMODE((each / "deeper").stat().st_mode) == 0o755
+        assert stat.S_IMODE((each / "deeper" / "settings.yml").stat().st_mode) == 0o644
+
+
 def test_what_is_there_is_never_written_again(simulated: Path) -> None:
     before = contents(simulated), (simulated / ".env").read_text()
     assert prepare(simulated) == [f"{simulated / 'secrets'}: everything is there"]
