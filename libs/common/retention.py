@@ -37,6 +37,10 @@ EXPIRED = Counter(
     "Documents that went, or lost their texts, because a workspace keeps messages no longer.",
     ["collection"],
 )
+EXPIRY_FAILURES = Counter(
+    "assistant_expiry_failures_total",
+    "Conversations or Pages whose older messages could not be seen to, by a mistake of ours.",
+)
 
 log = structlog.get_logger(__name__)
 
@@ -169,7 +173,20 @@ class Sweeper:
                 return
             lease = await self._leases.take(page_id, days, self._clock())
             if lease is not None:
-                await self._sweep(lease)
+                await self._sweep_alone(lease)
+
+    async def _sweep_alone(self, lease: Lease) -> None:
+        """A Page that can't be seen to keeps neither the others' nor the service from going on.
+
+        Its lease runs out, and it is tried again.
+        """
+        try:
+            await self._sweep(lease)
+        except TransientError:
+            raise
+        except Exception as error:
+            EXPIRY_FAILURES.inc()
+            log.exception("expiry_failed", page_id=lease.page_id, error=type(error).__name__)
 
     async def _sweep(self, lease: Lease) -> None:
         until, began_at = self._clock() - timedelta(days=lease.days), time.monotonic()

@@ -11,14 +11,16 @@ contact. What is left names the person by their id alone, and tells copies from 
 
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
+import structlog
+
 from libs.common.erasures import KEEP, Erased, NobodyErased
+from libs.common.errors import TransientError
 from libs.common.mongo import Collection, Database, Document, mongo_errors
 from libs.common.paging import After, behind_upwards
-from libs.common.retention import Step
+from libs.common.retention import EXPIRY_FAILURES, Step
 from services.conversation.contacts_store import ChangedMeanwhileError
 from services.conversation.domain.expiring import (
     latest_of,
@@ -39,6 +41,9 @@ NOTHING = datetime(9999, 1, 1, tzinfo=UTC)
 RESTING = timedelta(minutes=10)
 """The state of a conversation that goes on is left to the next hour: the assistant may be writing
 an answer, which would have to be written anew."""
+
+
+log = structlog.get_logger(__name__)
 
 
 class MessageExpirer:
@@ -107,8 +112,16 @@ class MessageExpirer:
     async def _expire_all(self, found: list[Document], until: datetime, days: int) -> Counter[str]:
         counts: Counter[str] = Counter()
         for each in found:
-            with suppress(*_CHANGED_MEANWHILE):  # somebody writes it at this moment
+            try:
                 counts += await self._expire(each, until, days)
+            except _CHANGED_MEANWHILE:  # somebody writes it at this moment
+                continue
+            except TransientError:
+                raise
+            except Exception as error:  # others' messages go all the same
+                EXPIRY_FAILURES.inc()
+                name = each["_id"]
+                log.exception("expiry_failed", conversation=name, error=type(error).__name__)
         return counts
 
     async def _expire(self, found: Document, until: datetime, days: int) -> Counter[str]:

@@ -61,7 +61,10 @@ class Intake:
         return await self.receive(state, arrivals, rules)
 
     async def receive(self, state: State, arrivals: Sequence[Arrival], rules: Rules) -> State:
-        """Fold events into the state, without late copies of those it has forgotten."""
+        """Fold events into the state, without late copies of those it has forgotten.
+
+        What nobody can tell from a copy any more counts as one: to answer twice is worse.
+        """
         relevant = [arrival for arrival in arrivals if receive.changes_state(arrival.event)]
         doubtful = {
             arrival.position: kept_as
@@ -71,7 +74,12 @@ class Intake:
         }
         if doubtful:
             copies = await self._copies(doubtful)
-            relevant = [arrival for arrival in relevant if arrival.position not in copies]
+            relevant = [
+                arrival
+                for arrival in relevant
+                if arrival.position not in copies
+                and not (arrival.position in doubtful and receive.comes_too_late(arrival))
+            ]
         return receive.receive(state, await self._with_quotes(state, relevant), rules)
 
     async def _with_quotes(self, state: State, arrivals: Sequence[Arrival]) -> Sequence[Arrival]:

@@ -16,6 +16,7 @@ from services.analytics.expiring import REMEMBERED as REMEMBERED_BY_FIGURES
 from services.analytics.expiring import StateExpirer
 from services.analytics.folding import Folder
 from services.analytics.store import AnalyticsStore
+from services.conversation.domain.receive import ARCHIVED
 from services.conversation.expiring import NOTHING, REMEMBERED, MessageExpirer
 from services.conversation.inbox_store import InboxStore
 from services.sender.domain.deliveries import Delivery
@@ -142,6 +143,15 @@ async def test_conversations_from_before_are_seen_to_as_well(service: Service) -
     assert (await conversation(service.database))["oldest_at"] == make.at(50)
 
 
+async def test_a_document_that_nobody_can_read_keeps_no_others(service: Service) -> None:
+    await service.hear(make.message("m1", "old words", 1))
+    await service.database["conversations"].insert_one(
+        {"_id": "100:1", "page_id": PAGE, "oldest_at": make.at(0), "state": {"history": "?"}}
+    )
+    await sweep(service, make.at(40))
+    assert await left(service.database, "old words") == []
+
+
 async def test_the_sender_forgets_texts_and_knows_what_was_sent(database: Database) -> None:
     now = make.NOON + timedelta(days=40)
     delivery = Delivery(
@@ -203,7 +213,7 @@ def test_what_is_left_of_people_outlives_what_may_come_late() -> None:
     assert longest < REMEMBERED_BY_FIGURES < REMEMBERED
     # figures first, by more than the day between their looks: epochs begin anew in both
     assert REMEMBERED - REMEMBERED_BY_FIGURES > EVERY_FIGURES
-    assert timedelta(days=SHORTEST_DAYS) >= max(EVENTS_KEPT, HUMAN_AGENT_WINDOW)
+    assert timedelta(days=SHORTEST_DAYS) >= max(ARCHIVED, EVENTS_KEPT, HUMAN_AGENT_WINDOW)
 
 
 # --- who does it, and for which Pages
@@ -251,6 +261,24 @@ async def test_of_several_processes_one_sees_to_a_page_and_again_in_an_hour(
     assert len(noted.asked) == 6
     await sweeper(database, noted, make.at(3601)).look()
     assert len(noted.asked) == 12
+
+
+async def test_a_page_that_fails_keeps_neither_the_others_nor_the_service(
+    database: Database,
+) -> None:
+    await workspace(database, "short", 30, "1", "2")
+
+    class Mistaken(Noted):
+        async def step(self, page_id: str, until: datetime, days: int, place: str) -> Step:
+            if page_id == "1":
+                raise KeyError("ours")
+            return await super().step(page_id, until, days, place)
+
+    mistaken, noted = Mistaken(), Noted()
+    await sweeper(database, mistaken, make.NOON).look()
+    assert mistaken.asked == [("2", 30)]
+    await sweeper(database, noted, make.at(301)).look()
+    assert noted.asked == [("1", 30)]
 
 
 async def test_who_died_in_the_middle_is_followed(database: Database) -> None:

@@ -3,10 +3,11 @@
 import asyncio
 from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
-from aiokafka.admin import NewTopic
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from libs.common.kafka.topics import TopicsRefusedError, ensure_topics
@@ -83,3 +84,32 @@ async def test_more_copies_than_brokers_name_the_variable(
 ) -> None:
     with pytest.raises(TopicsRefusedError, match="KAFKA_REPLICATION is wrong"):
         await ensure_topics(kafka, [topic], 7, within_s=0.5)
+
+
+async def test_several_at_once_add_partitions_once(kafka: KafkaSettings, topic: TopicSpec) -> None:
+    """As the jobs of two upgrades do. And right after: brokers learn of it a moment later."""
+    few = [replace(topic, name=f"{topic.name}-{n}", partitions=1) for n in range(4)]
+    more = [replace(each, partitions=3) for each in few]
+    await ensure_topics(kafka, few, 1)
+
+    done = await asyncio.gather(*[ensure_topics(kafka, more, 1) for _ in range(3)])
+
+    assert sorted(line for lines in done for line in lines) == [
+        f"{each.name}: 3 partitions, was 1" for each in more
+    ]
+    fewer = [replace(each, partitions=2) for each in few]
+    assert await ensure_topics(kafka, fewer, 1) == []
+
+
+async def test_whoever_may_not_read_a_topics_settings_is_told(
+    kafka: KafkaSettings, topic: TopicSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else its retention would be said to be right, and is unknown."""
+    refused = (29, "Topic authorization failed.", ConfigResourceType.TOPIC, topic.name, [])
+
+    async def describe_configs(*_: object) -> list[SimpleNamespace]:
+        return [SimpleNamespace(resources=[refused])]
+
+    monkeypatch.setattr(AIOKafkaAdminClient, "describe_configs", describe_configs)
+    with pytest.raises(TopicsRefusedError, match=f"{topic.name}: Topic authorization failed"):
+        await ensure_topics(kafka, [topic], 1)

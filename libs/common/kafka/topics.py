@@ -20,7 +20,7 @@ from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError
+from aiokafka.errors import InvalidPartitionsError, KafkaError
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
@@ -37,6 +37,7 @@ FAILED = 1
 _AGAIN_AFTER_S = 0.2
 _EXISTS = 36  # TOPIC_ALREADY_EXISTS: somebody was quicker
 _TOO_FEW_BROKERS = 38  # INVALID_REPLICATION_FACTOR
+_UNKNOWN = 3  # UNKNOWN_TOPIC_OR_PARTITION
 _SET_ON_THE_TOPIC = 1  # DYNAMIC_TOPIC_CONFIG, of all places that a value can come from
 
 
@@ -107,7 +108,7 @@ async def ensure_topics(
         try:
             async with asyncio.timeout_at(until):
                 made = await _make_missing(admin, topics, copies, until)
-                grown = await _see_to_partitions(admin, topics, copies)
+                grown = await _see_to_partitions(admin, topics, copies, until)
                 return [*made, *grown, *await _set_retention(admin, topics)]
         except TimeoutError:
             raise KafkaUnavailableError(f"no answer within {within_s:g} s") from None
@@ -172,27 +173,35 @@ async def _make_missing(
 
 
 async def _see_to_partitions(
-    admin: AIOKafkaAdminClient, topics: Sequence[Spec], copies: int
+    admin: AIOKafkaAdminClient, topics: Sequence[Spec], copies: int, until: float
 ) -> list[str]:
     """Bring topics of an older version up to date. Kafka never takes partitions away."""
-    described = {
-        each["topic"]: each["partitions"]
-        for each in await admin.describe_topics([topic.name for topic in topics])
-    }
-    too_few, done = {}, []
+    done = []
     for topic in topics:
-        # none: just made, and this broker's metadata don't know it yet
-        if not (partitions := described.get(topic.name)):
-            continue
-        if len(partitions) < topic.partitions:
-            too_few[topic.name] = NewPartitions(total_count=topic.partitions)
-            done += [f"{topic.name}: {topic.partitions} partitions, was {len(partitions)}"]
-        if (there := min(len(each["replicas"]) for each in partitions)) < copies:
+        while partitions := await _partitions(admin, topic.name):
+            if len(partitions) >= topic.partitions:
+                break
+            wanted = {topic.name: NewPartitions(total_count=topic.partitions)}
+            try:
+                await admin.create_partitions(wanted)
+            except InvalidPartitionsError:  # somebody was quicker, and this broker is told soon
+                if asyncio.get_running_loop().time() + _AGAIN_AFTER_S >= until:
+                    raise
+                await asyncio.sleep(_AGAIN_AFTER_S)
+            else:
+                done += [f"{topic.name}: {topic.partitions} partitions, was {len(partitions)}"]
+                break
+        there = min((len(each["replicas"]) for each in partitions), default=copies)
+        if there < copies:
             how = "kafka-reassign-partitions.sh changes that"
             done += [f"{topic.name}: keeps {there} of {copies} copies of a record; {how}"]
-    if too_few:
-        await admin.create_partitions(too_few)
     return done
+
+
+async def _partitions(admin: AIOKafkaAdminClient, name: str) -> list[Any]:
+    """None: just made, and this broker's metadata don't know it yet."""
+    [described] = await admin.describe_topics([name])
+    return list(described["partitions"])
 
 
 async def _set_retention(admin: AIOKafkaAdminClient, topics: Sequence[Spec]) -> list[str]:
@@ -220,16 +229,19 @@ async def _settings_of(
 ) -> dict[str, dict[str, str]]:
     """What is set on each topic itself, of those that the broker knows."""
     answers = await admin.describe_configs([_resource(name, None) for name in names])
-    return {
-        name: {
-            setting: value
-            for setting, value, _read_only, source, *_ in settings
-            if source == _SET_ON_THE_TOPIC
-        }
-        for answer in answers
-        for code, _message, _kind, name, settings in answer.resources
-        if not code
-    }
+    found = {}
+    for code, message, _kind, name, settings in (
+        each for answer in answers for each in answer.resources
+    ):
+        if code not in {0, _UNKNOWN}:
+            raise TopicsRefusedError(f"{name}: {message or f'error {code}'}")
+        if not code:
+            found[name] = {
+                setting: value
+                for setting, value, _read_only, source, *_ in settings
+                if source == _SET_ON_THE_TOPIC
+            }
+    return found
 
 
 def _resource(name: str, settings: Mapping[str, str] | None) -> ConfigResource:

@@ -26,6 +26,8 @@ LINE_CHARACTERS = 4000
 PENDING_MESSAGES = 50
 RECENT_EVENTS = 128
 QUOTED_CHARACTERS = 300
+ARCHIVED = timedelta(days=7)
+"""So long the archive has every message: no workspace may keep them for less."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,14 @@ def is_later_copy(state: State, position: Position) -> bool:
 def may_be_late_copy(state: State, occurred_at: datetime) -> bool:
     """Whether the event is as old as some that `recent` forgot."""
     return state.recent_since is not None and occurred_at <= state.recent_since
+
+
+def comes_too_late(arrival: Arrival) -> bool:
+    """Whether it came on the log so long after it happened that the archive, which would tell a
+    copy, may have forgotten it: only out of the dead letters does anything come so late.
+    """
+    logged_at = arrival.logged_at
+    return logged_at is not None and logged_at - arrival.event.occurred_at > ARCHIVED
 
 
 def has_to_be_looked_up(state: State, arrival: Arrival) -> bool:

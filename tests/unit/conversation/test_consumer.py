@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -310,6 +311,24 @@ async def test_a_copy_of_a_message_forgotten_long_ago_is_looked_up_in_the_archiv
     await world.handle()
     assert world.steps == ["load", "sources"]
     assert world.commands == []
+
+
+@pytest.mark.parametrize(("days", "answers"), [(6.9, 1), (7.1, 0)])
+async def test_a_dead_letter_that_the_archive_may_have_forgotten_is_not_answered_again(
+    world: World, days: float, answers: int
+) -> None:
+    """It was answered, its workspace keeps messages for a week, and another service's dead letter
+    of it is put back on the log."""
+    world.take_over()
+    week = days * 86_400
+    world.write(*[make.message(f"m{n}", seconds=week + n) for n in range(RECENT_EVENTS + 1)])
+    await world.handle()
+    world.take_over(epoch=2, mode="ai")
+    again = make.record(make.message("first", "are you open?"), offset=len(world.log))
+    put_back_at = round(make.at(week).timestamp() * 1000)
+    world.log.append(replace(again, timestamp_ms=put_back_at))
+    await world.handle()
+    assert len(world.prompts) == answers
 
 
 async def test_an_old_message_that_comes_for_the_first_time_is_answered(world: World) -> None:
