@@ -85,31 +85,30 @@ class Readiness:
         self._checks.clear()
         self._asked_at = float("-inf")
 
-    async def answer(self) -> dict[str, bool]:
-        """Each check by name. No check at all means the service is still starting."""
+    async def answer(self, within_s: float | None = None) -> dict[str, bool]:
+        """Each check by name; one that takes longer (usually `CHECK_WITHIN_S`) is a no.
+
+        No check at all means the service is still starting.
+        """
         if time.monotonic() - self._asked_at > READY_CACHE_S or not all(self._answer.values()):
             checks = dict(self._checks)
-            answers = await asyncio.gather(*(_ask(check) for check in checks.values()))
+            answers = await asyncio.gather(*(_ask(check, within_s) for check in checks.values()))
             self._answer = dict(zip(checks, answers, strict=True))
             self._asked_at = time.monotonic()
         return self._answer or {"started": False}
 
     async def tell(self) -> None:
-        """Put the answer among the metrics. One that takes too long is a no."""
-        try:
-            async with asyncio.timeout(TELL_WITHIN_S):
-                answer = await self.answer()
-        except TimeoutError:
-            answer = dict.fromkeys(self._checks, False)
+        """Put the answers among the metrics: a check that takes too long speaks for no other."""
+        answer = await self.answer(TELL_WITHIN_S)
         READY.clear()
         for name, holds in answer.items():
             READY.labels(name).set(holds)
 
 
-async def _ask(check: Check) -> bool:
-    """An error, or no answer within `CHECK_WITHIN_S`, is a no."""
+async def _ask(check: Check, within_s: float | None) -> bool:
+    """An error, or no answer in time, is a no."""
     try:
-        async with asyncio.timeout(CHECK_WITHIN_S):
+        async with asyncio.timeout(CHECK_WITHIN_S if within_s is None else within_s):
             return await check()
     except Exception:
         return False
