@@ -3,10 +3,17 @@
 import re
 import sys
 from functools import cached_property
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -20,6 +27,18 @@ from libs.common.secret_files import SecretFileError, from_environment
 T = TypeVar("T", bound=BaseSettings)
 
 EX_CONFIG = 78  # sysexits.h: something is wrong with the configuration
+
+
+def _in_one_piece(secret: SecretStr) -> SecretStr:
+    value = secret.get_secret_value()
+    if not value.isprintable() or value != value.strip():
+        raise ValueError("has a line break in it, or a space at its beginning or end")
+    return secret
+
+
+WholeSecret = Annotated[SecretStr, AfterValidator(_in_one_piece)]
+"""What travels in a header, or signs: a space that came along when it was copied is lost on the way
+or changes every signature, and nothing says why."""
 
 
 class SettingsGroup(BaseSettings):
@@ -104,8 +123,8 @@ class RuntimeSettings(SettingsGroup):
 class InternalSettings(SettingsGroup):
     """What internal HTTP APIs ask for."""
 
-    service_token: SecretStr = Field(min_length=16, description="Authorization: Bearer …")
-    service_token_previous: SecretStr | None = Field(
+    service_token: WholeSecret = Field(min_length=16, description="Authorization: Bearer …")
+    service_token_previous: WholeSecret | None = Field(
         None,
         min_length=16,
         description="accepted as well, and sent where the new one is refused, during a rollout",
@@ -129,14 +148,14 @@ class GraphSettings(SettingsGroup):
     )
     graph_api_version: str = Field("v26.0", pattern=r"^v\d{1,3}\.\d$")
     facebook_app_id: str = Field(pattern=r"^\d{1,32}$")
-    facebook_app_secret: SecretStr = Field(min_length=8)
+    facebook_app_secret: WholeSecret = Field(min_length=8)
 
 
 class WebhookSettings(SettingsGroup):
     """Where Meta finds the gateway, and how it recognises it."""
 
     env: Literal["development", "test", "production"] = "production"
-    webhook_verify_token: SecretStr = Field(
+    webhook_verify_token: WholeSecret = Field(
         min_length=8, description="the same as in the app's dashboard"
     )
     public_url: str = Field(

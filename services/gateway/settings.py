@@ -3,7 +3,7 @@
 from functools import cached_property
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from libs.common.settings import (
@@ -12,6 +12,7 @@ from libs.common.settings import (
     RuntimeSettings,
     SettingsGroup,
     WebhookSettings,
+    WholeSecret,
 )
 from libs.common.tracing import TracingSettings
 
@@ -19,8 +20,8 @@ from libs.common.tracing import TracingSettings
 class MetaSettings(WebhookSettings):
     """What Meta and we know of each other, and where Meta's people find us."""
 
-    facebook_app_secret: SecretStr = Field(min_length=8, description="signs every webhook")
-    facebook_app_secret_previous: SecretStr | None = Field(
+    facebook_app_secret: WholeSecret = Field(min_length=8, description="signs every webhook")
+    facebook_app_secret_previous: WholeSecret | None = Field(
         None, min_length=8, description="accepted as well, while a new secret is rolled out"
     )
 

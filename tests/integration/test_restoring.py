@@ -8,12 +8,23 @@ from aiokafka import AIOKafkaConsumer
 
 from libs.common.events import AnyRecord, MessageEchoed, MessageFailed, MessageHeld, MessageSent
 from libs.common.kafka import open_publisher
-from libs.common.kafka.rewind import GroupInUseError, main, moment, rewind
+from libs.common.kafka.rewind import (
+    ACTING,
+    GroupInUseError,
+    GroupUnknownError,
+    main,
+    moment,
+    rewind,
+)
 from libs.common.mongo import Database
 from libs.common.settings import KafkaSettings
+from libs.common.topics import EVENTS
+from services.conversation import app as conversation
+from services.sender import app as sender
 from services.sender.domain.deliveries import Delivery, event_of
 from services.sender.restored import delivery_of, note, restore
 from services.sender.store import DeliveryStore
+from services.takeover import app as takeover
 from tests.integration.test_analytics import committed, publish
 
 COPIED_AT = datetime(2026, 3, 1, 2, tzinfo=UTC)
@@ -133,7 +144,8 @@ async def test_a_group_reads_again_from_a_moment_and_not_while_somebody_is_in_it
         await asyncio.sleep(0.005)  # the log's clock counts in milliseconds
         between = datetime.now(UTC)
         await publish(publisher, topic, [echo("c1:0", f"b{number}") for number in range(4)])
-    assert await rewind(kafka, topic, topic, between) == 0, "nobody has read anything"
+    with pytest.raises(GroupUnknownError):  # nobody has read anything
+        await rewind(kafka, topic, topic, between)
     async with AIOKafkaConsumer(
         topic,
         bootstrap_servers=kafka.bootstrap_servers,
@@ -162,3 +174,20 @@ def test_a_moment_says_its_time_zone(text: str, capsys: pytest.CaptureFixture[st
     assert ended.value.code == 2
     assert "is no moment like" in capsys.readouterr().err
     assert moment("2026-03-01T02:00:00Z") == COPIED_AT
+
+
+@pytest.mark.parametrize("group", [*sorted(ACTING), ""])
+def test_groups_that_would_answer_once_more_are_refused(
+    group: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--to", "2026-03-01T02:00:00Z", "console:messenger.channels", f"{group}:{EVENTS}"])
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert f"{group} is never rewound" in said or "is not GROUP:TOPIC" in said
+
+
+def test_the_groups_that_act_are_called_so() -> None:
+    assert {conversation.NAME, conversation.NOTIFICATIONS_GROUP, sender.NAME, takeover.NAME} == (
+        ACTING
+    )

@@ -105,9 +105,9 @@ async def test_whoever_may_not_read_a_topics_settings_is_told(
     kafka: KafkaSettings, topic: TopicSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else its retention would be said to be right, and is unknown."""
-    refused = (29, "Topic authorization failed.", ConfigResourceType.TOPIC, topic.name, [])
 
     async def describe_configs(*_: object) -> list[SimpleNamespace]:
+        refused = (29, "Topic authorization failed.", ConfigResourceType.TOPIC, topic.name, ())
         return [SimpleNamespace(resources=[refused])]
 
     monkeypatch.setattr(AIOKafkaAdminClient, "describe_configs", describe_configs)

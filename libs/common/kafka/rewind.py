@@ -3,7 +3,8 @@
 For after a database was restored from an older copy: docs/operations.md says which groups may be
 rewound, and which must never be. Nobody may be in a group meanwhile. Repeatable.
 
-Reads the KAFKA_ variables. Ends with 0 if all was done, 1 if not, 2 for wrong arguments.
+Reads the KAFKA_ variables. Ends with 0 if all was done, 1 if not, 2 for wrong arguments: nothing
+was changed then.
 """
 
 import argparse
@@ -23,6 +24,8 @@ from libs.common.kafka.errors import KafkaUnavailableError
 from libs.common.settings import KafkaSettings, SettingsGroup, load
 
 WITHIN_S = 60.0
+ACTING = frozenset({"conversation", "conversation-notifications", "sender", "takeover"})
+"""Groups that answer, send or call somebody: whatever they read again, they would do again."""
 
 
 class RewindSettings(SettingsGroup):
@@ -37,13 +40,19 @@ class GroupInUseError(PermanentError):
     code = "group_in_use"
 
 
+class GroupUnknownError(PermanentError):
+    """No such group has read this topic: most likely the name is a slip."""
+
+    code = "group_unknown"
+
+
 async def rewind(kafka: KafkaSettings, group: str, topic: str, to: datetime) -> int:
     """Have a group go on with the first record that is no older than `to`; how many come again.
 
     A partition whose offset is older already, or where nothing is that young, stays as it is.
 
     Raises:
-        GroupInUseError, KafkaUnavailableError: nothing was changed.
+        GroupInUseError, GroupUnknownError, KafkaUnavailableError: nothing was changed.
     """
     try:
         async with asyncio.timeout(WITHIN_S):
@@ -51,8 +60,11 @@ async def rewind(kafka: KafkaSettings, group: str, topic: str, to: datetime) -> 
             async with _client(kafka, group_id=group) as client:
                 client.assign(list(found))
                 offsets, again = dict[TopicPartition, int](), 0
+                committed = {each: await client.committed(each) for each in found}
+                if all(now is None for now in committed.values()):
+                    raise GroupUnknownError(f"no group {group} has read {topic}")
                 for partition, first in found.items():
-                    now = await client.committed(partition)
+                    now = committed[partition]
                     if first is not None and now is not None and first < now:
                         offsets[partition] = first
                         again += now - first
@@ -121,6 +133,18 @@ def moment(text: str) -> datetime:
     raise argparse.ArgumentTypeError(f"{text!r} is no moment like 2026-03-01T02:00:00Z")
 
 
+def group_and_topic(text: str) -> tuple[str, str]:
+    """Raises: argparse.ArgumentTypeError: it is not both, or the group is never to be rewound."""
+    group, _, topic = text.partition(":")
+    if not group or not topic:
+        raise argparse.ArgumentTypeError(f"{text!r} is not GROUP:TOPIC")
+    if group in ACTING:
+        raise argparse.ArgumentTypeError(
+            f"{group} is never rewound: people would be answered, or called for, once more"
+        )
+    return group, topic
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status."""
     parser = argparse.ArgumentParser(
@@ -128,11 +152,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Have consumer groups read again what is no older than a moment.",
     )
     parser.add_argument("--to", type=moment, required=True, metavar="MOMENT")
-    parser.add_argument("group", nargs="+", metavar="GROUP:TOPIC")
+    parser.add_argument("group", nargs="+", type=group_and_topic, metavar="GROUP:TOPIC")
     given = parser.parse_args(arguments)
     kafka, status = load(RewindSettings).kafka, 0
-    for each in given.group:
-        group, _, topic = each.partition(":")
+    for group, topic in given.group:
+        each = f"{group}:{topic}"
         try:
             again = asyncio.run(rewind(kafka, group, topic, given.to))
         except ProjectError as error:

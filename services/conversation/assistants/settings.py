@@ -5,7 +5,7 @@ from pydantic_core import PydanticKnownError
 from pydantic_settings import SettingsConfigDict
 
 from libs.common.channels import AssistantProvider
-from libs.common.settings import SettingsGroup
+from libs.common.settings import SettingsGroup, WholeSecret
 
 
 class AssistantSettings(SettingsGroup):
@@ -27,7 +27,7 @@ class AssistantSettings(SettingsGroup):
         validate_default=True,
         description="as the provider names it; needed by LLM_PROVIDER=openai and anthropic",
     )
-    api_key: SecretStr | None = Field(
+    api_key: WholeSecret | None = Field(
         None,
         validate_default=True,
         description="needed by LLM_PROVIDER=anthropic, and by openai without LLM_BASE_URL",

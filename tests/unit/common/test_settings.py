@@ -106,6 +106,8 @@ def test_settings_cannot_be_changed(environment: pytest.MonkeyPatch) -> None:
         ("HTTP_PORT", "secret", "is wrong: Input should be a valid integer"),
         ("SERVICE_TOKEN", None, "is not set (Authorization: Bearer …)"),
         ("SERVICE_TOKEN", "too-secret", "is wrong: Value should have at least 16"),
+        ("SERVICE_TOKEN", "secret-token-of-tests ", "is wrong: has a line break in it, or a space"),
+        ("FACEBOOK_APP_SECRET", "secret-of-tests\n", "is wrong: has a line break in it, or a"),
         ("FACEBOOK_APP_ID", "secret", "is wrong: String should match pattern"),
         ("FACEBOOK_APP_SECRET", "secret", "is wrong: Value should have at least 8"),
         ("GRAPH_API_URL", "secret.example.org", "is wrong: String should match pattern"),

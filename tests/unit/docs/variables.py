@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
@@ -263,7 +263,10 @@ def _cells(*cells: str) -> str:
 
 def _alternatives(annotation: Any) -> tuple[Any, ...]:  # noqa: ANN401 - any type
     if get_origin(annotation) in (Union, UnionType):
-        return tuple(kind for kind in get_args(annotation) if kind is not NoneType)
+        kinds = [kind for kind in get_args(annotation) if kind is not NoneType]
+        return tuple(each for kind in kinds for each in _alternatives(kind))
+    if get_origin(annotation) is Annotated:
+        return _alternatives(get_args(annotation)[0])
     return (annotation,)
 
 
