@@ -9,6 +9,7 @@
 import argparse
 import asyncio
 import json
+import math
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -40,18 +41,49 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m deploy.capacity")
-    parser.add_argument("--conversations", type=float, default=100_000, help="a day")
-    parser.add_argument("--replicas", type=int, default=1, help="of every service")
-    parser.add_argument("--partitions", type=int, default=12)
-    parser.add_argument("--shards", type=int, default=1, help="of MongoDB")
-    parser.add_argument("--brokers", type=int, default=3, help="of Kafka")
-    parser.add_argument("--pages", type=int, default=1)
-    parser.add_argument("--largest-page", type=float, help="its share, 0 to 1; else all alike")
-    parser.add_argument("--peak", type=float, default=Assumed.peak, help="against the day's mean")
-    parser.add_argument("--model-s", type=float, default=Assumed.model_s, help="an answer takes")
+    parser.add_argument("--conversations", type=positive, default=100_000, help="a day")
+    parser.add_argument("--replicas", type=count, default=1, help="of every service")
+    parser.add_argument("--partitions", type=count, default=12)
+    parser.add_argument("--shards", type=count, default=1, help="of MongoDB")
+    parser.add_argument("--brokers", type=count, default=3, help="of Kafka")
+    parser.add_argument("--pages", type=count, default=1)
+    parser.add_argument("--largest-page", type=share, help="its share, 0 to 1; else all alike")
+    parser.add_argument(
+        "--peak", type=positive, default=Assumed.peak, help="against the day's mean"
+    )
+    parser.add_argument("--model-s", type=positive, default=Assumed.model_s, help="an answer takes")
     parser.add_argument("--docs", type=Path, help="write its tables anew")
     parser.add_argument("--measure", action="store_true")
     return parser.parse_args()
+
+
+def count(text: str) -> int:
+    """For argparse, which names the option and shows these words."""
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError("must be a whole number, 1 or more")
+    return int(text)
+
+
+def positive(text: str) -> float:
+    number = _number(text)
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError("must be a number above 0")
+    return number
+
+
+def share(text: str) -> float:
+    number = _number(text)
+    if not 0 < number <= 1:
+        raise argparse.ArgumentTypeError("must be above 0, and 1 at most")
+    return number
+
+
+def _number(text: str) -> float:
+    """What is no number is not above 0 either."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def _print(given: argparse.Namespace) -> None:

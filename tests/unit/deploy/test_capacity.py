@@ -1,12 +1,15 @@
 """The simulation obeys the laws of queues, and `docs/scaling.md` says what it says."""
 
+import argparse
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deploy.capacity.__main__ import count, positive, share
 from deploy.capacity.costs import Assumed, Costs, measured
 from deploy.capacity.measuring import counts
 from deploy.capacity.model import (
@@ -182,3 +185,27 @@ def test_a_page_without_markers_is_refused() -> None:
     assert with_tables(f"a {BEGIN} old {END} b", "new") == f"a {BEGIN}\n\nnew\n\n{END} b"
     with pytest.raises(ValueError, match="no <!-- capacity"):
         with_tables("nothing", "new")
+
+
+@pytest.mark.parametrize(
+    ("of", "text"),
+    [
+        (count, "0"),
+        (count, "-3"),
+        (count, "1.5"),
+        (positive, "0"),
+        (positive, "-1"),
+        (positive, "nan"),
+        (positive, "inf"),
+        (positive, "many"),
+        (share, "0"),
+        (share, "1.01"),
+    ],
+)
+def test_an_installation_that_cannot_be_is_refused(of: Callable[[str], float], text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="must be"):
+        of(text)
+
+
+def test_the_command_takes_what_can_be() -> None:
+    assert (count("12"), positive("1e6"), share("1")) == (12, 1e6, 1.0)
