@@ -11,12 +11,10 @@ Reads the KAFKA_ and MONGODB_ variables. Ends with 0 if all was done, 1 if not.
 import argparse
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from aiokafka import TopicPartition
-from aiokafka.errors import KafkaError
 from pydantic import Field
 
 from libs.common.errors import ProjectError
@@ -26,19 +24,15 @@ from libs.common.events import (
     MessageFailed,
     MessageHeld,
     MessageSent,
-    UndecodableRecordError,
-    decode,
-    is_readable,
 )
-from libs.common.kafka import KafkaUnavailableError
-from libs.common.kafka.rewind import firsts, moment, whole_topic
+from libs.common.kafka.rewind import moment
+from libs.common.kafka.since import events_since
 from libs.common.mongo import Database, DuplicateKeyError, mongo_errors, open_database
 from libs.common.settings import KafkaSettings, MongoSettings, RuntimeSettings, SettingsGroup, load
 from libs.common.topics import EVENTS
 from services.sender.domain.deliveries import Delivery
 
 WANTED = {b"message.sent", b"message.failed", b"message.held", b"message.echoed"}
-SILENT_AFTER_S = 30.0
 BY_ECHO = "found_by_echo"
 _STATES = {"message.sent": "sent", "message.failed": "failed", "message.held": "held"}
 _SAME = frozenset(Delivery.model_fields)
@@ -113,46 +107,12 @@ async def restore(
         TransientError: Kafka or the database is away. What was written is right, and not all.
     """
     told = known = 0
-    async for event in _events(kafka, topic, since):
+    async for event in events_since(kafka, topic, since, WANTED):
         delivery = delivery_of(event)
         if delivery is not None:
             told += 1
             known += not await note(database, delivery)
     return told, told - known
-
-
-async def _events(kafka: KafkaSettings, topic: str, since: datetime) -> AsyncIterator[AnyRecord]:
-    """What there is when this begins, in the order of each partition."""
-    try:
-        async with whole_topic(kafka, topic) as client:
-            partitions = client.assignment()
-            ends = await client.end_offsets(partitions)
-            left = set[TopicPartition]()
-            for each, first in (await firsts(client, since)).items():
-                if first is not None and first < ends[each]:
-                    client.seek(each, first)
-                    left.add(each)
-            client.pause(*(partitions - left))
-            while left:
-                async with asyncio.timeout(SILENT_AFTER_S):
-                    fetched = await client.getmany(timeout_ms=1000, max_records=2000)
-                for each, records in fetched.items():
-                    for event in _readable(records):
-                        yield event
-                    if await client.position(each) >= ends[each]:
-                        left.discard(each)
-    except (KafkaError, TimeoutError) as error:
-        raise KafkaUnavailableError(type(error).__name__) from error
-
-
-def _readable(records: Iterable[Any]) -> Iterable[AnyRecord]:
-    for record in records:
-        headers = dict(record.headers)
-        if headers.get("type") in WANTED and is_readable(headers):
-            try:
-                yield decode(record.value)
-            except UndecodableRecordError:
-                continue  # among the dead letters
 
 
 async def _run(since: datetime) -> None:

@@ -25,6 +25,20 @@ from services.sender.domain.deliveries import Delivery, event_of
 from services.sender.restored import delivery_of, note, restore
 from services.sender.store import DeliveryStore
 from services.takeover import app as takeover
+from services.takeover.domain.state import NOBODY, Takeover
+from services.takeover.domain.transitions import (
+    Changed,
+    Command,
+    Extend,
+    Fact,
+    Resume,
+    Take,
+    apply,
+)
+from services.takeover.restored import restore as restore_takeovers
+from services.takeover.restored import told
+from services.takeover.roster import Roster
+from services.takeover.store import TakeoverStore
 from tests.integration.test_analytics import committed, publish
 
 COPIED_AT = datetime(2026, 3, 1, 2, tzinfo=UTC)
@@ -191,3 +205,54 @@ def test_the_groups_that_act_are_called_so() -> None:
     assert {conversation.NAME, conversation.NOTIFICATIONS_GROUP, sender.NAME, takeover.NAME} == (
         ACTING
     )
+
+
+HISTORY: tuple[Command, ...] = (
+    Take("user:1", "Ann", 30),
+    Extend("user:1", 60),
+    Resume("user:1"),
+    Take("user:2", "Bob"),
+    Take("user:1", "Ann", 10_080, take_from="user:2"),
+    Extend("user:2", 600, "Bob"),
+)
+
+
+def history() -> tuple[list[Takeover], list[Fact]]:
+    """The state before each command and at the end, and the facts."""
+    states, facts = [NOBODY], list[Fact]()
+    for minute, command in enumerate(HISTORY):
+        now = COPIED_AT + timedelta(minutes=minute)
+        result = apply("100:200", states[-1], command, now)
+        assert isinstance(result, Changed)
+        assert result.fact is not None
+        states.append(result.state)
+        facts.append(result.fact)
+    return states, facts
+
+
+@pytest.mark.parametrize("copied", range(len(HISTORY) + 1))
+def test_whenever_the_copy_was_made_the_log_tells_who_has_it(copied: int) -> None:
+    states, facts = history()
+    restored = told(states[copied], facts)
+    names = {"revision"}
+    assert restored.model_dump(exclude=names) == states[-1].model_dump(exclude=names)
+    assert told(restored, facts) == restored
+    if copied < len(HISTORY):
+        assert restored.revision > states[-1].revision, "no name of an extension comes twice"
+
+
+async def test_who_took_over_since_the_copy_has_it_and_the_next_one_is_believed(
+    kafka: KafkaSettings, database: Database, topic: str
+) -> None:
+    states, facts = history()
+    begin = datetime.now(UTC) - timedelta(minutes=1)
+    async with open_publisher(kafka, client_id="test") as publisher:
+        await publish(publisher, topic, facts)
+    assert await restore_takeovers(database, kafka, begin, topic) == (1, 1)
+    assert await restore_takeovers(database, kafka, begin, topic) == (1, 0)
+    found = await TakeoverStore(database).find("100:200")
+    assert found is not None
+    assert (found.state.by, found.state.epoch) == ("user:1", states[-1].epoch)
+    soon = datetime.now(UTC) + timedelta(minutes=1)
+    (due,) = await Roster(database).due(soon, 10)  # so the service notes it, and minds its timer
+    assert due.conversation == "100:200"
