@@ -74,6 +74,11 @@ def test_everything_that_is_installed_has_a_hash() -> None:
         "tests/conftest.py",
         "services/gateway/__pycache__/app.cpython-311.pyc",
         "libs/common/old.pyc",
+        "services/console/.env",
+        "services/gateway/.env.production",
+        "services/.idea/workspace.xml",
+        "libs/tls.key",
+        "simulator/ca.pem",
     ],
 )
 def test_a_build_does_not_see(path: str) -> None:
