@@ -94,8 +94,10 @@ async def rebuild(
     async with _log(kafka, topic) as log, _tombstones(database) as erased:
         first, since = await _reaches_back_to(log)
         reader = ArchiveReader(database)
-        # a Kafka that was made anew begins at 0, and is younger than what is archived
-        is_whole = log.is_uncut and not await reader.has_older(first - LATE)
+        # a Kafka that was made anew begins at 0, and is younger than what is, or was, archived
+        is_whole = (
+            log.is_uncut and not await reader.has_older(first - LATE) and not await reader.expired()
+        )
         if not is_whole:
             say(f"the log reaches back to {since:%Y-%m-%d %H:%M} UTC; before that: the archive")
             archive = Archive(reader, store, generations.store(before), own_app_id, since)

@@ -18,7 +18,7 @@ from services.analytics.store import AnalyticsStore, Generations, RebuildOvertak
 from services.analytics.worker import group_of
 from services.conversation.history import HistoryKeeper
 from services.conversation.store import ConversationStore
-from tests.integration.conftest import PARTITIONS
+from tests.integration.conftest import PARTITIONS, MakeTopic
 from tests.integration.test_analytics import (
     PEOPLE,
     committed,
@@ -160,6 +160,24 @@ async def test_days_whose_messages_are_not_kept_any_more_keep_their_figures(
     rebuilt = await totals(database, "rollups_1")
     assert rebuilt == before
     assert rebuilt[EVER, "conversations"] == 2 * len(PEOPLE)
+
+
+async def test_a_log_made_anew_and_an_archive_that_keeps_nothing_leave_the_figures(
+    kafka: KafkaSettings, database: Database, make_topic: MakeTopic
+) -> None:
+    """Nobody has written for as long as messages are kept, and Kafka was lost: the new one is whole,
+    and says nothing of what was before."""
+    events = story(rounds=1)
+    await counted(kafka, database, await make_topic(PARTITIONS), events)
+    await archived(database, events)
+    before = await totals(database)
+    until = NOON + timedelta(days=10)
+    await database["expiries"].insert_one({"_id": PAGE, "expired_until": until})
+    await database["messages"].delete_many({"at": {"$lt": until}})
+
+    await rebuild(database, kafka, APP, quiet, await make_topic(PARTITIONS))
+
+    assert await totals(database, "rollups_1") == before
 
 
 async def test_from_a_log_that_was_made_anew(
