@@ -165,8 +165,8 @@ async def test_days_whose_messages_are_not_kept_any_more_keep_their_figures(
 async def test_a_log_made_anew_and_an_archive_that_keeps_nothing_leave_the_figures(
     kafka: KafkaSettings, database: Database, make_topic: MakeTopic
 ) -> None:
-    """Nobody has written for as long as messages are kept, and Kafka was lost: the new one is whole,
-    and says nothing of what was before."""
+    """Nobody has written for as long as messages are kept, and Kafka was lost: the new one begins
+    at 0, and says nothing of what was before."""
     events = story(rounds=1)
     await counted(kafka, database, await make_topic(PARTITIONS), events)
     await archived(database, events)
