@@ -96,6 +96,17 @@ def test_probes_ask_paths_that_every_service_answers(overlay: str) -> None:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
+def test_a_load_balancer_closes_its_connections_to_the_gateway_first(overlay: str) -> None:
+    """Usually after 60 s. If we were first, what it sends at that moment would be lost."""
+    (rest,) = (
+        each["value"]
+        for each in container_of(one(rendered(overlay), "Deployment", "gateway"))["env"]
+        if each["name"] == "GATEWAY_IDLE_TIMEOUT_S"
+    )
+    assert float(rest) > 60
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
 def test_a_service_has_the_time_it_was_promised_to_stop(overlay: str) -> None:
     for name in SERVICES:
         deployment = one(rendered(overlay), "Deployment", name)
