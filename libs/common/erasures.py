@@ -12,8 +12,8 @@ was written, no process takes in anything of that person any more.
 
 import asyncio
 import time
-from collections.abc import Callable, Collection
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -121,6 +121,19 @@ class Tombstones:
         """Told last of all workers: the others need to know until they have ended."""
         del drain_timeout_s
         self._stopping.set()
+
+
+@asynccontextmanager
+async def known_erased(database: Database) -> AsyncIterator[Tombstones]:
+    """For tools that run for a while: kept up to date, as somebody may be erased meanwhile."""
+    tombstones = Tombstones(database)
+    await tombstones.look()
+    looking = asyncio.create_task(tombstones.run(), name="tombstones")
+    try:
+        yield tombstones
+    finally:
+        await tombstones.stop(0)
+        await looking
 
 
 class TombstoneStore:

@@ -21,7 +21,7 @@ from aiokafka.errors import KafkaError
 from pydantic import Field
 
 from libs.common import logging as project_logging
-from libs.common.erasures import Tombstones
+from libs.common.erasures import known_erased
 from libs.common.errors import TransientError
 from libs.common.events import UndecodableRecordError
 from libs.common.kafka import ConsumedRecord, KafkaUnavailableError
@@ -91,7 +91,7 @@ async def rebuild(
     before = await generations.live()
     generation = await generations.begin()
     store = generations.store(generation)
-    async with _log(kafka, topic) as log, _tombstones(database) as erased:
+    async with _log(kafka, topic) as log, known_erased(database) as erased:
         first, since = await _reaches_back_to(log)
         reader = ArchiveReader(database)
         # a Kafka that was made anew begins at 0, and is younger than what is, or was, archived
@@ -112,19 +112,6 @@ async def rebuild(
     await generations.make_live(generation)
     say(f"generation {generation} is live")
     return generation
-
-
-@asynccontextmanager
-async def _tombstones(database: Database) -> AsyncIterator[Tombstones]:
-    """Kept up to date: somebody may be erased meanwhile."""
-    tombstones = Tombstones(database)
-    await tombstones.look()
-    looking = asyncio.create_task(tombstones.run(), name="tombstones")
-    try:
-        yield tombstones
-    finally:
-        await tombstones.stop(0)
-        await looking
 
 
 @asynccontextmanager

@@ -17,6 +17,7 @@ from typing import Any
 
 from pydantic import Field
 
+from libs.common.erasures import is_of_erased, known_erased
 from libs.common.errors import ProjectError
 from libs.common.events import (
     AnyRecord,
@@ -107,11 +108,12 @@ async def restore(
         TransientError: Kafka or the database is away. What was written is right, and not all.
     """
     told = known = 0
-    async for event in events_since(kafka, topic, since, WANTED):
-        delivery = delivery_of(event)
-        if delivery is not None:
-            told += 1
-            known += not await note(database, delivery)
+    async with known_erased(database) as erased:
+        async for event in events_since(kafka, topic, since, WANTED):
+            delivery = delivery_of(event)
+            if delivery is not None and not is_of_erased(erased, event):
+                told += 1
+                known += not await note(database, delivery)
     return told, told - known
 
 

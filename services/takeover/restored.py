@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 
 from pydantic import Field
 
+from libs.common.erasures import is_of_erased, known_erased
 from libs.common.errors import ProjectError
 from libs.common.events import TakeoverEnded, TakeoverExtended, TakeoverStarted
 from libs.common.kafka.rewind import moment
@@ -75,9 +76,12 @@ async def restore(
         TransientError: Kafka or the database is away, or a service runs. Again will pass.
     """
     facts: dict[str, list[Fact]] = {}
-    async for event in events_since(kafka, topic, since, WANTED):
-        if isinstance(event, TakeoverStarted | TakeoverExtended | TakeoverEnded):
-            facts.setdefault(event.conversation_id, []).append(event)
+    async with known_erased(database) as erased:
+        async for event in events_since(kafka, topic, since, WANTED):
+            if isinstance(
+                event, TakeoverStarted | TakeoverExtended | TakeoverEnded
+            ) and not is_of_erased(erased, event):
+                facts.setdefault(event.conversation_id, []).append(event)
     store, rows = TakeoverStore(database), Roster(database)
     changed = 0
     for conversation, each in facts.items():

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from aiokafka import AIOKafkaConsumer
 
+from libs.common.erasures import TombstoneStore
 from libs.common.events import AnyRecord, MessageEchoed, MessageFailed, MessageHeld, MessageSent
 from libs.common.kafka import open_publisher
 from libs.common.kafka.rewind import (
@@ -256,3 +257,18 @@ async def test_who_took_over_since_the_copy_has_it_and_the_next_one_is_believed(
     soon = datetime.now(UTC) + timedelta(minutes=1)
     (due,) = await Roster(database).due(soon, 10)  # so the service notes it, and minds its timer
     assert due.conversation == "100:200"
+
+
+async def test_nothing_of_who_was_erased_before_the_copy_comes_back(
+    kafka: KafkaSettings, database: Database, topic: str
+) -> None:
+    """The moment given may be a little earlier than the copy, and than the erasure."""
+    _, facts = history()
+    begin = datetime.now(UTC) - timedelta(minutes=1)
+    async with open_publisher(kafka, client_id="test") as publisher:
+        await publish(publisher, topic, [*facts, event_of(KNOWN)])
+    erased_at = COPIED_AT + timedelta(hours=1)
+    await TombstoneStore(database).put("100:200", erased_at, datetime.now(UTC))
+    assert await restore(database, kafka, begin, topic) == (0, 0)
+    assert await restore_takeovers(database, kafka, begin, topic) == (0, 0)
+    assert await database["conversations"].find_one({}) is None
