@@ -29,6 +29,7 @@ REFUSED: Mapping[str, str] = {
     "already_sent": "It has arrived after all, so nothing is sent again.",
     "changed": "Somebody decided about it meanwhile. Look at the list again.",
     "discarded": "It was discarded, and can't be sent any more.",
+    "not_kept": "Its text is not kept any more: it is older than the workspace keeps messages.",
     "superseded_by_human": "A person has this conversation: the assistant's message stays unsent. "
     "Return it to the assistant first, or write yourself.",
 }

@@ -64,6 +64,9 @@ class Decisions:
             raise NotPossibleError("already_sent", "it has arrived after all")
         if delivery.reason == DISCARDED:
             raise NotPossibleError("discarded", "it was discarded")
+        followers = await self._followers(delivery)
+        if not all(part.text for part in (delivery, *followers)):
+            raise NotPossibleError("not_kept", "its text is not kept any more")
         conversation = conversation_id(delivery.page_id, delivery.psid)
         snapshot = await self._desk.store.conversation(conversation)
         if delivery.origin == "assistant" and snapshot is not None and snapshot.mode == "human":
@@ -71,7 +74,7 @@ class Decisions:
                 "superseded_by_human", "a person has the conversation: the assistant is silent"
             )
         epoch = snapshot.epoch if snapshot else 0
-        for part in [delivery, *await self._followers(delivery)]:
+        for part in [delivery, *followers]:
             await self._put_away(part, conversation, epoch)
         with suppress(TransientError):  # `wakes.py` finds it within seconds
             await self._desk.publisher.publish(_wake(delivery, self._desk.now()))

@@ -39,10 +39,11 @@ NOT_THERE = Refusal(409, "not_listed", "It was sent, discarded, or its person wa
 SENT = Refusal(409, "already_sent", "It has arrived after all.")
 CHANGED = Refusal(409, "changed", "Somebody decided about it meanwhile.")
 DISCARDED = Refusal(409, "discarded", "It was discarded.")
+NOT_KEPT = Refusal(409, "not_kept", "The workspace does not keep its text any more.")
 SUPERSEDED = Refusal(409, "superseded_by_human", "A human has the conversation.")
 
 WRITING = (TAKEN_BY_OTHER, NOT_TAKEN, KEY_REUSED, CLOSED, NEVER, DISABLED, OTHER_APP)
-DECIDING = (NOT_THERE, SENT, CHANGED, DISCARDED, SUPERSEDED)
+DECIDING = (NOT_THERE, SENT, CHANGED, DISCARDED, NOT_KEPT, SUPERSEDED)
 
 
 class _RefusedError(PermanentError):

@@ -225,6 +225,19 @@ def test_the_assistants_text_is_not_sent_again_while_a_person_has_the_conversati
     assert play(story).accepted() == ["c1:0"]
 
 
+def test_a_part_whose_text_is_not_kept_any_more_is_not_sent_without_it() -> None:
+    async def story(world: World) -> None:
+        desks = await hold(world, reply=LOST)
+        held = world.store.deliveries["c1:0"]
+        world.store.deliveries["c1:0"] = held.model_copy(update={"text": ""})
+        with pytest.raises(NotPossibleError) as refused:
+            await desks.decisions.send_again("c1:0", None)
+        assert refused.value.reason == "not_kept"
+        await world.until_nothing_is_kept(within_s=60)
+
+    assert play(story).accepted() == []
+
+
 def test_what_is_discarded_is_told_and_not_sent() -> None:
     async def story(world: World) -> None:
         desks = await hold(world, reply=LOST)
