@@ -16,7 +16,8 @@ the end. What was discarded is not listed.
 Decisions: the body may hold `{"generation": n}` as it was listed; somebody else's decision since
 then is 409 then. 404: no such part. 409 `already_sent`: its echo came meanwhile; `changed`;
 `discarded`; `not_kept`: its workspace keeps its text no longer; `superseded_by_human`. Asked for
-twice, a decision has its effect once. What becomes of the part is told on the log as `message.sent`, `message.failed` or `message.held`.
+twice, a decision has its effect once. What becomes of the part is told on the log as
+`message.sent`, `message.failed` or `message.held`.
 """
 
 import json
