@@ -232,17 +232,24 @@ async def switched_off(ground: Ground) -> AsyncIterator[None]:
             await switch({"_id": ground.page}, {"$set": {"enabled": True}})
 
 
+OPTIONS = {"expireAfterSeconds", "partialFilterExpression", "sparse", "unique"}  # of an index
+
+
 @asynccontextmanager
 async def index_missing(ground: Ground) -> AsyncIterator[None]:
     """Of a name that no other collection has: the stand-in would drop that one, too."""
     async with database_of(ground.stack) as database:
         indexes = await database["conversations"].index_information()
-        (name,) = [each for each in indexes if each != "_id_"]
+        of_others: set[str] = set()
+        for each in set(await database.list_collection_names()) - {"conversations"}:
+            of_others |= set(await database[each].index_information())
+        name = next(each for each in indexes if each not in of_others)
         await database["conversations"].drop_index(name)
         try:
             yield
         finally:
-            await database["conversations"].create_index(indexes[name]["key"])
+            options = {each: value for each, value in indexes[name].items() if each in OPTIONS}
+            await database["conversations"].create_index(indexes[name]["key"], **options)
 
 
 AT_FACEBOOK = [
