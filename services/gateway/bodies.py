@@ -1,9 +1,18 @@
-"""Reading a request's body: bounded in size and in time, exactly as it came."""
+"""Reading a request's body: bounded in size, in time and in what all of them hold together."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from aiohttp import ClientPayloadError, web
 from aiohttp.http_exceptions import HttpProcessingError
+
+SMALL_BYTES = 32 * 1024
+"""So much of a body is read for everybody: nearly all of Meta's are smaller."""
+
+ROOM_BYTES = 64 * 1024 * 1024
+"""What all bodies that are being read may hold beyond that. Whose they are is known only when they
+are complete: without a bound, strangers' unfinished bodies would take all of the memory."""
 
 
 class RefusedError(Exception):
@@ -16,12 +25,46 @@ class RefusedError(Exception):
         self.text = text
 
 
+class Room:
+    """What is left for large bodies."""
+
+    def __init__(self, size: int = ROOM_BYTES) -> None:
+        self.left = size
+
+    @contextmanager
+    def held(self) -> Iterator["Held"]:
+        held = Held(self)
+        try:
+            yield held
+        finally:
+            self.left += held.size
+
+
+class Held:
+    """One body's share of the room, which grows with it."""
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+        self.size = 0
+
+    def grow(self, size: int) -> None:
+        """Have so much. Raises: RefusedError: that much is not left."""
+        more = size - self.size
+        if more > self._room.left:
+            raise RefusedError("busy", 503, "too many large bodies at once, try again")
+        self._room.left -= more
+        self.size = size
+
+
+_room = Room()
+
+
 async def read_body(request: web.Request, *, max_bytes: int, timeout_s: float) -> bytes:
     """The raw body.
 
     Raises:
         RefusedError: compressed (400: the signature is over what Meta wrote), too large (413),
-            not complete in time (408), or cut short (400).
+            not complete in time (408), cut short (400), or too many large ones at once (503).
     """
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise RefusedError("encoded", 400, "compressed bodies are not accepted")
@@ -31,8 +74,9 @@ async def read_body(request: web.Request, *, max_bytes: int, timeout_s: float) -
         if request.content.is_eof():  # it came with the header block: nothing to wait for
             body = request.content.read_nowait()
         else:
-            async with asyncio.timeout(timeout_s):
-                body = await _read(request, max_bytes)
+            with _room.held() as held:
+                async with asyncio.timeout(timeout_s):
+                    body = await _read(request, max_bytes, held)
     except TimeoutError:
         raise RefusedError("slow_body", 408, "the body took too long") from None
     except (web.RequestPayloadError, ClientPayloadError, HttpProcessingError, ConnectionError):
@@ -42,9 +86,11 @@ async def read_body(request: web.Request, *, max_bytes: int, timeout_s: float) -
     return body
 
 
-async def _read(request: web.Request, max_bytes: int) -> bytes:
+async def _read(request: web.Request, max_bytes: int, held: Held) -> bytes:
     body = bytearray()
     while len(body) <= max_bytes and (chunk := await request.content.readany()):
+        if (large := len(body) + len(chunk) - SMALL_BYTES) > 0:
+            held.grow(large)
         body += chunk
     return bytes(body)
 

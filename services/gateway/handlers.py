@@ -34,6 +34,7 @@ WEBHOOKS = from_zero(
         "too_large",
         "slow_body",
         "broken_body",
+        "busy",
     ],
 )
 EVENTS = Counter("assistant_webhook_events_total", "Events that webhooks brought.", ["type"])
@@ -166,7 +167,7 @@ def refusal(error: RefusedError) -> web.Response:
     response = web.Response(status=error.status, text=error.text)
     if error.status == 503:
         response.headers["Retry-After"] = str(RETRY_AFTER_S)
-    if error.status in (408, 413):
+    if error.status in (408, 413) or error.outcome == "busy":
         response.force_close()  # the rest of the body is not wanted
     return response
 

@@ -14,6 +14,7 @@ from prometheus_client import REGISTRY
 from libs.common import discreet
 from libs.common.deadlines import GuardedRunner, Limits
 from libs.common.web import Readiness
+from services.gateway import bodies
 from services.gateway.app import create_app, create_runner
 from services.gateway.handlers import PUBLISHER
 from tests.unit.gateway.conftest import FakePublisher, gateway_settings
@@ -387,6 +388,32 @@ async def test_a_client_that_leaves_within_its_body_is_counted_and_forgotten(
     await eventually(lambda: broken() == before + 1)
     await eventually(lambda: open_connections() == connections)
     assert publisher.calls == []
+
+
+async def test_unfinished_bodies_of_strangers_have_so_much_room_and_small_ones_always_pass(
+    publisher: FakePublisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else some hundred of them, unsigned, take more memory than the process may have."""
+    room = bodies.Room(100_000)
+    monkeypatch.setattr(bodies, "_room", room)
+    large = HEAD.encode() + b"Content-Length: 120000\r\n\r\n" + b"x" * 110_000
+    async with serving(guarded(publisher, PATIENT)) as connect:
+        first = await connect()
+        await first.send(large)
+        await eventually(lambda: room.left < 50_000)
+
+        second = await connect()
+        await second.send(large)
+        answer = await second.answer()
+        assert b" 503 " in answer
+        assert b"connection: close" in answer.lower()
+
+        third = await connect()
+        await third.send(REQUEST)
+        assert b" 200 " in await third.answer()
+
+        first.writer.close()
+        await eventually(lambda: room.left == 100_000)
 
 
 async def test_stopping_does_not_wait_for_silent_clients(publisher: FakePublisher) -> None:
