@@ -129,11 +129,9 @@ class MessageExpirer:
         counts = Counter(messages=await self._remove_messages(name, until))
         is_over = _is_idle(found, until) and await self._leave(name, until, counts)
         left = await self._shorten_state(found, until, is_over=is_over)
-        if is_over:
-            oldest_at = NOTHING
-        else:
+        if not is_over:
             await self._rows.change(name, partial(row_without_old, until=until))
-            oldest_at = await self._oldest_at(found, left, until)
+        oldest_at = await self._oldest_at(found, left, until, is_over=is_over)
         change: Document = {"$set": {"oldest_at": oldest_at}}
         if counts["messages"]:
             change["$set"]["expired"] = {"until": until, "days": days}
@@ -155,12 +153,10 @@ class MessageExpirer:
                     removed += done.deleted_count
             if len(ids) < MESSAGES_AT_ONCE:
                 break
-        with mongo_errors():
-            lone = await self._messages.find(
-                {"conversation": name, "at": None}, {"said.at": 1, "reactions": 1}
-            ).to_list(MESSAGES_AT_ONCE)
-            old = [each["_id"] for each in lone if (latest_of(each) or until) <= until]
-            if old:
+        lone = await self._lone(name)
+        old = [each["_id"] for each in lone if (latest_of(each) or until) <= until]
+        if old:
+            with mongo_errors():
                 await self._messages.delete_many({"_id": {"$in": old}, "at": None})
         return removed
 
@@ -197,21 +193,34 @@ class MessageExpirer:
         return latest is not None and latest > self._clock() - RESTING
 
     async def _oldest_at(
-        self, found: Document, remembered: datetime | None, until: datetime
+        self, found: Document, remembered: datetime | None, until: datetime, *, is_over: bool
     ) -> datetime:
-        """When to look again; at the latest when nobody will have written for as long."""
+        """When to look again; at the latest when nobody will have written for as long.
+
+        Where that is so already, what was tried since, or said of it, still has its own time.
+        """
+        name = found["_id"]
         with mongo_errors():
             first = (
-                await self._messages.find(
-                    {"conversation": found["_id"], "at": {"$gte": until}}, {"at": 1}
-                )
+                await self._messages.find({"conversation": name, "at": {"$gte": until}}, {"at": 1})
                 .sort([("at", 1)])
                 .limit(1)
                 .to_list(1)
             )
         moments = [each["at"] for each in first]
-        moments += [each for each in (remembered, found.get("last_activity_at")) if each]
-        return max(min(moments, default=until), until)
+        moments += [latest_of(each) for each in await self._lone(name)]
+        if not is_over:
+            moments += [remembered, found.get("last_activity_at")]
+        known = [each for each in moments if each is not None]
+        return max(min(known), until) if known else (NOTHING if is_over else until)
+
+    async def _lone(self, name: str) -> list[Document]:
+        """Edits, ends and reactions of messages that are not there."""
+        with mongo_errors():
+            cursor = self._messages.find(
+                {"conversation": name, "at": None}, {"said.at": 1, "reactions": 1}
+            )
+            return await cursor.limit(MESSAGES_AT_ONCE).to_list(MESSAGES_AT_ONCE)
 
     async def _remove(self, page_id: str, until: datetime) -> int:
         """What is left of those whose time is long over."""

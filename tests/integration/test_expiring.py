@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from libs.common.events import AnyRecord
+from libs.common.kafka import KeyBatch
 from libs.common.mongo import Database
 from libs.common.retention import SHORTEST_DAYS, Expirer, Leases, Periods, Step, Sweeper
 from libs.common.topics import EVENTS_KEPT, LETTERS_KEPT, SEGMENT
@@ -18,6 +19,7 @@ from services.analytics.folding import Folder
 from services.analytics.store import AnalyticsStore
 from services.conversation.domain.receive import ARCHIVED
 from services.conversation.expiring import NOTHING, REMEMBERED, MessageExpirer
+from services.conversation.history import HistoryKeeper
 from services.conversation.inbox_store import InboxStore
 from services.sender.domain.deliveries import Delivery
 from services.sender.expiring import TextExpirer
@@ -25,7 +27,7 @@ from tests.integration.test_analytics import in_partitions, totals
 from tests.integration.test_erasing import EVENTS, MAIL, NAME, Service, left
 from tests.unit.analytics import factories as figures
 from tests.unit.conversation import factories as make
-from tests.unit.conversation.factories import CONVERSATION, PAGE, PSID
+from tests.unit.conversation.factories import APP, CONVERSATION, PAGE, PSID
 
 DAYS = 30
 
@@ -141,6 +143,36 @@ async def test_conversations_from_before_are_seen_to_as_well(service: Service) -
     )
     assert (await sweep(service, make.at(40)))["messages"] == 1
     assert (await conversation(service.database))["oldest_at"] == make.at(50)
+
+
+async def archive(service: Service, *events: AnyRecord, first: int) -> None:
+    """What is no part of the assistant's memory, and moves no conversation forward."""
+    records = [make.record(event, first + index) for index, event in enumerate(events)]
+    await HistoryKeeper(service.store, APP, service.erased).handle(KeyBatch(b"", records))
+
+
+async def test_what_was_tried_later_goes_in_its_own_time(service: Service) -> None:
+    """Who wrote is not known any more by then, and what reached nobody is no activity."""
+    await service.hear(make.message("m1", "old words", 1))
+    changes = {"occurred_at": make.at(50), "origin": "human"}
+    await archive(service, make.failed().model_copy(update=changes), first=10)
+
+    await sweep(service, make.at(40))
+    assert await left(service.database, "old words") == []
+    assert await left(service.database, "an answer") != []
+    await sweep(service, make.at(100))
+    assert await left(service.database, "an answer") == []
+    assert (await conversation(service.database))["oldest_at"] == NOTHING
+
+
+async def test_what_is_taken_back_when_all_is_gone_goes_as_well(service: Service) -> None:
+    await service.hear(make.message("m1", "old words", 1))
+    await sweep(service, make.at(40))
+    await archive(service, make.unsent("m1", 50), make.reaction("unreact", 51), first=10)
+    await sweep(service, make.at(45))
+    assert await service.database["messages"].count_documents({}) == 1
+    await sweep(service, make.at(100))
+    assert await service.database["messages"].count_documents({}) == 0
 
 
 async def test_a_document_that_nobody_can_read_keeps_no_others(service: Service) -> None:

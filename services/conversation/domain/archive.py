@@ -201,6 +201,8 @@ def _news(event: ConversationRecord) -> Activity | None:
             return Activity(page_id, psid, at, oldest_at=at, makes=True)
         case MessageFailed() | MessageHeld():  # so that what it says is not kept for ever
             return Activity(page_id, psid, oldest_at=at, makes=True)
+        case MessageReceived() | ReactionReceived():  # taken back, maybe of a message long gone
+            return Activity(page_id, psid, oldest_at=at)
         case MessageEdited() | HandoverChanged() | TakeoverRequested():
             return Activity(page_id, psid, oldest_at=at)
         case TakeoverStarted() | TakeoverExtended() | TakeoverEnded():
