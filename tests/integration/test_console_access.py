@@ -15,7 +15,7 @@ from services.console.domain.roles import Role
 from services.console.domain.tokens import Scope
 from services.console.logins_store import FacebookLoginStore
 from services.console.records import Account, FacebookLogin
-from services.console.web.access import SIGNING_IN, Access
+from services.console.web.access import SETTINGS, SIGNING_IN, Access, cookie_name
 from tests.integration.console import Console, running_console
 
 
@@ -311,6 +311,16 @@ async def test_a_form_that_cannot_be_read_is_refused(
 ) -> None:
     answer = await console.browser().post("/sign-in", body, **{"Content-Type": kind})
     assert answer.status in (400, 422)
+
+
+async def test_who_is_not_signed_in_sends_little(console: Console) -> None:
+    """Some hundred large bodies, never finished, would take all of the console's memory."""
+    much = {"email": "a@example.org", "password": "x" * 20_000}
+    assert (await console.browser().post("/sign-in", much)).status == 413
+    pretending = {"Cookie": f"{cookie_name(console.app[SETTINGS])}=nobodys"}
+    assert (await console.browser().post("/sign-in", much, **pretending)).status == 413
+    browser = await console.admin()
+    assert (await browser.post("/sign-in", much)).status == 422
 
 
 async def test_strange_paths_and_ids_are_not_found(console: Console) -> None:

@@ -24,6 +24,10 @@ SIGNING_IN: web.AppKey[Late[SigningIn]] = web.AppKey("signing_in", Late)
 BACKGROUND = "X-Background"
 """Of what a page asks for by itself: it doesn't count as a click, so it keeps nobody signed in."""
 
+STRANGERS_BYTES = 16 * 1024
+"""The most that somebody may send who is not signed in: an address and a password. Some hundred
+larger bodies, never finished, would take more memory than the process may have."""
+
 PageHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -153,6 +157,8 @@ async def authorise(request: web.Request, handler: Handler) -> web.StreamRespons
         request[CALLER] = await _caller(request, scope)
     elif access is not Access.PUBLIC or session_secret(request):
         await _admit_visitor(request, access)
+    if access is Access.PUBLIC and visitor_or_none(request) is None:
+        request = request.clone(client_max_size=STRANGERS_BYTES)
     return await handler(request)
 
 
