@@ -1,11 +1,9 @@
 """Commands of the documents that are longer than a name, run with a stand-in for the cluster."""
 
 import json
-import shutil
+import os
 import subprocess
 from pathlib import Path
-
-import pytest
 
 from tests.unit.deploy.manifests import container_of, one, rendered
 
@@ -16,7 +14,6 @@ STAND_IN = """kubectl() {
 """
 
 
-@pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not installed")
 def test_a_job_out_of_a_deployment_gets_the_options_that_it_is_given(tmp_path: Path) -> None:
     """jq takes what begins with a dash for an option of its own, unless it is told."""
     deployment = tmp_path / "deployment.json"
@@ -29,7 +26,7 @@ def test_a_job_out_of_a_deployment_gets_the_options_that_it_is_given(tmp_path: P
     )
     made = subprocess.run(
         ["bash", "-c", script],
-        env={"PATH": "/usr/bin:/bin", "DEPLOYMENT": str(deployment)},
+        env={"PATH": os.environ["PATH"], "DEPLOYMENT": str(deployment)},
         capture_output=True,
         check=True,
         timeout=30,
