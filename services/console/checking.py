@@ -17,6 +17,7 @@ from libs.common.channels import ChannelStatus
 from libs.common.crypto import DecryptionError, KeyRing
 from libs.common.errors import ProjectError
 from libs.common.graph import ConnectingClient, TokenRejectedError
+from libs.common.metrics import from_zero
 from services.console.audit import Clock
 from services.console.channels_store import ChannelStore
 from services.console.connecting import news_of
@@ -28,14 +29,15 @@ from services.console.records import ConnectedChannel
 
 LOOK_EVERY_S = 30.0
 
-CHECKS = Counter(
-    "assistant_console_channel_checks_total",
-    "Looks at connected Pages, by what came of them.",
-    ["outcome"],
-)
 Outcome = Literal["good", "lost", "restored", "subscribed_again", "not_subscribed", "unclear"]
-for _each in get_args(Outcome):
-    CHECKS.labels(_each)  # from 0 on: of what begins with 1, Prometheus sees no increase
+CHECKS = from_zero(
+    Counter(
+        "assistant_console_channel_checks_total",
+        "Looks at connected Pages, by what came of them.",
+        ["outcome"],
+    ),
+    get_args(Outcome),
+)
 
 log = structlog.get_logger(__name__)
 

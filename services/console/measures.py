@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, get_args
 
 from prometheus_client import Gauge
 
-STATUSES = ("active", "expired", "revoked", "disconnected")
+from libs.common.channels import ChannelStatus
 
 CHANNELS = Gauge("assistant_channels", "Pages, by status; the same in each replica.", ["status"])
 ERASURES = Gauge(
@@ -32,7 +32,7 @@ class Erasures(Protocol):
 
 async def measure(channels: Channels, erasures: Erasures, now: Callable[[], datetime]) -> None:
     found = await channels.statuses()
-    for status in STATUSES:
+    for status in get_args(ChannelStatus):
         CHANNELS.labels(status).set(found.get(status, 0))
     count, first_at = await erasures.open()
     ERASURES.set(count)

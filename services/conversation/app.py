@@ -12,6 +12,7 @@ from libs.common.erasures import Tombstones
 from libs.common.graph import open_graph
 from libs.common.kafka import BroadcastReader, KeyedConsumer, open_publisher
 from libs.common.keys_api import add_keys_route
+from libs.common.measuring import Measuring
 from libs.common.mongo import open_database, ping
 from libs.common.outbound import Inside
 from libs.common.retention import Leases, Periods, Sweeper
@@ -47,7 +48,7 @@ from services.conversation.spending import SpendingKeeper, SpendingStore
 from services.conversation.store import ConversationStore
 from services.conversation.trying import Trials
 from services.conversation.trying_handlers import LARGEST_BODY, TRIALS, add_trial_routes
-from services.conversation.waiting import Census
+from services.conversation.waiting import COUNT_EVERY_S, Census
 from services.conversation.webhook_client import open_webhooks
 
 NAME = "conversation"
@@ -202,7 +203,9 @@ def create_service(settings: Settings) -> Service:
             await stack.enter_async_context(lifetime.running(expiring, "expiring"))
             await stack.enter_async_context(lifetime.running(sweep, "sweep"))
             await stack.enter_async_context(lifetime.running(inbox, "inbox"))
-            await stack.enter_async_context(lifetime.running(Census(rows), "census"))
+            await stack.enter_async_context(
+                lifetime.running(Measuring(Census(rows).count, COUNT_EVERY_S), "census")
+            )
             await stack.enter_async_context(lifetime.running(names, "contacts"))
             await stack.enter_async_context(lifetime.running(keeper, "history"))
             await stack.enter_async_context(lifetime.running(spending, "spending"))

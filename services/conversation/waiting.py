@@ -3,17 +3,12 @@
 Every replica counts the same, so of several the highest is the truth, never the sum.
 """
 
-import asyncio
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
-import structlog
 from prometheus_client import Gauge
-
-from libs.common.errors import TransientError
 
 COUNT_EVERY_S = 10.0
 MOST_LABELS = 500
@@ -33,8 +28,6 @@ PAGE_WAITING = Gauge(
     ["page"],
 )
 
-log = structlog.get_logger(__name__)
-
 
 @dataclass(frozen=True)
 class Waiting:
@@ -51,7 +44,7 @@ class Rows(Protocol):
 
 
 class Census:
-    """Counts until it is stopped; what an outage of the database hides stays as it was."""
+    """Remembers which Pages have a label already."""
 
     def __init__(
         self, rows: Rows, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
@@ -59,20 +52,6 @@ class Census:
         self._rows = rows
         self._clock = clock
         self._pages: set[str] = set()
-        self._stopping = asyncio.Event()
-
-    async def run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                await self.count()
-            except TransientError as error:
-                log.warning("waiting_not_counted", error=type(error).__name__)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), COUNT_EVERY_S)
-
-    async def stop(self, drain_timeout_s: float) -> None:
-        del drain_timeout_s  # a count that is cut off is nothing lost
-        self._stopping.set()
 
     async def count(self) -> None:
         """Raises: MongoUnavailableError."""

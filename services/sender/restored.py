@@ -8,17 +8,12 @@ before a sender starts; repeatable.
 Reads the KAFKA_ and MONGODB_ variables. Ends with 0 if all was done, 1 if not.
 """
 
-import argparse
-import asyncio
 import sys
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from pydantic import Field
-
 from libs.common.erasures import is_of_erased, known_erased
-from libs.common.errors import ProjectError
 from libs.common.events import (
     AnyRecord,
     MessageEchoed,
@@ -26,10 +21,10 @@ from libs.common.events import (
     MessageHeld,
     MessageSent,
 )
-from libs.common.kafka.rewind import moment
 from libs.common.kafka.since import events_since
-from libs.common.mongo import Database, DuplicateKeyError, mongo_errors, open_database
-from libs.common.settings import KafkaSettings, MongoSettings, RuntimeSettings, SettingsGroup, load
+from libs.common.mongo import Database, DuplicateKeyError, mongo_errors
+from libs.common.restoring import run_restore
+from libs.common.settings import KafkaSettings
 from libs.common.topics import EVENTS
 from services.sender.domain.deliveries import Delivery
 
@@ -37,14 +32,6 @@ WANTED = {b"message.sent", b"message.failed", b"message.held", b"message.echoed"
 BY_ECHO = "found_by_echo"
 _STATES = {"message.sent": "sent", "message.failed": "failed", "message.held": "held"}
 _SAME = frozenset(Delivery.model_fields)
-
-
-class RestoredSettings(SettingsGroup):
-    """What this command reads from the environment."""
-
-    runtime: RuntimeSettings = Field(default_factory=RuntimeSettings)
-    kafka: KafkaSettings = Field(default_factory=KafkaSettings)
-    mongo: MongoSettings = Field(default_factory=MongoSettings)
 
 
 def delivery_of(event: AnyRecord) -> Delivery | None:
@@ -117,30 +104,15 @@ async def restore(
     return told, told - known
 
 
-async def _run(since: datetime) -> None:
-    settings = load(RestoredSettings)
-    is_production = settings.runtime.env == "production"
-    async with open_database(
-        settings.mongo, app_name="sender-restored", production=is_production
-    ) as database:
-        told, new = await restore(database, settings.kafka, since)
-    print(f"{told} states of parts since then, {new} of them were not known")
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m services.sender.restored",
+    return run_restore(
+        "sender",
+        restore,
         description="Take what was sent since a copy of the database from the log.",
+        done="{} states of parts since then, {} of them were not known",
+        arguments=arguments,
     )
-    parser.add_argument("--since", type=moment, required=True, metavar="MOMENT")
-    since = parser.parse_args(arguments).since
-    try:
-        asyncio.run(_run(since))
-    except ProjectError as error:
-        print(f"not done: {error} ({error.code})", file=sys.stderr)
-        return 1
-    return 0
 
 
 if __name__ == "__main__":

@@ -9,21 +9,16 @@ takeovers when the service starts.
 Reads the KAFKA_ and MONGODB_ variables. Ends with 0 if all was done, 1 if not.
 """
 
-import argparse
-import asyncio
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
-from pydantic import Field
-
 from libs.common.erasures import is_of_erased, known_erased
-from libs.common.errors import ProjectError
 from libs.common.events import TakeoverEnded, TakeoverExtended, TakeoverStarted
-from libs.common.kafka.rewind import moment
 from libs.common.kafka.since import events_since
-from libs.common.mongo import Database, open_database
-from libs.common.settings import KafkaSettings, MongoSettings, RuntimeSettings, SettingsGroup, load
+from libs.common.mongo import Database
+from libs.common.restoring import run_restore
+from libs.common.settings import KafkaSettings
 from libs.common.topics import EVENTS
 from services.takeover.domain.state import Takeover, whole_ms
 from services.takeover.domain.transitions import Fact
@@ -35,14 +30,6 @@ WANTED = {b"takeover.started", b"takeover.extended", b"takeover.ended"}
 LEAP = 1000
 """`revision` names extensions, and counts changes as well that no fact tells. So far ahead no name
 comes twice."""
-
-
-class RestoredSettings(SettingsGroup):
-    """What this command reads from the environment."""
-
-    runtime: RuntimeSettings = Field(default_factory=RuntimeSettings)
-    kafka: KafkaSettings = Field(default_factory=KafkaSettings)
-    mongo: MongoSettings = Field(default_factory=MongoSettings)
 
 
 def told(state: Takeover, facts: Iterable[Fact]) -> Takeover:
@@ -97,30 +84,15 @@ async def restore(
     return len(facts), changed
 
 
-async def _run(since: datetime) -> None:
-    settings = load(RestoredSettings)
-    is_production = settings.runtime.env == "production"
-    async with open_database(
-        settings.mongo, app_name="takeover-restored", production=is_production
-    ) as database:
-        about, changed = await restore(database, settings.kafka, since)
-    print(f"takeovers in {about} conversations since then, {changed} of them were not known")
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m services.takeover.restored",
+    return run_restore(
+        "takeover",
+        restore,
         description="Take who took over since a copy of the database from the log.",
+        done="takeovers in {} conversations since then, {} of them were not known",
+        arguments=arguments,
     )
-    parser.add_argument("--since", type=moment, required=True, metavar="MOMENT")
-    since = parser.parse_args(arguments).since
-    try:
-        asyncio.run(_run(since))
-    except ProjectError as error:
-        print(f"not done: {error} ({error.code})", file=sys.stderr)
-        return 1
-    return 0
 
 
 if __name__ == "__main__":
