@@ -127,14 +127,14 @@ async def numbers(stage: Stage) -> None:
         "itself; then with them, as in life."
     )
     async with behaving(stage, **{name: {"enabled": False} for name in REPORTED_BACK}):
-        alone = await _counted(stage, ivan, lambda costs: costs.is_as_promised)
-    in_life = await _counted(stage, ivan)
+        alone = await counted(stage, ivan, lambda costs: costs.is_as_promised)
+    in_life = await counted(stage, ivan)
     stage.transcript.table(_table(alone, in_life))
     _explain(stage)
     _check(stage, alone, in_life)
 
 
-async def _counted(
+async def counted(
     stage: Stage, person: Person, is_expected: Callable[[Costs], bool] = lambda _: True
 ) -> Costs:
     """Ask once, and again if something else got in between.
@@ -142,7 +142,7 @@ async def _counted(
     Whatever a message costs is seen each time. What comes with the time is not, and a list of it
     is out of date with the next thing that looks at the database now and then.
     """
-    counted: tuple[Costs, list[Message]] | None = None
+    alone: tuple[Costs, list[Message]] | None = None
     costs = Costs(Counts({}))
     for _ in range(ATTEMPTS):
         before = await stage.at_rest()
@@ -152,11 +152,11 @@ async def _counted(
         if not is_undisturbed(costs, heard):
             stage.transcript.aside(f"{SOMEBODY_ELSE} meanwhile: that was counted for nothing.")
             continue
-        counted = costs, heard
+        alone = costs, heard
         if is_expected(costs):
             break
         stage.transcript.aside(f"{IN_BETWEEN}: is it so each time?")
-    if counted is None:
+    if alone is None:
         stage.transcript.check(
             f"nobody else writes while we count (tried {ATTEMPTS} times)",
             held=False,
@@ -164,7 +164,7 @@ async def _counted(
             seen=spelled(costs.events),
         )
         raise StoryEndsError
-    costs, heard = counted
+    costs, heard = alone
     person.tells(QUESTION)
     person.shows(heard)
     return costs
