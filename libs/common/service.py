@@ -31,6 +31,7 @@ LEAVE_WITHIN_S = 1.0  # before that, for those who keep connections open
 LONGEST_PAUSE_S = 2.0  # between two looks for what is needed: who comes last is waited for by all
 
 LOOP_LAG = Gauge("assistant_event_loop_lag_seconds", "How late the event loop's last second came.")
+TASKS = Gauge("assistant_tasks", "Tasks that the event loop holds, counted once a second.")
 
 log = structlog.get_logger(__name__)
 
@@ -237,8 +238,10 @@ def loop_time() -> float:
 
 
 async def _watch_loop() -> None:
-    """A stalled loop loses Kafka's heartbeats: make it visible."""
+    """A stalled loop loses Kafka's heartbeats, a task that never ends holds memory: make it
+    visible."""
     while True:
+        TASKS.set(len(asyncio.all_tasks()))
         before = loop_time()
         await asyncio.sleep(1.0)
         LOOP_LAG.set(max(0.0, loop_time() - before - 1.0))

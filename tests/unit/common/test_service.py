@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -163,6 +164,10 @@ async def test_probes_are_answered_while_resources_are_away(story: Story, free_p
             assert response.status == 200
         async with session.get("/readyz") as response:
             assert response.status == 503
+        async with session.get("/metrics") as response:
+            tasks = re.search(r"^assistant_tasks (\d+)", await response.text(), re.MULTILINE)
+    assert tasks is not None
+    assert int(tasks[1]) >= 3  # this test, `serve`, and what watches the loop
     let_in.set()
     await story.wait_for("open")
     terminate()
