@@ -33,6 +33,14 @@ def guarded_client(inside: Inside, timeout_s: float) -> httpx2.AsyncClient:
     )
 
 
+def straight_client(timeout_s: float, *, use_proxy: bool) -> httpx2.AsyncClient:
+    """For addresses that whoever runs this has named. Along no redirect either: SDKs would follow
+    one, and hand on both what people wrote and, of Anthropic's, the key."""
+    return httpx2.AsyncClient(
+        timeout=timeout_s, follow_redirects=False, trust_env=use_proxy, limits=_LIMITS
+    )
+
+
 class GuardedTransport(httpx2.AsyncBaseTransport):
     """Connects to public addresses, and to hosts that were opened."""
 
