@@ -77,8 +77,8 @@ test-browser: setup ## The chat page and the console in a real browser (needs Ch
 	$(BIN)/python -m pytest tests/browser --durations 10 $(PAIRED)
 
 .PHONY: faults
-faults: setup ## The crash suite with many seeds: SEEDS=20, or 7-20 to go on; SCENARIO=part of a name
-	@$(BIN)/python -m tests.faults
+faults: setup ## One fault at a time, many seeds: SEEDS=20, or 7-20 to go on; SCENARIO=part of a name; LONG=1; ARGS=--help
+	@$(BIN)/python -m tests.faults $(ARGS)
 
 .PHONY: lint
 lint: setup
@@ -112,6 +112,7 @@ docs: setup ## Write what is generated: docs/asyncapi.yaml, OpenAPI documents, t
 	$(BIN)/python -m services.console.api docs/openapi-console.json
 	$(BIN)/python -m tests.unit.docs.variables docs/configuration.md
 	$(BIN)/python -m deploy.capacity --docs docs/scaling.md
+	$(BIN)/python -m tests.faults.rows docs/reliability.md
 	$(BIN)/python -m deploy.k8s.generated
 
 .PHONY: dashboards

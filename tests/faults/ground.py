@@ -16,7 +16,7 @@ from tests.faults.copying import open_copier
 from tests.faults.listing import open_listing
 from tests.faults.mutants import switching
 from tests.faults.run import Ground, Meeting, Plan, Run
-from tests.faults.scenarios import Scenario
+from tests.faults.scenario import Scenario
 from tests.stack import LocalStack, local_stack
 
 QUICKLY = {  # the sender's patience, as short as the scenarios allow
@@ -104,3 +104,4 @@ async def _answer_quickly(stack: LocalStack, pages: Sequence[str]) -> None:
 async def _talk_through(scenario: Scenario, run: Run) -> None:
     async with run.talking():
         await scenario.play(run)
+    await scenario.check(run)

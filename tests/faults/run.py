@@ -59,6 +59,7 @@ class Plan:
     evidence: bool = True
     pause_s: float = 0.8
     copies: int = 1  # of each webhook; above 1, another one comes after the answer
+    long: bool = False  # as long as the fault really is, where that is cut short by default
 
 
 class Run:
@@ -76,6 +77,8 @@ class Run:
         self.console = ground.console
         self.page = ""
         self.over = asyncio.Event()
+        self.kept: dict[str, Any] = {}  # what a scenario remembers from one step to the next
+        self._found: list[str] = []
         self._listing = ground.listing
         self._copier = ground.copier
         self._meeting = meeting or Meeting(1)
@@ -93,6 +96,22 @@ class Run:
     async def wait(self, least_s: float, most_s: float) -> None:
         """A random moment passes."""
         await asyncio.sleep(self.chance.uniform(least_s, most_s))
+
+    def lasts_s(self, short: float, long: float) -> float:
+        """How long something goes on."""
+        return long if self.plan.long else short
+
+    def complain(self, what: str) -> None:
+        """Something is wrong that neither threads nor calls show."""
+        self._found.append(what)
+
+    def note_fault(self) -> None:
+        """Something goes wrong at this moment: how long is it until people are answered?"""
+        self._faults_at.append(now_ms())
+
+    @property
+    def psids(self) -> list[str]:
+        return list(self._people)
 
     async def meet(self) -> bool:
         """Wait for the runs beside this one; True for one of them."""
@@ -222,7 +241,7 @@ class Run:
         if not self.plan.evidence:
             await self._until_listed(LISTED_WITHIN_S)
         threads = {psid: await self.simulator.thread(self.page, psid) for psid in self._people}
-        return judge(
+        verdict = judge(
             threads,
             await self.simulator.calls(self.page),
             await self._listing.shown(self.page),
@@ -231,6 +250,8 @@ class Run:
             faults_at=self._faults_at,
             takeovers={psid: person.hands for psid, person in self._people.items()},
         )
+        verdict.also = list(self._found)
+        return verdict
 
     async def _until_listed(self, within_s: float) -> None:
         """The list is a little behind; whether it is complete is for the judge to say."""

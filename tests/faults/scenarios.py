@@ -1,34 +1,16 @@
 """What goes wrong while people talk. Moments are random, by the run's seed."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 
 from tests.faults.run import Run
+from tests.faults.scenario import Play, Scenario
 
-Play = Callable[[Run], Awaitable[None]]
 ECHO_LATE_MS = 30_000
 FIVE_PARTS = tuple(
     f"Part {number} of 5 begins here. " + "Bread is baked every morning. " * 60
     for number in range(1, 6)
 )
-
-
-async def _nothing(_run: Run) -> None:
-    pass
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """`prepare` runs before anybody writes, `play` while they do."""
-
-    name: str
-    play: Play
-    prepare: Play = _nothing
-    beside: str = ""
-    """Scenarios of the same word can be played side by side, each on its own Page."""
-    hurry: bool = False
-    """Not everybody waits for the answer, and colleagues step in."""
 
 
 # Meta takes a message, and nobody hears a clear answer
@@ -185,27 +167,45 @@ def _kill(name: str, times: int = 1) -> Play:
 META, SENDER = "Meta", "sender"
 SCENARIOS = (
     Scenario("no fault", _some_time, beside=META),
-    Scenario("5xx after accept", _lossy(status=500, accept=True), beside=META),
-    Scenario("timeout after accept", _lossy(delay_ms=6000), beside=META),
-    Scenario("answer truncated", _lossy(truncate=True), beside=META),
-    Scenario("cut after accept", _lossy(drop="after_accept"), beside=META),
-    Scenario("cut before accept", _lossy(drop="before"), beside=META, hurry=True),
-    Scenario("echo late", _lossy_in_every_way, _late_echoes, beside=META),
-    Scenario("echo suppressed", _lossy_in_every_way, _no_echoes, beside=META),
-    Scenario("no evidence", _lossy_in_every_way, _no_evidence, beside=META),
-    Scenario("webhooks copied", _some_time, _webhooks_copied, beside=META),
-    Scenario("commands copied", _some_time, _commands_copied, beside=META, hurry=True),
-    Scenario("sender killed before the POST", _kill_sender_before_post, beside=SENDER, hurry=True),
-    Scenario("sender killed after accept", _kill_sender_after_accept, beside=SENDER, hurry=True),
+    Scenario("5xx after accept", _lossy(status=500, accept=True), beside=META, rows=(26,)),
+    Scenario("timeout after accept", _lossy(delay_ms=6000), beside=META, rows=(30,)),
+    Scenario("answer truncated", _lossy(truncate=True), beside=META, rows=(30,)),
+    Scenario("cut after accept", _lossy(drop="after_accept"), beside=META, rows=(30,)),
+    Scenario("cut before accept", _lossy(drop="before"), beside=META, hurry=True, rows=(26, 30)),
+    Scenario("echo late", _lossy_in_every_way, _late_echoes, beside=META, rows=(30,)),
+    Scenario("echo suppressed", _lossy_in_every_way, _no_echoes, beside=META, rows=(30,)),
+    Scenario("no evidence", _lossy_in_every_way, _no_evidence, beside=META, rows=(11,)),
+    Scenario("webhooks copied", _some_time, _webhooks_copied, beside=META, rows=(31,)),
+    Scenario("commands copied", _some_time, _commands_copied, beside=META, hurry=True, rows=(7,)),
+    Scenario(
+        "sender killed before the POST",
+        _kill_sender_before_post,
+        beside=SENDER,
+        hurry=True,
+        rows=(8,),
+    ),
+    Scenario(
+        "sender killed after accept",
+        _kill_sender_after_accept,
+        beside=SENDER,
+        hurry=True,
+        rows=(9,),
+    ),
     Scenario(
         "sender killed, echo late",
         _kill_sender_after_accept,
         _late_echoes,
         beside=SENDER,
         hurry=True,
+        rows=(10,),
     ),
     Scenario(
-        "sender killed, no echo", _kill_sender_after_accept, _no_echoes, beside=SENDER, hurry=True
+        "sender killed, no echo",
+        _kill_sender_after_accept,
+        _no_echoes,
+        beside=SENDER,
+        hurry=True,
+        rows=(9,),
     ),
     Scenario(
         "sender killed, no evidence",
@@ -213,15 +213,22 @@ SCENARIOS = (
         _no_evidence,
         beside=SENDER,
         hurry=True,
+        rows=(11,),
     ),
-    Scenario("sender killed between parts", _kill_sender_between_parts, _five_parts),
-    Scenario("conversation killed anywhere", _kill_conversation_anywhere, _slow_model),
-    Scenario("conversation killed at the model", _kill_conversation_at_the_model, _slow_model),
-    Scenario("conversation killed, stored", _kill_conversation_after_storing, _slow_model),
-    Scenario("conversation killed, published", _kill_conversation_after_publishing, hurry=True),
-    Scenario("kafka killed", _kill("kafka"), hurry=True),
-    Scenario("mongo killed", _kill("mongo", times=2), hurry=True),
-    Scenario("gateway killed", _kill("gateway", times=2)),
+    Scenario("sender killed between parts", _kill_sender_between_parts, _five_parts, rows=(12,)),
+    Scenario("conversation killed anywhere", _kill_conversation_anywhere, _slow_model, rows=(4,)),
+    Scenario(
+        "conversation killed at the model", _kill_conversation_at_the_model, _slow_model, rows=(5,)
+    ),
+    Scenario(
+        "conversation killed, stored", _kill_conversation_after_storing, _slow_model, rows=(6,)
+    ),
+    Scenario(
+        "conversation killed, published", _kill_conversation_after_publishing, hurry=True, rows=(7,)
+    ),
+    Scenario("kafka killed", _kill("kafka"), hurry=True, rows=(16,)),
+    Scenario("mongo killed", _kill("mongo", times=2), hurry=True, rows=(19,)),
+    Scenario("gateway killed", _kill("gateway", times=2), rows=(1, 2)),
 )
 
 

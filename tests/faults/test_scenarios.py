@@ -6,7 +6,8 @@ import pytest
 
 from tests.faults.ground import play
 from tests.faults.run import Ground, Plan, Run
-from tests.faults.scenarios import SCENARIOS, Scenario, side_by_side
+from tests.faults.scenario import Scenario
+from tests.faults.scenarios import SCENARIOS, side_by_side
 
 SEEDS = (1, 2)
 PEOPLE = 10  # a run
