@@ -66,7 +66,8 @@ async def read_body(request: web.Request, *, max_bytes: int, timeout_s: float) -
         RefusedError: compressed (400: the signature is over what Meta wrote), too large (413),
             not complete in time (408), cut short (400), or too many large ones at once (503).
     """
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+    codings = request.headers.getall("Content-Encoding", ())
+    if any(coding.lower() != "identity" for coding in codings) or _is_recoded(request):
         raise RefusedError("encoded", 400, "compressed bodies are not accepted")
     if (request.content_length or 0) > max_bytes:
         raise _too_large(max_bytes)
@@ -93,6 +94,13 @@ async def _read(request: web.Request, max_bytes: int, held: Held) -> bytes:
             held.grow(large)
         body += chunk
     return bytes(body)
+
+
+def _is_recoded(request: web.Request) -> bool:
+    """Whether the chunks hold something else than the body: `gzip, chunked`."""
+    if request.content_length is not None:
+        return False
+    return request.headers.get("Transfer-Encoding", "chunked").lower() != "chunked"
 
 
 def _too_large(max_bytes: int) -> RefusedError:
