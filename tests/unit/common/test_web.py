@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from pydantic import SecretStr
+from structlog.testing import capture_logs
 
 from libs.common import web as common_web
 from libs.common.errors import TransientError
@@ -180,10 +181,21 @@ def guarded() -> web.Application:
         return Late[web.Response]("The publisher").get()
 
     app.router.add_get("/parcels", parcels)
+    app.router.add_get("/people/{person}/broken", broken)
+    app.router.add_get("/people/{person}/away", away)
     app.router.add_get("/broken", broken)
     app.router.add_get("/away", away)
     app.router.add_get("/late", late)
     return app
+
+
+@pytest.mark.parametrize("what", ["broken", "away"])
+async def test_what_fails_is_logged_by_its_route_which_names_nobody(what: str) -> None:
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    with capture_logs() as logs:
+        async with serving(guarded()) as client:
+            await client.get(f"/people/7391028401%0A/{what}", headers=headers)
+    assert [line["path"] for line in logs] == [f"/people/{{person}}/{what}"]
 
 
 @pytest.mark.parametrize(
