@@ -81,7 +81,7 @@ async def play(
             await run.simulator.behave(run.page, send_latency_ms=LATENCY_MS)
         await scenario.prepare(run)
     await connect_new_pages(ground.stack.environment)
-    await _answer_quickly(ground.stack, [run.page for run in runs if run.plan.hurry])
+    await _set_up(ground.stack, runs)
     try:
         async with asyncio.TaskGroup() as group:
             for (scenario, _), run in zip(casts, runs, strict=True):
@@ -92,13 +92,15 @@ async def play(
     return runs
 
 
-async def _answer_quickly(stack: LocalStack, pages: Sequence[str]) -> None:
-    """Who writes on shall have several answers under way, not one to all. Nobody has read these
-    settings yet."""
-    settings = {"settings.quiet_window_s": QUIET_S, "settings.loop_turns": 0}
+async def _set_up(stack: LocalStack, runs: Sequence[Run]) -> None:
+    """Who writes on shall have several answers under way, not one to all; and who writes for long
+    what is much alike shall not be taken for a bot. Nobody has read these settings yet."""
     async with database_of(stack) as database:
-        for page in pages:
-            await database["channels"].update_one({"_id": page}, {"$set": settings})
+        for run in runs:
+            settings: dict[str, float] = {"settings.loop_turns": 0}
+            if run.plan.hurry:
+                settings["settings.quiet_window_s"] = QUIET_S
+            await database["channels"].update_one({"_id": run.page}, {"$set": settings})
 
 
 async def _talk_through(scenario: Scenario, run: Run) -> None:

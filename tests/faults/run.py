@@ -79,7 +79,7 @@ class Run:
         self.over = asyncio.Event()
         self.kept: dict[str, Any] = {}  # what a scenario remembers from one step to the next
         self._found: list[str] = []
-        self._listing = ground.listing
+        self.listing = ground.listing
         self._copier = ground.copier
         self._meeting = meeting or Meeting(1)
         self._people: dict[str, Person] = {}
@@ -105,7 +105,7 @@ class Run:
         """Something is wrong that neither threads nor calls show."""
         self._found.append(what)
 
-    def note_fault(self) -> None:
+    def fault_now(self) -> None:
         """Something goes wrong at this moment: how long is it until people are answered?"""
         self._faults_at.append(now_ms())
 
@@ -244,7 +244,7 @@ class Run:
         verdict = judge(
             threads,
             await self.simulator.calls(self.page),
-            await self._listing.shown(self.page),
+            await self.listing.shown(self.page),
             parts=self.plan.parts,
             evidence=self.plan.evidence,
             faults_at=self._faults_at,
@@ -257,7 +257,7 @@ class Run:
         """The list is a little behind; whether it is complete is for the judge to say."""
         unknown = unanswered(await self.simulator.calls(self.page))
         until = time.monotonic() + within_s
-        while unknown - {each.send_id for each in await self._listing.shown(self.page)}:
+        while unknown - {each.send_id for each in await self.listing.shown(self.page)}:
             if time.monotonic() > until:
                 return
             await asyncio.sleep(LIST_EVERY_S)
@@ -269,7 +269,7 @@ class Run:
                 self._since = call["n"]
                 if call["endpoint"] == "messages":
                     self._note(call)
-            for send_id, part in self._listing.told(self.page).items():
+            for send_id, part in self.listing.told(self.page).items():
                 self._settled.setdefault(part.psid, {})[send_id] = topics(part.text)
             async with self._looked:
                 self._looked.notify_all()
