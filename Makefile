@@ -80,6 +80,10 @@ test-browser: setup ## The chat page and the console in a real browser (needs Ch
 faults: setup ## One fault at a time, many seeds: SEEDS=20, or 7-20 to go on; SCENARIO=part of a name; LONG=1; ARGS=--help
 	@$(BIN)/python -m tests.faults $(ARGS)
 
+.PHONY: soak
+soak: setup ## An hour at half of saturation with a fault each minute: MINUTES=60, SEED= to repeat one
+	@$(BIN)/python -m tests.soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
+
 .PHONY: lint
 lint: setup
 	$(BIN)/ruff format --check .

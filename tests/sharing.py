@@ -28,6 +28,7 @@ UNITS = (
         "tests/faults/test_held.py",
         "tests/faults/test_mutants.py",
         "tests/faults/test_scenarios.py",
+        "tests/faults/test_soak.py",
     ),
     ("tests/solo/test_takeover_fence.py",),
     ("tests/solo/test_start_orders.py",),

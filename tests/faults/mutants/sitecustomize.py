@@ -5,6 +5,7 @@ name. The process of that service is changed before its own first line; others, 
 is no file, are as ever.
 """
 
+import asyncio
 import os
 import sys
 import traceback
@@ -73,6 +74,19 @@ def sender_order_off() -> None:
     from services.sender import consumer
 
     _replace(consumer, "order_key", lambda _record: uuid4().hex.encode())
+
+
+def sender_leak() -> None:
+    """Each command leaves 50 kB and a task that never ends: the soak has to complain."""
+    from services.sender import consumer
+
+    order_key, kept = consumer.order_key, []
+
+    def leak(record: Any) -> bytes:  # noqa: ANN401 - as it is
+        kept.append((bytes(50_000), asyncio.create_task(asyncio.Event().wait())))
+        return order_key(record)
+
+    _replace(consumer, "order_key", leak)
 
 
 def sender_fence_off() -> None:
