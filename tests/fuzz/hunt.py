@@ -1,4 +1,4 @@
-"""`python -m tests.fuzz.hunt TARGET …`: one target under atheris, until its time is over or it breaks.
+"""`python -m tests.fuzz.hunt TARGET …`: one target under atheris, until it breaks or time is up.
 
 What follows is for libFuzzer: a file to try, or folders to read and write, `-max_total_time=60`.
 """
