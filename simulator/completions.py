@@ -16,6 +16,7 @@ KEPT_REQUESTS = 50
 KEPT_BYTES = 1 << 20  # of a larger request only its size is kept
 QUOTED_CHARACTERS = 400
 PIECE_CHARACTERS = 24
+LOOK_EVERY_S = 0.1  # whether who asked is still there
 
 
 class ToolCall(BaseModel):
@@ -88,17 +89,20 @@ class SimulatedModel:
         settings, number = self.settings, self.calls
         question = _question(asked.messages)
         fault = self.faults.take(question)
-        self.log.note(number, time.time_ns() // 1_000_000, question, fault)
-        await asyncio.sleep((settings.delay_ms + (fault.delay_ms if fault else 0)) / 1000)
+        call = self.log.note(number, time.time_ns() // 1_000_000, question, fault)
+        delay_ms = settings.delay_ms + (fault.delay_ms if fault is not None else 0)
+        if not await _is_still_there(request, delay_ms / 1000):
+            call["left"] = True
+            return web.Response()
         if fault is not None and fault.name != "delay":
             answer = _Answer(number, asked, fault.reply or default_reply(asked.messages))
             return await _faulty(request, fault, answer)
         if settings.status is not None:
             return _failure(settings.status, "the simulator was told to fail")
-        call = settings.tool_call
-        if call is not None and not (call.always or asked.offers(call.name)):
-            call = None
-        answer = _Answer(number, asked, settings.reply or default_reply(asked.messages), call)
+        tool = settings.tool_call
+        if tool is not None and not (tool.always or asked.offers(tool.name)):
+            tool = None
+        answer = _Answer(number, asked, settings.reply or default_reply(asked.messages), tool)
         if not asked.stream:
             return web.json_response(answer.whole())
         return await _stream(request, answer, cut=settings.stream_break)
@@ -195,6 +199,17 @@ async def _stream(request: web.Request, answer: _Answer, *, cut: bool) -> web.St
         return response
     await response.write(b"data: [DONE]\n\n")
     return response
+
+
+async def _is_still_there(request: web.Request, after_s: float) -> bool:
+    """Let some time pass; False as soon as whoever asked has gone."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + after_s
+    while (left_s := until - loop.time()) > 0:
+        await asyncio.sleep(min(left_s, LOOK_EVERY_S))
+        if request.transport is None or request.transport.is_closing():
+            return False
+    return True
 
 
 async def _faulty(request: web.Request, fault: ModelFault, answer: _Answer) -> web.StreamResponse:

@@ -67,10 +67,13 @@ class ModelCalls:
     def __init__(self) -> None:
         self._calls: deque[dict[str, Any]] = deque(maxlen=KEPT_CALLS)
 
-    def note(self, number: int, at: int, question: str, fault: ModelFault | None) -> None:
-        """Args: at: in ms since 1970."""
+    def note(self, number: int, at: int, question: str, fault: ModelFault | None) -> dict[str, Any]:
+        """A new entry, to which more may be added. `at` is in ms since 1970."""
         call: dict[str, Any] = {"n": number, "at": at, "question": question[:KEPT_CHARACTERS]}
-        self._calls.append(call | ({"fault": fault.name} if fault is not None else {}))
+        if fault is not None:
+            call["fault"] = fault.name
+        self._calls.append(call)
+        return call
 
     def about(self, part: str) -> list[dict[str, Any]]:
         """Those whose question holds this text, in order."""

@@ -7,7 +7,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.unit.simulator.harness import Facebook
+from tests.unit.simulator.harness import DEADLINE_S, Facebook
 from tests.unit.simulator.test_completions import PATH, asked
 
 RYE, WHEAT = "Do you bake rye?", "Do you bake wheat?"
@@ -70,7 +70,15 @@ async def test_a_model_that_hangs_keeps_others_from_nothing(facebook: Facebook) 
     assert (await answered(facebook, WHEAT))[0] == 200
     assert not waiting.done()
     waiting.cancel()
-    assert await asyncio.gather(waiting, return_exceptions=True)
+    await asyncio.gather(waiting, return_exceptions=True)
+    async with asyncio.timeout(DEADLINE_S):
+        while not await has_left(facebook):
+            await asyncio.sleep(0.02)
+
+
+async def has_left(facebook: Facebook) -> bool:
+    (call,) = (await facebook.control("GET", "/model/calls?about=rye"))["calls"]
+    return bool(call.get("left"))
 
 
 async def test_faults_can_be_listed_and_cleared(facebook: Facebook) -> None:
