@@ -18,6 +18,7 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from aiohttp import StreamReader, web
@@ -79,7 +80,6 @@ class Doorkeeper:
             IDLE: limits.idle_timeout_s,
         }
         self._tick_s = min(_MAX_TICK_S, limits.header_timeout_s / 4, limits.idle_timeout_s / 4)
-        self._time = asyncio.get_running_loop().time
         self._open: set[GuardedConnection] = set()
         # those we wait for, the longest waiting first: a dict keeps the order
         self._waiting: dict[GuardedConnection, None] = {}
@@ -112,7 +112,7 @@ class Doorkeeper:
         if connection not in self._open:
             return  # it ended while its request was being handled
         connection.state = state
-        connection.deadline = self._time() + self._stay_s[state]
+        connection.deadline = monotonic() + self._stay_s[state]
         self._waiting.pop(connection, None)
         if state is not BUSY:  # we wait for them, not they for us
             self._waiting[connection] = None
@@ -126,7 +126,7 @@ class Doorkeeper:
     def _tick(self) -> None:
         """One timer for all: a timer of its own would cost every request two."""
         loop = asyncio.get_running_loop()
-        now = loop.time()
+        now = monotonic()
         for connection in [each for each in self._open if each.deadline <= now]:
             connection.cut_off(connection.state)
         self._ticking = loop.call_later(self._tick_s, self._tick) if self._open else None

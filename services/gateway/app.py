@@ -19,6 +19,7 @@ WRITES = (EVENTS, CHANNELS)
 
 def create_app(settings: Settings, readiness: Readiness) -> web.Application:
     app = base_app(readiness)
+    app[handlers.READINESS] = readiness
     app[handlers.SETTINGS] = settings
     app[handlers.PUBLISHER] = Late("the log")
     handlers.add_routes(app)

@@ -66,14 +66,14 @@ async def read_body(request: web.Request, *, max_bytes: int, timeout_s: float) -
         RefusedError: compressed (400: the signature is over what Meta wrote), too large (413),
             not complete in time (408), cut short (400), or too many large ones at once (503).
     """
-    codings = request.headers.getall("Content-Encoding", ())
-    if any(coding.lower() != "identity" for coding in codings) or _is_recoded(request):
+    if _is_recoded(request):
         raise RefusedError("encoded", 400, "compressed bodies are not accepted")
-    if (request.content_length or 0) > max_bytes:
-        raise _too_large(max_bytes)
+    content = request.content
     try:
-        if request.content.is_eof():  # it came with the header block: nothing to wait for
-            body = request.content.read_nowait()
+        if content.is_eof():  # it came with the header block: nothing to wait for
+            body = content.read_nowait()
+        elif (request.content_length or 0) > max_bytes:
+            raise _too_large(max_bytes)
         else:
             with _room.held() as held:
                 async with asyncio.timeout(timeout_s):
@@ -97,10 +97,12 @@ async def _read(request: web.Request, max_bytes: int, held: Held) -> bytes:
 
 
 def _is_recoded(request: web.Request) -> bool:
-    """Whether the chunks hold something else than the body: `gzip, chunked`."""
-    if request.content_length is not None:
-        return False
-    return request.headers.get("Transfer-Encoding", "chunked").lower() != "chunked"
+    """Whether what came is something else than the body: `gzip`, or in chunks `gzip, chunked`."""
+    codings = request.headers.getall("Content-Encoding", ())
+    if codings and any(coding.lower() != "identity" for coding in codings):
+        return True
+    coding = request.headers.get("Transfer-Encoding")
+    return coding is not None and coding.lower() != "chunked" and request.content_length is None
 
 
 def _too_large(max_bytes: int) -> RefusedError:

@@ -16,7 +16,8 @@ from libs.common.errors import PermanentError, TransientError
 from libs.common.events import Record, UnknownReceived
 from libs.common.metrics import from_zero
 from libs.common.sparingly import Sparingly
-from libs.common.web import PREVIOUS_SECRETS, Late
+from libs.common.web import PREVIOUS_SECRETS, Late, Readiness
+from services.gateway.answers import accepted
 from services.gateway.bodies import RefusedError, read_body
 from services.gateway.domain.payload import MalformedPayloadError, parse
 from services.gateway.domain.signature import is_valid_signature
@@ -69,6 +70,7 @@ class Publisher(Protocol):
     async def publish(self, *records: Record) -> None: ...
 
 
+READINESS: web.AppKey[Readiness] = web.AppKey("readiness", Readiness)
 SETTINGS: web.AppKey[Settings] = web.AppKey("settings", Settings)
 PUBLISHER: web.AppKey[Late[Publisher]] = web.AppKey("publisher", Late)
 
@@ -93,7 +95,7 @@ async def verify(request: web.Request) -> web.Response:
     )
 
 
-async def receive_webhook(request: web.Request) -> web.Response:
+async def receive_webhook(request: web.Request) -> web.StreamResponse:
     """POST: 200 only when Kafka has every event; anything but 200 makes Meta try again."""
     started, outcome = time.perf_counter(), "failed"
     try:
@@ -106,7 +108,7 @@ async def receive_webhook(request: web.Request) -> web.Response:
         _SECONDS[outcome].observe(time.perf_counter() - started)
     _ACCEPTED.inc()
     _count(records)
-    return web.Response(text="EVENT_RECEIVED")
+    return accepted(request, stays=not request.app[READINESS].leaving)
 
 
 async def _accept(request: web.Request) -> list[Record]:
