@@ -22,6 +22,7 @@ UNITS = (
         "tests/e2e/test_takeover_timers.py",
         "tests/e2e/test_handover.py",
         "tests/e2e/test_takeover.py",
+        "tests/e2e/test_hostile.py",
         "tests/e2e/test_prometheus.py",
     ),
     (  # `breakable` of tests/faults/conftest.py
