@@ -11,9 +11,9 @@ from tests.stack import LocalStack
 
 SECONDS = Times(
     minutes=1,
-    minute_s=6.0,
+    minute_s=4.0,
     sample_every_s=0.5,
-    rest_s=2.0,
+    rest_s=1.2,
     level_s=1.0,
     level_sizes=(4, 8),
     settle_s=60.0,

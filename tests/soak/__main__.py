@@ -7,6 +7,7 @@ ends it in order, with the verdict so far.
 import argparse
 import asyncio
 import json
+import logging
 import random
 import shutil
 import signal
@@ -37,6 +38,7 @@ def main() -> int:
         return 0
     say(f"seed {options.seed}, {options.minutes} minutes; again: make soak SEED={options.seed}")
     project_logging.configure("soak", level="error")
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # Kafka is killed: that is no news
     with tempfile.TemporaryDirectory(prefix="soak-") as name:
         folder = Path(name)
         try:

@@ -5,17 +5,29 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from tests.soak.lives import MEASURES
 from tests.soak.sampling import MEASURED
 from tests.soak.soak import Outcome, quantile_s
 
 BEGIN, END = "<!-- soak: begin -->", "<!-- soak: end -->"
+
+HEAD: tuple[str, ...] = (
+    "Process",
+    "Lives",
+    "Warm minutes",
+    "MiB at rest",
+    "MiB/h (95 %)",
+    "Descriptors",
+    "Tasks",
+    "Most lag",
+)
 
 Json = Mapping[str, Any]
 
 
 def to_json(outcome: Outcome) -> dict[str, Any]:
     waits = [wait.answered_at - wait.asked_at for wait in outcome.crowd.waits]
+    for broken in outcome.breaker.done:
+        broken.felt_by(outcome.crowd.waits)
     return {
         "seed": outcome.seed,
         "minutes": outcome.minutes,
@@ -63,27 +75,35 @@ def _facts(found: Json) -> list[str]:
     return lines
 
 
-def _rows(found: Json) -> list[list[str]]:
-    head = ["process", "lives", "warm min"]
-    for measure in MEASURES:
-        head += [f"{measure.name} before", "after", "most", f"{measure.unit or 'more'}/h (95 %)"]
-    rows = [[*head, "lag most", "at rest"]]
+def _rows(found: Json) -> list[tuple[str, ...]]:
+    rows = [HEAD]
     for name, process in found["processes"].items():
-        row = [name if name in MEASURED else f"({name})", f"{process['lives']}"]
-        row.append(f"{process['warm_minutes']:.0f}")
-        for measure in MEASURES:
-            row += _cells(process[measure.name])
-        row += [_short(process["lag_most"]), _short(process["lag_at_rest"])]
-        rows.append(row)
+        memory = process["memory"]
+        rows.append(
+            (
+                name if name in MEASURED else f"({name})",
+                f"{process['lives']}",
+                f"{process['warm_minutes']:.0f}",
+                _from_to(memory),
+                _slope(memory),
+                _from_to(process["descriptors"]),
+                _from_to(process["tasks"]),
+                _short(process["lag_most"]),
+            )
+        )
     return rows
 
 
-def _cells(growth: Json) -> list[str]:
-    cells = [_short(growth["first"]), _short(growth["last"]), _short(growth["most"])]
+def _slope(growth: Json) -> str:
     if growth.get("per_hour") is None:
-        return [*cells, ""]
-    slope = f"{growth['per_hour']:+.1f} ({growth['lowest']:+.1f} … {growth['highest']:+.1f})"
-    return [*cells, slope]
+        return ""
+    return f"{growth['per_hour']:+.1f} ({growth['lowest']:+.1f} … {growth['highest']:+.1f})"
+
+
+def _from_to(growth: Json) -> str:
+    if growth["first"] is None or growth["last"] is None:
+        return ""
+    return f"{growth['first']:.0f} … {growth['last']:.0f}"
 
 
 def _short(value: float | None) -> str:
@@ -113,34 +133,7 @@ def write_docs(page: Path, found: Json) -> None:
 
 
 def markdown(found: Json) -> str:
-    """Memory of each process, and what else there is to say."""
-    head = (
-        "| Process | Lives | Warm minutes | MiB before … after | MiB/h (95 %) | Descriptors | "
-        "Tasks | Most lag |"
-    )
-    lines = [*_facts(found), "", head, "|---|---|---|---|---|---|---|---|"]
-    lines += [_line(name, process) for name, process in found["processes"].items()]
+    """All of it, as a part of a page."""
+    head, *rows = (f"| {' | '.join(row)} |" for row in _rows(found))
     complaints = [f"- {each}" for each in found["complaints"]] or ["No complaints."]
-    return "\n".join([*lines, "", *complaints])
-
-
-def _line(name: str, process: Json) -> str:
-    memory = process["memory"]
-    *_, slope = _cells(memory)
-    shown = [
-        name if name in MEASURED else f"({name})",
-        f"{process['lives']}",
-        f"{process['warm_minutes']:.0f}",
-        _from_to(memory),
-        slope,
-        _from_to(process["descriptors"]),
-        _from_to(process["tasks"]),
-        _short(process["lag_most"]),
-    ]
-    return f"| {' | '.join(shown)} |"
-
-
-def _from_to(growth: Json) -> str:
-    if growth["first"] is None or growth["last"] is None:
-        return ""
-    return f"{growth['first']:.0f} … {growth['last']:.0f}"
+    return "\n".join([*_facts(found), "", head, "|---" * len(HEAD) + "|", *rows, "", *complaints])

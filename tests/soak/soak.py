@@ -202,8 +202,6 @@ class Soak:
 
     def _line(self, minute: int, since: "_Told") -> str:
         crowd, minute_s = self.crowd, self.times.minute_s
-        for broken in self.breaker.done[-5:]:
-            broken.felt_by(crowd.waits)
         waits = [wait.answered_at - wait.asked_at for wait in crowd.waits][
             -max(1, crowd.answered - since.answered) :
         ]

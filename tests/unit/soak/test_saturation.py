@@ -1,0 +1,20 @@
+"""Saturation is where more people bring no more answers."""
+
+import pytest
+
+from tests.soak.saturation import Level, is_saturated
+
+
+@pytest.mark.parametrize(
+    ("answers_per_s", "is_there"),
+    [
+        ([9.0], False),
+        ([9.0, 17.0], False),
+        ([9.0, 17.0, 18.0], True),  # 6 % more
+        ([9.0, 17.0, 19.0], False),
+        ([9.0, 17.0, 12.0], True),
+    ],
+)
+def test_less_than_a_tenth_more_is_no_gain(answers_per_s: list[float], is_there: bool) -> None:
+    levels = [Level(10 * 2**number, each) for number, each in enumerate(answers_per_s)]
+    assert is_saturated(levels) is is_there
