@@ -18,7 +18,19 @@ from typing import Any
 
 from deploy.local.topics import ensure_topics
 from libs.common import logging as project_logging
-from tests.bench import counters, folding, gateway, inbox, sending, turns
+from tests.bench import (
+    backlog,
+    counters,
+    fairness,
+    folding,
+    gateway,
+    inbox,
+    latency,
+    memory,
+    sending,
+    startup,
+    turns,
+)
 from tests.bench.figures import Figure, table
 from tests.bench.processes import ROOT
 from tests.bench.rounds import Say
@@ -31,6 +43,11 @@ BENCHMARKS: dict[str, Benchmark] = {
     "gateway": gateway.measure,
     "folding": folding.measure,
     "sending": sending.measure,
+    "latency": latency.measure,
+    "fairness": fairness.measure,
+    "memory": memory.measure,
+    "backlog": backlog.measure,
+    "startup": startup.measure,
     "inbox": inbox.measure,
     "turns": turns.measure,  # last: it fills the database, and the stand-in has no indexes
 }
