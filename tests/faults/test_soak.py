@@ -14,7 +14,7 @@ SECONDS = Times(
     minute_s=4.0,
     sample_every_s=0.5,
     rest_s=1.2,
-    level_s=1.0,
+    level_s=0.6,
     level_sizes=(4, 8),
     settle_s=60.0,
     reading=Reading(warm_up_s=3600),  # what a process does in its first seconds is no slope

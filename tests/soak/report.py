@@ -6,7 +6,7 @@ from statistics import median
 from typing import Any
 
 from tests.soak.sampling import MEASURED
-from tests.soak.soak import Outcome, quantile_s
+from tests.soak.soak import Outcome, quantile
 
 BEGIN, END = "<!-- soak: begin -->", "<!-- soak: end -->"
 
@@ -25,7 +25,7 @@ Json = Mapping[str, Any]
 
 
 def to_json(outcome: Outcome) -> dict[str, Any]:
-    waits = [wait.answered_at - wait.asked_at for wait in outcome.crowd.waits]
+    waits_s = [(wait.answered_at - wait.asked_at) / 1000 for wait in outcome.crowd.waits]
     for broken in outcome.breaker.done:
         broken.felt_by(outcome.crowd.waits)
     return {
@@ -36,11 +36,11 @@ def to_json(outcome: Outcome) -> dict[str, Any]:
         "people_at_once": outcome.people,
         **outcome.crowd.to_json(),
         "judge": outcome.judging.to_json(),
-        "p50_s": round(median(waits) / 1000, 3) if waits else None,
-        "p99_s": round(quantile_s(waits, 99), 3) if len(waits) > 1 else None,
+        "p50_s": quantile(waits_s, 50),
+        "p99_s": quantile(waits_s, 99),
         "faults": [broken.to_json() for broken in outcome.breaker.done],
         "processes": {name: each.to_json() for name, each in outcome.processes.items()},
-        "stored": outcome.stored,
+        "minutes_seen": outcome.minutes_seen,
         "complaints": outcome.complaints,
     }
 

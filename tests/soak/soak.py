@@ -1,10 +1,11 @@
 """One soak from beginning to end, on a stack that is there."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from statistics import median, quantiles
+from itertools import islice
+from statistics import quantiles
 from typing import Any
 
 import aiohttp
@@ -14,7 +15,7 @@ from libs.common.errors import TransientError
 from libs.common.mongo import mongo_errors
 from tests.e2e.console import database_of
 from tests.faults.ground import open_ground
-from tests.soak.breaking import Breaker
+from tests.soak.breaking import Breaker, Broken
 from tests.soak.lives import Judgement, Reading, judged
 from tests.soak.people import Crowd
 from tests.soak.plan import planned
@@ -59,7 +60,7 @@ class Outcome:
     judging: Judging
     breaker: Breaker
     sampler: Sampler
-    stored: list[dict[str, Any]]
+    minutes_seen: list[dict[str, Any]]
     settled: bool
 
     @property
@@ -93,7 +94,7 @@ class Soak:
     breaker: Breaker
     sampler: Sampler
     say: Say
-    stored: list[dict[str, Any]] = field(default_factory=list)
+    minutes_seen: list[dict[str, Any]] = field(default_factory=list)
 
     async def run(self, rate_per_s: float | None, stop: asyncio.Event) -> Outcome:
         """Until it is over, or `stop` is set: then all that is under way is finished and judged."""
@@ -126,7 +127,7 @@ class Soak:
             self.judging,
             self.breaker,
             self.sampler,
-            self.stored,
+            self.minutes_seen,
             settled and not self.crowd.guests,
         )
 
@@ -194,18 +195,42 @@ class Soak:
             minute += 1
             await asyncio.sleep(max(0.0, began + minute * self.times.minute_s - loop.time()))
             await self.judging.those_who_left()
-            await self._note_stored()
-            self.say(self._line(minute, told))
+            seen = self._seen(told)
+            with suppress(TransientError):
+                seen |= await self._stored()
+            self.minutes_seen.append(seen)
+            self.say(self._line(minute, seen, self.breaker.done[told.faults :]))
 
     def _begin(self) -> "_Told":
         return _Told(self.crowd.asked, self.crowd.answered, len(self.breaker.done))
 
-    def _line(self, minute: int, since: "_Told") -> str:
+    def _seen(self, since: "_Told") -> dict[str, Any]:
         crowd, minute_s = self.crowd, self.times.minute_s
-        waits = [wait.answered_at - wait.asked_at for wait in crowd.waits][
-            -max(1, crowd.answered - since.answered) :
-        ]
-        faults = "; ".join(map(str, self.breaker.done[since.faults :])) or "nothing broke"
+        answered = crowd.answered - since.answered
+        latest = islice(reversed(crowd.waits), answered)
+        waits_s = [(wait.answered_at - wait.asked_at) / 1000 for wait in latest]
+        return {
+            "asked_per_s": round((crowd.asked - since.asked) / minute_s, 2),
+            "answered_per_s": round(answered / minute_s, 2),
+            "p50_s": quantile(waits_s, 50),
+            "p99_s": quantile(waits_s, 99),
+            "open": crowd.open,
+            "judged": self.judging.judged,
+        }
+
+    async def _stored(self) -> dict[str, Any]:
+        """Raises: MongoUnavailableError."""
+        folder = self.stack.folder.path
+        with mongo_errors():
+            counts = await documents(self.judging.database)
+        return {
+            "documents": counts,
+            "database_mib": round(folder_mib(folder / "mongo"), 1),
+            "log_mib": round(folder_mib(folder / "kafka"), 1),
+        }
+
+    def _line(self, minute: int, seen: Mapping[str, Any], broken: Sequence[Broken]) -> str:
+        faults = "; ".join(map(str, broken)) or "nothing broke"
         memory = ", ".join(
             f"{name} {process.samples[-1].usage.rss_mib:.0f}"
             for name, process in sorted(self.sampler.processes.items())
@@ -213,23 +238,11 @@ class Soak:
         )
         complaints = "; ".join(self.judging.complaints) or "well"
         return (
-            f"minute {minute:3}/{self.times.minutes}: "
-            f"{(crowd.asked - since.asked) / minute_s:.1f}/s asked, "
-            f"{(crowd.answered - since.answered) / minute_s:.1f}/s answered{_quantiles(waits)}, "
-            f"{crowd.open} open, {self.judging.judged} people judged: {complaints}\n"
-            f"    {faults}\n    MiB: {memory}"
+            f"minute {minute:3}/{self.times.minutes}: {seen['asked_per_s']:.1f}/s asked, "
+            f"{seen['answered_per_s']:.1f}/s answered (p50 {seen['p50_s'] or 0:.2f} s, "
+            f"p99 {seen['p99_s'] or 0:.2f} s), {seen['open']} open, "
+            f"{seen['judged']} people judged: {complaints}\n    {faults}\n    MiB: {memory}"
         )
-
-    async def _note_stored(self) -> None:
-        with suppress(TransientError), mongo_errors():
-            folder = self.stack.folder.path
-            self.stored.append(
-                {
-                    "documents": await documents(self.judging.database),
-                    "database_mib": round(folder_mib(folder / "mongo"), 1),
-                    "log_mib": round(folder_mib(folder / "kafka"), 1),
-                }
-            )
 
 
 @dataclass(frozen=True)
@@ -241,14 +254,10 @@ class _Told:
     faults: int
 
 
-def _quantiles(waits_ms: Sequence[int]) -> str:
-    if len(waits_ms) < 2:
-        return ""
-    return f" (p50 {median(waits_ms) / 1000:.2f} s, p99 {quantile_s(waits_ms, 99):.2f} s)"
-
-
-def quantile_s(waits_ms: Sequence[int], percent: int) -> float:
-    return quantiles(waits_ms, n=100, method="inclusive")[percent - 1] / 1000
+def quantile(waits_s: Sequence[float], percent: int) -> float | None:
+    if len(waits_s) < 2:
+        return None
+    return round(quantiles(waits_s, n=100, method="inclusive")[percent - 1], 3)
 
 
 @asynccontextmanager
