@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from aiohttp import StreamReader, web
 from prometheus_client import Counter, Gauge
 
+from libs.common.descriptors import room_for_connections
 from libs.common.discreet import discreet_logger
 from libs.common.metrics import from_zero
 
@@ -72,7 +73,7 @@ class Doorkeeper:
 
     def __init__(self, make_protocol: Callable[[], asyncio.Protocol], limits: Limits) -> None:
         self._make_protocol = make_protocol
-        self._max_connections = limits.max_connections
+        self._max_connections = min(limits.max_connections, room_for_connections())
         self._stay_s = {
             RECEIVING: limits.header_timeout_s,
             READING: _or_ever(limits.body_timeout_s),

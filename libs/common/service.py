@@ -20,6 +20,7 @@ from prometheus_client import Gauge
 
 from libs.common import logging as project_logging
 from libs.common import tracing
+from libs.common.descriptors import raise_limit
 from libs.common.errors import PermanentError, TransientError
 from libs.common.settings import EX_CONFIG, HttpSettings, RuntimeSettings
 from libs.common.tracing import TracingSettings
@@ -123,6 +124,7 @@ def run(
         form=runtime.log_format,
         hash_key=runtime.log_hash_key.get_secret_value().encode(),
     )
+    raise_limit()
     if traces is not None:
         try:
             tracing.start(name, traces)

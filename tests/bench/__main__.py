@@ -26,6 +26,7 @@ from tests.bench import (
     latency,
     memory,
     sending,
+    slow_clients,
     startup,
     turns,
 )
@@ -38,6 +39,7 @@ Benchmark = Callable[[Servers, int, Say], Awaitable[list[Figure]]]
 BENCHMARKS: dict[str, Benchmark] = {
     "counters": counters.measure,
     "gateway": gateway.measure,
+    "slow_clients": slow_clients.measure,
     "folding": folding.measure,
     "sending": sending.measure,
     "latency": latency.measure,

@@ -21,7 +21,7 @@ FOLDER = ROOT / ".local" / "fuzz"
 RESULT = ROOT / ".local" / "fuzz.json"
 ONE_INPUT_WITHIN_S = 20
 MOST_MEMORY_MB = 1024
-GRACE_S = 120
+GRACE_S = 300  # to begin with, and to end, on a busy machine
 
 _EXECUTIONS = re.compile(r"(?:stat::number_of_executed_units: +|Done |#)(\d+)")
 _COVERAGE = re.compile(r"cov: (\d+)")
@@ -46,24 +46,31 @@ def hunt(name: str, target: Target, seconds: int) -> Hunted:
     for number, seed in enumerate(target.seeds):
         (corpus / f"seed-{number:03}").write_bytes(seed)
     began_at = time.monotonic()
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "tests.fuzz.hunt", name, str(corpus)),
-            f"-max_total_time={seconds}",
-            f"-max_len={target.most_bytes}",
-            f"-timeout={ONE_INPUT_WITHIN_S}",
-            f"-rss_limit_mb={MOST_MEMORY_MB}",
-            f"-artifact_prefix={FOLDER}/{name}-",
-            "-print_final_stats=1",
-        ],
-        cwd=ROOT,
-        capture_output=True,
-        timeout=seconds + GRACE_S,
-    )
-    said = (done.stdout + done.stderr).decode("utf-8", "replace")
+    log = FOLDER / f"{name}.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "tests.fuzz.hunt", name, str(corpus)),
+                f"-max_total_time={seconds}",
+                f"-max_len={target.most_bytes}",
+                f"-timeout={ONE_INPUT_WITHIN_S}",
+                f"-rss_limit_mb={MOST_MEMORY_MB}",
+                f"-artifact_prefix={FOLDER}/{name}-",
+                "-print_final_stats=1",
+            ],
+            cwd=ROOT,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            status = process.wait(seconds + GRACE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            status = process.wait()
+    said = log.read_text(encoding="utf-8", errors="replace")
     executions = [int(number) for number in _EXECUTIONS.findall(said)]
     artifact = _ARTIFACT.search(said)
-    found = (artifact[1] if artifact else "unknown") if done.returncode else None
+    found = (artifact[1] if artifact else f"see {log}") if status else None
     if found is not None:
         print(said[-4000:])
     return Hunted(
