@@ -77,7 +77,11 @@ class Intake:
 
         What nobody can tell from a copy any more counts as one: to answer twice is worse.
         """
-        relevant = [arrival for arrival in arrivals if receive.changes_state(arrival.event)]
+        relevant = [
+            arrival
+            for arrival in arrivals
+            if receive.changes_state(arrival.event, rules.own_app_id)
+        ]
         doubtful = {
             arrival.position: kept_as
             for arrival in relevant

@@ -23,6 +23,7 @@ from libs.common.kafka import (
     open_publisher,
 )
 from libs.common.kafka.publisher import message_of
+from libs.common.service import spare_collector
 from services.conversation.consumer import MessageHandler, wants
 from services.conversation.desk import Store
 from services.conversation.domain.state import State
@@ -112,6 +113,7 @@ class Finish:
 
 
 async def measure(servers: Servers, rounds: int, say: Say) -> list[Figure]:
+    spare_collector()  # as every service does before its first turn
     async with open_publisher(kafka_settings(servers), client_id="bench") as publisher:
         contenders = {
             "consumer alone": _alone,

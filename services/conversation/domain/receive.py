@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from libs.common.events import (
     AnyRecord,
@@ -58,6 +59,7 @@ class Arrival:
     logged_at: datetime | None = None
 
 
+@lru_cache(maxsize=4096)  # a turn asks for the same few again and again
 def short_id(event_id: str) -> str:
     """Event ids carry Meta's long message ids; sixteen characters of hash are enough here."""
     return derived_id(event_id)[:16]
@@ -68,11 +70,16 @@ def message_ref(event: AnyRecord) -> str:
     return short_id(getattr(event, "mid", None) or event.event_id)
 
 
-def changes_state(event: AnyRecord) -> bool:
-    """Whether the event is part of what is remembered; the others only concern the archive."""
+def changes_state(event: AnyRecord, own_app_id: str) -> bool:
+    """Whether the event is part of what is remembered; the others only concern the archive.
+
+    The echo of what we sent ourselves tells the memory nothing: there is one for every answer.
+    """
     match event:
-        case MessageReceived() | MessageEdited() | PostbackReceived() | MessageEchoed():
+        case MessageReceived() | MessageEdited() | PostbackReceived():
             return True
+        case MessageEchoed():
+            return not event.is_from(own_app_id)
         case ReactionReceived() | ReferralReceived() | StandbyReceived():
             return True
         case MessageSent(origin="human") | MessageFailed(origin="assistant", part=0):
