@@ -50,13 +50,14 @@ class _OpenAI:
     def __init__(
         self, api_key: str, base_url: str, timeout_s: float, client: httpx2.AsyncClient
     ) -> None:
-        from openai import AsyncOpenAI
         from pydantic_ai.models.openai import OpenAIChatModel
         from pydantic_ai.profiles.openai import OpenAIModelProfile
         from pydantic_ai.providers.openai import OpenAIProvider
         from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 
-        self._client = AsyncOpenAI(
+        from services.conversation.assistants.as_written import Client
+
+        self._client = Client(
             api_key=api_key,
             base_url=base_url,
             timeout=timeout_s,
