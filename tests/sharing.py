@@ -38,6 +38,7 @@ UNITS = (
     (  # `stack` of tests/browser/modelled/conftest.py
         "tests/browser/modelled/test_settings.py",
         "tests/browser/modelled/test_two_admins.py",
+        "tests/browser/modelled/test_hostile.py",
     ),
     ("tests/browser/test_connecting.py",),
     ("tests/browser/test_console.py",),

@@ -177,7 +177,9 @@ async def test_no_log_line_is_anybody_elses(shop: Shop, modelled: LocalStack) ->
     await shop.simulator.tap(shop.page, psid, f"P{FORGED}", "Tap")
     await shop.simulator.wait_for_answers(shop.page, psid, within_s=WITHIN_S)
     error = {"message": f"no{FORGED}", "code": 100, "fbtrace_id": FORGED, "type": FORGED}
-    await shop.simulator.add_fault(endpoint="messages", page=shop.page, error=error, status=400)
+    await shop.simulator.add_fault(
+        endpoint="messages", page=shop.page, psid=psid, error=error, status=400
+    )
     await shop.simulator.write(shop.page, psid, f"{FORGED} hello")
     await shop.lines(lambda _: True)
     await _publish(modelled, shop.page, psid)
