@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+import logging
 import math
 import os
 import shutil
@@ -65,7 +66,9 @@ def options(arguments: Sequence[str] | None, environment: Mapping[str, str]) -> 
         help="20 is 1 to 20; 7-20 goes on with the seventh; 7-7 is one (SEEDS)",
     )
     parser.add_argument(
-        "--scenario", default=given("SCENARIO", ""), help="part of a name; all by default"
+        "--scenario",
+        default=given("SCENARIO", ""),
+        help="part of a name, or several: 'kafka|mongo'; all by default",
     )
     parser.add_argument(
         "--at-once",
@@ -132,7 +135,9 @@ async def play_group(
     ground: Ground, group: Sequence[Scenario], seeds: Sequence[int], people: int, *, long: bool
 ) -> list[Run]:
     each = max(LEAST_PEOPLE, math.ceil(people / (len(group) * len(seeds))))
-    return await play(ground, group, seeds, Plan(people=each, long=long))
+    return await play(
+        ground, group, seeds, Plan(people=each, long=long, within_s=1200.0 if long else 180.0)
+    )
 
 
 async def _told(run: Run) -> str:
@@ -185,7 +190,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say("" if chosen.list else f"there is no {chosen.scenario!r} among")
         say("\n".join(each.name for each in SCENARIOS))
         return 0 if chosen.list else 2
-    project_logging.configure("faults", level="critical")  # of Kafka clients whose Kafka was killed
+    project_logging.configure("faults", level="error")
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # ours, whose Kafka is being killed
+    os.environ["LONG"] = "1" if chosen.long else ""  # for the stack
     seeds, results = chosen.seeds, Results(long=chosen.long)
     began_at = datetime.now(UTC).isoformat(timespec="seconds")
     say(

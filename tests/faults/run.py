@@ -5,7 +5,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +15,7 @@ from tests.e2e.console import Console
 from tests.faults.copying import Copier
 from tests.faults.judging import Verdict, judge, topics, unanswered
 from tests.faults.listing import Listing
+from tests.faults.mutants.switching import begin, end
 from tests.faults.people import AttendedPerson, HurriedPerson, Person, now_ms
 from tests.stack import LocalStack
 
@@ -23,6 +24,7 @@ LIST_EVERY_S = 0.5
 LISTED_WITHIN_S = 10.0
 HELD_WITHIN_S = 60.0  # a sender that has just started asks for 20 s, and may have to ask twice
 FAULT_WITHIN_S = 120.0
+LONG_FAULT_WITHIN_S = 1200.0
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,9 @@ class Meeting:
     def __init__(self, runs: int) -> None:
         self._barrier = asyncio.Barrier(runs)
 
-    async def join(self) -> bool:
+    async def join(self, within_s: float = FAULT_WITHIN_S) -> bool:
         """Return when all are there; True for one of them."""
-        async with asyncio.timeout(FAULT_WITHIN_S):
+        async with asyncio.timeout(within_s):
             return await self._barrier.wait() == 0
 
 
@@ -110,12 +112,33 @@ class Run:
         self._faults_at.append(now_ms())
 
     @property
+    def people(self) -> list[Person]:
+        return list(self._people.values())
+
+    @property
     def psids(self) -> list[str]:
         return list(self._people)
 
     async def meet(self) -> bool:
         """Wait for the runs beside this one; True for one of them."""
-        return await self._meeting.join()
+        return await self._meeting.join(LONG_FAULT_WITHIN_S if self.plan.long else FAULT_WITHIN_S)
+
+    async def once(self, work: Callable[[], Awaitable[object]]) -> None:
+        """One of the runs side by side does it for all; return when it is done."""
+        if await self.meet():
+            await work()
+        await self.meet()
+
+    @asynccontextmanager
+    async def changed(self, service: str, mutation: str) -> AsyncIterator[None]:
+        """Inside, a service runs with a mutation. It is killed when that begins, and at its end."""
+        self.fault_now()
+        await self.once(lambda: asyncio.to_thread(begin, self.stack, service, mutation))
+        try:
+            yield
+        finally:
+            self.fault_now()
+            await self.once(lambda: asyncio.to_thread(end, self.stack, service, mutation))
 
     async def kill(self, name: str, thaw: str = "") -> None:
         """kill -9 a component, once for all runs side by side; return when it is ready again.
@@ -130,11 +153,20 @@ class Run:
             self.stack.kill(name)
             if thaw:
                 self.thaw(thaw)
-        await asyncio.to_thread(self.stack.wait_until_back, name, restarts + 1)
+        await asyncio.to_thread(self.stack.wait_until_back, name, restarts + 1, FAULT_WITHIN_S)
+
+    async def end_in_order(self, name: str) -> None:
+        """SIGTERM, once for all runs side by side; return when it is ready again."""
+        self.fault_now()
+        await self.once(lambda: asyncio.to_thread(self.stack.restart, name, FAULT_WITHIN_S))
 
     async def freeze(self, name: str) -> None:
         """A component keeps its connections and does nothing, until it is thawed."""
         await self.meet()
+        await self.freeze_now(name)
+
+    async def freeze_now(self, name: str) -> None:
+        """The same, by one run for all."""
         self._signal(name, signal.SIGSTOP)
 
     def thaw(self, name: str) -> None:

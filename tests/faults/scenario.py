@@ -25,5 +25,7 @@ class Scenario:
     """The faults of `rows.py` that it plays."""
     beside: str = ""
     """Scenarios of the same word can be played side by side, each on its own Page."""
+    alone: bool = False
+    """What it breaks is its own: it meets its other seeds, and not the scenarios beside it."""
     hurry: bool = False
     """Not everybody waits for the answer, and colleagues step in."""

@@ -3,6 +3,9 @@
 import asyncio
 from collections.abc import Iterable
 
+from tests.faults.parts import PARTS
+from tests.faults.parts_replicas import REPLICAS
+from tests.faults.parts_stores import STORES
 from tests.faults.run import Run
 from tests.faults.scenario import Play, Scenario
 
@@ -229,12 +232,15 @@ SCENARIOS = (
     Scenario("kafka killed", _kill("kafka"), hurry=True, rows=(16,)),
     Scenario("mongo killed", _kill("mongo", times=2), hurry=True, rows=(19,)),
     Scenario("gateway killed", _kill("gateway", times=2), rows=(1, 2)),
+    *PARTS,
+    *STORES,
+    *REPLICAS,
 )
 
 
 def named(part: str = "") -> list[Scenario]:
-    """Those with this in their name."""
-    return [scenario for scenario in SCENARIOS if part in scenario.name]
+    """Those with this in their name, or with one of several parted by `|`."""
+    return [each for each in SCENARIOS if any(some in each.name for some in part.split("|"))]
 
 
 def side_by_side(scenarios: Iterable[Scenario]) -> list[list[Scenario]]:
