@@ -52,6 +52,7 @@ LINGER_S = 1.0
 _MAX_TICK_S = 0.5
 
 RequestHandler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+Shortcut = Callable[[RequestHandler], RequestHandler]
 
 
 @dataclass(frozen=True)
@@ -220,7 +221,16 @@ def _tracked(handle: RequestHandler) -> RequestHandler:
 class GuardedRunner(web.AppRunner):
     """An `AppRunner` whose connections are guarded."""
 
-    def __init__(self, app: web.Application, limits: Limits, **options: Any) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        app: web.Application,
+        limits: Limits,
+        shortcut: Shortcut | None = None,
+        **options: Any,  # noqa: ANN401
+    ) -> None:
+        """Args:
+        shortcut: stands before the application, and may answer in its place.
+        """
         super().__init__(
             app,
             access_log=None,
@@ -230,6 +240,7 @@ class GuardedRunner(web.AppRunner):
             **options,
         )
         self.limits = limits
+        self._shortcut = shortcut
         self._doorkeeper: Doorkeeper | None = None
 
     @property
@@ -239,6 +250,7 @@ class GuardedRunner(web.AppRunner):
         if server is None:
             return None
         if self._doorkeeper is None:
-            server.request_handler = _tracked(server.request_handler)
+            handle = server.request_handler
+            server.request_handler = _tracked(self._shortcut(handle) if self._shortcut else handle)
             self._doorkeeper = Doorkeeper(server, self.limits)
         return cast("Server", self._doorkeeper)  # sites call it, and its connections are counted

@@ -40,6 +40,7 @@ def create_runner(app: web.Application) -> GuardedRunner:
     return GuardedRunner(
         app,
         limits,
+        shortcut=handlers.shortcut(app),
         shutdown_timeout=HTTP_DRAIN_S,
         auto_decompress=False,  # signatures are over the bytes that came
         max_line_size=4096,

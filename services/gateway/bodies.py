@@ -59,7 +59,7 @@ class Held:
 _room = Room()
 
 
-async def read_body(request: web.Request, *, max_bytes: int, timeout_s: float) -> bytes:
+async def read_body(request: web.BaseRequest, *, max_bytes: int, timeout_s: float) -> bytes:
     """The raw body.
 
     Raises:
@@ -87,7 +87,7 @@ async def read_body(request: web.Request, *, max_bytes: int, timeout_s: float) -
     return body
 
 
-async def _read(request: web.Request, max_bytes: int, held: Held) -> bytes:
+async def _read(request: web.BaseRequest, max_bytes: int, held: Held) -> bytes:
     body = bytearray()
     while len(body) <= max_bytes and (chunk := await request.content.readany()):
         if (large := len(body) + len(chunk) - SMALL_BYTES) > 0:
@@ -96,7 +96,7 @@ async def _read(request: web.Request, max_bytes: int, held: Held) -> bytes:
     return bytes(body)
 
 
-def _is_recoded(request: web.Request) -> bool:
+def _is_recoded(request: web.BaseRequest) -> bool:
     """Whether what came is something else than the body: `gzip`, or in chunks `gzip, chunked`."""
     codings = request.headers.getall("Content-Encoding", ())
     if codings and any(coding.lower() != "identity" for coding in codings):

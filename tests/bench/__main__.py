@@ -31,6 +31,7 @@ from tests.bench import (
     turns,
 )
 from tests.bench.figures import Figure, table
+from tests.bench.peers import bench as peers
 from tests.bench.report import BUSY_SHARE, report, store, stored, with_figures
 from tests.bench.rounds import Say
 from tests.stack import Servers, servers
@@ -40,6 +41,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "counters": counters.measure,
     "gateway": gateway.measure,
     "slow_clients": slow_clients.measure,
+    "peers": peers.measure,
     "folding": folding.measure,
     "sending": sending.measure,
     "latency": latency.measure,

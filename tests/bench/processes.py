@@ -4,8 +4,8 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import aiohttp
@@ -34,12 +34,19 @@ def cpu_seconds(pid: int) -> float | None:
     return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
 
 
-@asynccontextmanager
-async def server(module: str, environment: Mapping[str, str]) -> AsyncIterator[int]:
+def server(module: str, environment: Mapping[str, str]) -> AbstractAsyncContextManager[int]:
     """`python -m module` from the moment it is ready; its pid. It listens on `HTTP_PORT`."""
+    return program((sys.executable, "-m", module), environment, ROOT)
+
+
+@asynccontextmanager
+async def program(
+    command: Sequence[str], environment: Mapping[str, str], folder: Path
+) -> AsyncIterator[int]:
+    """A server of any kind, run in `folder`: as `server`."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", module),
-        cwd=ROOT,
+        *command,
+        cwd=folder,
         env=_environment(environment),
         stdout=asyncio.subprocess.DEVNULL,
     )

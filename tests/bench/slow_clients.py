@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.bench.figures import Figure, Goal, ratios
-from tests.bench.gateway import server_environment
+from tests.bench.posting import server_environment
 from tests.bench.processes import ROOT, free_port, output_of, server
 from tests.bench.rounds import Say, interleaved
 from tests.stack import Servers
