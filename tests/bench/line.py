@@ -80,13 +80,13 @@ class Outside:
 
 @dataclass
 class Line:
-    """The line at work. `pids`: of its processes."""
+    """The line at work. `pids`, `ports`: of its processes."""
 
-    port: int
     outside: Outside
     session: aiohttp.ClientSession
     environment: dict[str, str]
     pids: dict[str, int] = field(default_factory=dict)
+    ports: dict[str, int] = field(default_factory=dict)
 
     async def write(self, page_id: str, psid: str) -> float:
         """One message of somebody; when its webhook was posted.
@@ -96,7 +96,7 @@ class Line:
         """
         content = message(page_id, psid)
         headers = {"X-Hub-Signature-256": webhooks.signature(content)}
-        url = f"http://{HOST}:{self.port}{webhooks.PATH}"
+        url = f"http://{HOST}:{self.ports['gateway']}{webhooks.PATH}"
         began_at = time.perf_counter()
         async with self.session.post(url, data=content, headers=headers) as answer:
             if answer.status != 200:
@@ -123,6 +123,15 @@ class Line:
             (self.outside.texts[psid][0] - at) * 1000
             for (_, psid), at in zip(writers, posted, strict=True)
         ]
+
+    async def turns_in_flight(self) -> int:
+        """As the conversation service tells."""
+        url = f"http://{HOST}:{self.ports['conversation']}/metrics"
+        async with self.session.get(url) as answer:
+            text = await answer.text()
+        name = 'assistant_consumer_keys_in_flight{group="conversation"'
+        lines = [each for each in text.splitlines() if each.startswith(name)]
+        return int(float(lines[0].rpartition(" ")[2])) if lines else 0
 
     async def answered(self, psids: Iterable[str], within_s: float) -> None:
         """Wait until Meta has a text for each of them."""
@@ -174,7 +183,7 @@ async def line(
         await _know(stack, servers, shared, pages)
         connector = aiohttp.TCPConnector(limit=0)
         session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
-        made = Line(0, outside, session, shared)
+        made = Line(outside, session, shared)
         for name in services:
             await stack.enter_async_context(started(made, name))
         yield made
@@ -186,9 +195,7 @@ async def started(made: Line, name: str) -> AsyncIterator[None]:
     port = free_port()
     environment = {**made.environment, "HTTP_PORT": str(port)}
     async with server(f"services.{name}", environment) as pid:
-        made.pids[name] = pid
-        if name == "gateway":
-            made.port = port
+        made.pids[name], made.ports[name] = pid, port
         yield
 
 

@@ -13,7 +13,9 @@ import httpx2
 
 from libs.common.outbound import Inside, is_allowed
 
-_LIMITS = httpx2.Limits(max_connections=1000, max_keepalive_connections=100)
+_LIMITS = httpx2.Limits(max_connections=2000, max_keepalive_connections=100)
+"""As many as there are turns in flight by default: who waits for a connection wears out the time
+that the answer may take."""
 _PORTS = {"http": 80, "https": 443}
 LARGEST_ANSWER = 8 << 20
 """Bytes: hundreds of times what a model says. All of it is held in memory before it is read."""
