@@ -26,6 +26,7 @@ from tests.stack import LocalStack
 
 PAGES = 3
 FEWEST_PEOPLE, MOST_PEOPLE = 50, 200
+LEAST_PER_S = 0.5
 WRITES_EVERY_S = 8.0  # a person, on average
 
 Say = Callable[[str], None]
@@ -104,7 +105,8 @@ class Soak:
             found: list[Level] = []
             if rate_per_s is None:
                 found = await levels(self.crowd, times.level_sizes, times.level_s, self.say)
-                rate_per_s = max(level.answers_per_s for level in found) / 2
+                most = max(level.answers_per_s for level in found)
+                rate_per_s = max(LEAST_PER_S, most / 2)
             people = round(min(MOST_PEOPLE, max(FEWEST_PEOPLE, rate_per_s * WRITES_EVERY_S)))
             self.say(f"load: {rate_per_s:.1f} questions/s of {people} people on {PAGES} Pages")
             self.sampler.phase = "samples"

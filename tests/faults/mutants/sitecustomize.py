@@ -79,13 +79,14 @@ def sender_order_off() -> None:
 
 
 def sender_leak() -> None:
-    """Each command leaves 50 kB and a task that never ends: the soak has to complain."""
+    """Each command leaves 50 kB and tasks that never end: the soak has to complain."""
     from services.sender import consumer
 
     order_key, kept = consumer.order_key, []
 
     def leak(record: Any) -> bytes:  # noqa: ANN401 - as it is
-        kept.append((bytes(50_000), asyncio.create_task(asyncio.Event().wait())))
+        tasks = [asyncio.create_task(asyncio.Event().wait()) for _ in range(10)]
+        kept.append((bytes(50_000), tasks))
         return order_key(record)
 
     _replace(consumer, "order_key", leak)
