@@ -190,7 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say("" if chosen.list else f"there is no {chosen.scenario!r} among")
         say("\n".join(each.name for each in SCENARIOS))
         return 0 if chosen.list else 2
-    project_logging.configure("faults", level="error")
+    project_logging.configure("faults", level="critical")
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # ours, whose Kafka is being killed
     os.environ["LONG"] = "1" if chosen.long else ""  # for the stack
     seeds, results = chosen.seeds, Results(long=chosen.long)

@@ -27,6 +27,7 @@ QUICKLY = {  # the sender's patience, as short as the scenarios allow
     "SENDER_HOLD_AFTER_S": "20",
     # how soon Kafka gives away what a frozen process has; and LONG=1 plays the real length
     "KAFKA_SESSION_TIMEOUT_S": "30" if os.environ.get("LONG", "0") not in ("", "0") else "6",
+    "LLM_TIMEOUT_S": "8",  # three times that, and the fallback goes out
 }
 
 # where people are in a hurry: their next message is there before the last one is through

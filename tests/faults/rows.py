@@ -39,6 +39,7 @@ SLOW_CLIENTS = "tests/unit/gateway/test_slow_clients.py"
 SIGNATURES = "tests/unit/gateway/test_signature.py"
 SPLITTING = "tests/unit/gateway/test_splitting.py"
 GATEWAY = "tests/unit/gateway/test_handlers.py"
+MODEL = "tests/unit/conversation/test_assistants_llm.py"
 
 ROWS = (
     Row(
@@ -167,33 +168,33 @@ ROWS = (
         23,
         "the model hangs",
         "given up at the deadline, tried twice more, then the fallback, once; others go on",
-        ("tests/unit/conversation/test_asking.py",),
+        ("tests/unit/conversation/test_asking.py", MODEL),
     ),
     Row(
         24,
         "the model: 429 with Retry-After, 5xx, cut in the middle of its answer",
         "the pause is kept; no half reply",
-        ("tests/unit/conversation/test_assistants_llm.py",),
+        ("tests/unit/conversation/test_asking.py", MODEL),
     ),
     Row(
         25,
         "the model: empty, 1 MB, broken JSON or tool call, control characters, half a surrogate",
         "bounded and split validly, or the fallback; never a crash loop",
-        ("tests/unit/conversation/test_assistants_guarded.py",),
+        (MODEL, "tests/unit/conversation/test_assistants_guarded.py"),
     ),
     Row(26, "Meta: 5xx before and after it took the part", "evidence first; never twice"),
     Row(
         27,
         "Meta: 429, 613, 4, with usage headers",
         "nothing lost, order kept, the rate falls and recovers",
-        (SENDING, "tests/unit/sender/test_pacing.py"),
+        (SENDING, "tests/unit/sender/test_pacing.py", "tests/unit/sender/test_pages.py"),
     ),
     Row(
         28,
         "Meta: 190, the token is no good",
         "the Page pauses and says so; its queue is kept and goes out after Reconnect; one call a "
         "minute at most",
-        (SENDING,),
+        (SENDING, "tests/unit/sender/test_keeping.py"),
     ),
     Row(
         29,
@@ -206,24 +207,29 @@ ROWS = (
         "Meta: no answer though it took the part; cut off; half an answer",
         "evidence first; never twice",
     ),
-    Row(31, "the same webhook several times", "one reply", (GATEWAY,)),
+    Row(
+        31,
+        "the same webhook again: at once, at two gateways, after days",
+        "one reply",
+        (GATEWAY, "tests/unit/conversation/test_consumer.py"),
+    ),
     Row(
         32,
         "the same message id with other content",
         "the first counts, and it is noticed",
-        ("tests/unit/conversation/test_receive.py",),
+        ("tests/unit/conversation/test_receive.py", "tests/unit/conversation/test_archive.py"),
     ),
     Row(
         33,
         "webhooks out of order",
         "the log's order counts for a person; figures come out right",
-        ("tests/unit/analytics/test_fold_laws.py",),
+        ("tests/unit/analytics/test_fold_laws.py", "tests/unit/conversation/test_archive.py"),
     ),
     Row(
         34,
         "poison with a good signature: unknown, misshapen, NUL, huge numbers",
         "200, kept, nothing blocked, can be put back",
-        (SPLITTING, "tests/unit/gateway/test_splitting_laws.py"),
+        (SPLITTING, "tests/unit/gateway/test_splitting_laws.py", DEAD_LETTERS),
     ),
     Row(
         35,
@@ -276,7 +282,7 @@ ROWS = (
         43,
         "one person writes 1,000 messages in 10 s",
         "only that person's queue grows, within bounds and in order",
-        ("tests/unit/conversation/test_bursts.py",),
+        ("tests/unit/conversation/test_bursts.py", "tests/e2e/test_handover.py"),
     ),
     Row(
         44,
@@ -300,7 +306,7 @@ ROWS = (
         47,
         "a Page disconnected, a person erased, while a turn runs",
         "nothing is sent afterwards; what was kept is gone",
-        ("tests/e2e/test_erasure.py",),
+        ("tests/e2e/test_erasure.py", "tests/unit/sender/test_erased.py"),
     ),
 )
 

@@ -8,6 +8,7 @@ from tests.faults.parts_replicas import REPLICAS
 from tests.faults.parts_stores import STORES
 from tests.faults.run import Run
 from tests.faults.scenario import Play, Scenario
+from tests.faults.world import WORLD
 
 ECHO_LATE_MS = 30_000
 FIVE_PARTS = tuple(
@@ -235,6 +236,7 @@ SCENARIOS = (
     *PARTS,
     *STORES,
     *REPLICAS,
+    *WORLD,
 )
 
 
