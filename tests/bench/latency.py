@@ -13,7 +13,7 @@ from tests.stack import Servers
 PER_S = 10
 SECONDS = 20
 PEOPLE = 100  # each twice in a round
-MAX_ROUNDS = 4
+MAX_ROUNDS = 3
 MEDIAN = Goal("at most", 3)
 WORST = Goal("at most", 6)
 PAGE = "300"

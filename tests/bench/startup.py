@@ -16,7 +16,7 @@ from tests.bench.rounds import Say, interleaved
 from tests.stack import Servers
 
 SERVICES = ("gateway", "conversation", "sender", "takeover", "analytics", "console")
-MAX_ROUNDS = 5
+MAX_ROUNDS = 3
 
 
 async def measure(servers: Servers, rounds: int, say: Say) -> list[Figure]:
