@@ -250,7 +250,9 @@ async def _everybody_writes(room: Room) -> None:
     await shop.facebook.webhook(page, _odd_events(page, psid))
     await shop.facebook.tap(page, psid, SHORT, SHORT)
     await shop.facebook.write_in_inbox(page, psid, f"facebook {SHORT}")
-    await expect(room.page.locator("#messages")).to_contain_text(f"facebook {SHORT}")
+    await expect(room.page.locator("#messages")).to_contain_text(
+        f"facebook {SHORT}", timeout=SLOW_MS
+    )
     await room.inspect(room.conversation)
 
     refused = room.refused = await shop.person(SHORT, "Refused")
@@ -344,16 +346,16 @@ async def _one_writes_here(room: Room) -> None:
     await page.goto(f"{room.url}/profile")
     await page.get_by_role("textbox", name="Name").fill(SHORT)
     await page.get_by_role("button", name="Save name").click()
-    await expect(page.get_by_text("Your name is saved.")).to_be_visible()
+    await expect(page.get_by_text("Your name is saved.")).to_be_visible(timeout=SLOW_MS)
     await page.goto(room.url + room.conversation)
     bar = page.locator("#thread-bar")
     if not await bar.get_by_text("You are replying").count():
         await bar.get_by_role("button", name=re.compile("^Take over")).first.click()
-        await expect(bar).to_contain_text("You are replying")
+        await expect(bar).to_contain_text("You are replying", timeout=SLOW_MS)
     await page.locator("#composer-text").fill(f"mine {SHORT}")
     await page.keyboard.press("Control+Enter")
     mine = page.locator("li.of-human").filter(has_text=f"mine {SHORT}")
-    await expect(mine).to_contain_text(re.compile("Sent|Delivered|Read"))
+    await expect(mine).to_contain_text(re.compile("Sent|Delivered|Read"), timeout=SLOW_MS)
     await room.inspect(room.conversation)
 
 
@@ -411,7 +413,7 @@ async def _walk(room: Room, first: list[str]) -> None:
     home = room.stack.url("simulator")
     await room.page.goto("about:blank")
     await room.look(f"/#page={room.shop.page}&person={room.psid}", home)
-    await expect(room.page.locator("#log")).to_contain_text(f"mine {SHORT}")
+    await expect(room.page.locator("#log")).to_contain_text(f"mine {SHORT}", timeout=SLOW_MS)
     await room.inspect("chat", home)
 
 
