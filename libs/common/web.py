@@ -217,6 +217,8 @@ async def json_errors(request: web.Request, handler: Handler) -> web.StreamRespo
             {name: error.headers[name] for name in KEPT_HEADERS if name in error.headers}
         )
         return response
+    except web.RequestPayloadError:
+        return problem(400, "unreadable", "the body is not what its headers say")
     except TransientError as error:
         log.warning("request_unavailable", path=route_of(request), error=type(error).__name__)
         response = problem(503, error.code, "please try again in a moment")

@@ -84,6 +84,12 @@ LINK_GONE = Told(
 )
 GONE = Told(400, "incomplete", "This didn't arrive", "The connection ended before all was sent.")
 """Nobody reads it: whoever sent it is gone, or was too slow."""
+UNREADABLE = Told(
+    400,
+    "unreadable",
+    "This can't be read",
+    "What was sent is not what its headers say. Nothing was changed.",
+)
 UNAVAILABLE = Told(
     503,
     "unavailable",
@@ -132,6 +138,8 @@ def _told(request: web.Request, error: Exception) -> Told:
         return _of_http(error)
     if isinstance(error, ConnectionError | web.RequestPayloadError) and request.transport is None:
         return GONE
+    if isinstance(error, web.RequestPayloadError):
+        return UNREADABLE
     if isinstance(error, ServiceAwayError):
         log.warning("service_away", path=route_of(request), service=error.service)
         return SERVICE_AWAY

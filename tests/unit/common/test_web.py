@@ -272,6 +272,24 @@ async def test_errors_are_json_and_keep_what_a_client_needs(
             assert response.headers[header[0]] == header[1]
 
 
+async def test_a_body_that_is_not_what_it_says_is_refused_and_no_fault_of_ours() -> None:
+    app = base_app(Readiness(), json_errors)
+
+    async def read(request: web.Request) -> web.Response:
+        return web.Response(body=await request.read())
+
+    app.router.add_post("/", read)
+    headers = {"Content-Encoding": "gzip"}
+    with capture_logs() as logged:
+        async with (
+            serving(app) as client,
+            client.post("/", data=b"no gzip", headers=headers) as got,
+        ):
+            assert got.status == 400
+            assert (await got.json())["error"]["code"] == "unreadable"
+    assert logged == []
+
+
 async def test_token_opens_the_door() -> None:
     auth = {"Authorization": f"Bearer {TOKEN}"}
     async with serving(guarded()) as client, client.get("/parcels", headers=auth) as response:
