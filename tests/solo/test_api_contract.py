@@ -18,7 +18,7 @@ from deploy.local.admin import open_admin
 from deploy.local.services import SERVICES
 from services.console.domain.tokens import Scope
 from simulator.client import Simulator
-from tests.fuzz.attacking import attacked
+from tests.fuzz.attacking import attacked, most_connections
 from tests.fuzz.shapes import SHAPES
 from tests.fuzz.test_webhooks import ACCEPTED
 from tests.stack import LocalStack, local_stack
@@ -91,8 +91,8 @@ async def test_no_5xx_and_no_answer_that_is_not_documented(
         made = await contract(document, api.token, tmp_path, "--exclude-path", LEFT_OUT)
     assert made >= LEAST_CASES
     for attack in (at_gateway, at_console):
-        assert attack.opened == ATTACKERS
-        assert (attack.closed, attack.open) == (ATTACKERS, 0)
+        assert attack.opened == min(ATTACKERS, most_connections())
+        assert (attack.closed, attack.open) == (attack.opened, 0)
 
 
 async def test_takeovers_internal_api_keeps_to_its_document_too(
