@@ -1,7 +1,7 @@
 """The judge of the fault suite, for people who have left: so that nothing piles up here."""
 
 import asyncio
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -20,14 +20,17 @@ from tests.soak.people import Crowd, Guest
 QUIET_MS = 60_000  # after somebody's last question: then all is there that comes
 GIVEN_UP_MS = 420_000  # after it, if something is missing all the same
 AT_ONCE = 20
+BY_PERSON = ("conversations", "inbox", "people", "receipts")
 AWAY = (aiohttp.ClientError, TimeoutError, TransientError)
+KEPT_ROUNDS = 5  # of people who were judged: what comes late finds what is known of them
 NAMED = 20  # people with a complaint of one kind: more are only counted
 
 
 @dataclass(frozen=True)
 class Written:
-    """What is stored about one conversation, by the ids of two collections."""
+    """What is stored about one conversation, by the ids of its collections."""
 
+    conversation: str
     messages: tuple[str, ...]
     sends: tuple[str, ...]
 
@@ -46,7 +49,7 @@ class Judging:
     listed: int = 0
     counts: Counter[str] = field(default_factory=Counter)
     named: dict[str, list[str]] = field(default_factory=dict)
-    _over: list[Written] = field(default_factory=list)
+    _rounds: deque[list[Written]] = field(default_factory=deque)
 
     async def those_who_left(self) -> None:
         """Somebody who can't be asked just now is asked the next time."""
@@ -54,6 +57,7 @@ class Judging:
         over = [guest for guest in self.crowd.guests.values() if _is_over(guest, now)]
         with suppress(*AWAY):
             await self._clean()
+            self._rounds.append([])
             await self._judge_all(over)
 
     async def everybody(self, within_s: float) -> None:
@@ -86,7 +90,8 @@ class Judging:
             [each for each in listed if each.psid in psids],
         )
         for guest in guests:
-            self._over.append(_written_by(guest, threads[guest.psid]))
+            if self._rounds:
+                self._rounds[-1].append(_written_by(guest, threads[guest.psid]))
             self.crowd.forget(guest)
         self.judged += len(guests)
         self.questions += verdict.questions
@@ -104,14 +109,20 @@ class Judging:
         """What a retention would do in time: the stand-in for MongoDB looks through whole
         collections where MongoDB has an index, and would be slower with every minute.
 
-        By `_id`, and only of people who were judged a round before.
+        By `_id`, and only of people who were judged some rounds before.
         """
-        messages = [each for written in self._over for each in written.messages]
-        sends = [each for written in self._over for each in written.sends]
-        with mongo_errors():
-            await self.database["messages"].delete_many({"_id": {"$in": messages}})
-            await self.database["deliveries"].delete_many({"_id": {"$in": sends}})
-        self._over.clear()
+        while len(self._rounds) > KEPT_ROUNDS:
+            over = self._rounds[0]
+            conversations = [written.conversation for written in over]
+            gone = {
+                "messages": [each for written in over for each in written.messages],
+                "deliveries": [each for written in over for each in written.sends],
+                **dict.fromkeys(BY_PERSON, conversations),
+            }
+            with mongo_errors():
+                for name, ids in gone.items():
+                    await self.database[name].delete_many({"_id": {"$in": ids}})
+            self._rounds.popleft()
 
     @property
     def complaints(self) -> list[str]:
@@ -138,6 +149,7 @@ def _written_by(guest: Guest, thread: Thread) -> Written:
     sends = [str(call["body"]["message"]["metadata"]) for call in guest.calls]
     mids = [str(message["mid"]) for message in thread["messages"] if message["from"] == "person"]
     return Written(
+        f"{guest.page}:{guest.psid}",
         tuple(f"{guest.page}:{each}" for each in (*mids, *sends)),
         tuple(sends),
     )
