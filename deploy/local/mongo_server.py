@@ -11,6 +11,7 @@ import signal
 import threading
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +135,8 @@ class DurableBackend:
             try:
                 self._commit()
             except BaseException:  # no room on the disk: the store is closed by now, for good
-                traceback.print_exc()
+                with suppress(OSError):  # there may be no room for the log either
+                    traceback.print_exc()
                 os._exit(1)  # whoever starts us again finds what was committed
             finally:
                 with self._turn:

@@ -96,6 +96,10 @@ class Lifetime:
             self.end(error)
 
 
+class _ToldToStopError(Exception):
+    """While the resources were being opened."""
+
+
 Resources = Callable[[Lifetime], AbstractAsyncContextManager[None]]
 
 
@@ -221,7 +225,10 @@ async def _open(service: Service, lifetime: Lifetime, stack: AsyncExitStack) -> 
     pause_s = 0.5
     while not lifetime.ended:
         try:
-            await stack.enter_async_context(service.resources(lifetime))
+            async with _given_up_at_the_end(lifetime):
+                await stack.enter_async_context(service.resources(lifetime))
+        except _ToldToStopError:
+            break
         except (TransientError, OSError) as error:
             log.warning("waiting_for_resources", error=type(error).__name__, reason=str(error))
             with suppress(TimeoutError):
@@ -233,6 +240,28 @@ async def _open(service: Service, lifetime: Lifetime, stack: AsyncExitStack) -> 
         else:
             return True
     return False
+
+
+@asynccontextmanager
+async def _given_up_at_the_end(lifetime: Lifetime) -> AsyncIterator[None]:
+    """Who is told to stop waits for nothing that is still being opened: where all is slow, that
+    would take longer than there is. Raises: _ToldToStopError."""
+    limit = asyncio.timeout(None)
+
+    async def watch() -> None:
+        await lifetime.wait()
+        limit.reschedule(loop_time())
+
+    watching = asyncio.create_task(watch(), name="told-to-stop")
+    try:
+        async with limit:
+            yield
+    except TimeoutError:
+        if limit.expired():
+            raise _ToldToStopError from None
+        raise
+    finally:
+        watching.cancel()
 
 
 def loop_time() -> float:

@@ -70,6 +70,14 @@ def start_again(stack: LocalStack, name: str) -> None:
         stack.wait_until_back(name, now["restarts"], BACK_WITHIN_S)
 
 
+async def until_it_dies(run: Run, name: str) -> None:
+    """Wait until a process of it has ended, of what is done to it."""
+    restarts = run.stack.component(name)["restarts"]
+    async with asyncio.timeout(BACK_WITHIN_S):
+        while run.stack.component(name)["restarts"] == restarts:
+            await asyncio.sleep(LOOK_EVERY_S)
+
+
 def leave_no_room(pid: int) -> None:
     """No file of the process can grow: as on a full disk, a write fails and nothing else does."""
     _, most = resource.prlimit(pid, resource.RLIMIT_FSIZE)

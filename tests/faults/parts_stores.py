@@ -10,6 +10,7 @@ from tests.faults.breaking import (
     leave_no_room,
     refused,
     stutter,
+    until_it_dies,
 )
 from tests.faults.run import Run
 from tests.faults.scenario import Scenario
@@ -77,12 +78,12 @@ async def _no_room(run: Run) -> None:
     await _until_all_are_answered(run)
 
     async def fill() -> None:
-        async with (
-            gateway_watched(run),
-            kept(run, "kafka", leave_no_room),
-            kept(run, "mongo", leave_no_room),
-        ):
-            await _refused_for(run, run.lasts_s(3.0, 60.0))
+        async with gateway_watched(run), kept(run, "mongo", leave_no_room):
+            async with kept(run, "kafka", leave_no_room):
+                await until_it_dies(run, "kafka")
+                await _refused_for(run, run.lasts_s(2.0, 60.0))
+            await until_it_dies(run, "mongo")  # people talk again, so there is something to write
+            await asyncio.sleep(run.lasts_s(0.0, 60.0))
 
     await run.once(fill)
     run.fault_now()

@@ -14,8 +14,8 @@ from urllib.request import urlopen
 from deploy.local.ports import HOST
 from tests.stack import LocalStack
 
-READY_WITHIN_S = 90.0
-STOPPED_WITHIN_S = 30.0
+READY_WITHIN_S = 180.0
+STOPPED_WITHIN_S = 60.0
 
 
 class Replica:

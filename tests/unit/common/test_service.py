@@ -196,6 +196,25 @@ async def test_service_that_waits_for_its_resources_can_be_stopped(
     assert set(story.lines) == {"tried"}
 
 
+async def test_service_that_is_still_opening_its_resources_can_be_stopped(
+    story: Story, free_port: int
+) -> None:
+    """Where Kafka or the database answers slowly, the whole of the start would not fit into the
+    time in which a service has to end."""
+
+    @asynccontextmanager
+    async def resources(_lifetime: Lifetime) -> AsyncIterator[None]:
+        async with part(story, "store"):
+            await asyncio.Event().wait()
+            yield
+
+    task = asyncio.create_task(Running(resources, free_port).serve())
+    await story.wait_for("store opened")
+    terminate()
+    assert await task == 0
+    assert story.lines == ["store opened", "store closed"]
+
+
 async def test_error_in_the_code_of_the_start_ends_it(story: Story, free_port: int) -> None:
     @asynccontextmanager
     async def resources(_lifetime: Lifetime) -> AsyncIterator[None]:
