@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -56,6 +56,7 @@ class Replica:
             return process.wait(STOPPED_WITHIN_S)
         except subprocess.TimeoutExpired:
             process.kill()
+            process.wait()
             raise
 
     def _until_ready(self, url: str, log: Path) -> None:
@@ -83,10 +84,9 @@ def second(stack: LocalStack, *services: str) -> Iterator[dict[str, Replica]]:
     """Inside, each of these has a second replica; it has ended afterwards, one way or the other."""
 
     replicas = {service: Replica(stack, service) for service in services}
-    try:
+    with ExitStack() as ending:  # each, whatever becomes of another
+        for replica in replicas.values():
+            ending.callback(replica.end, signal.SIGTERM)
         for replica in replicas.values():
             replica.start()
         yield replicas
-    finally:
-        for replica in replicas.values():
-            replica.end(signal.SIGTERM)
