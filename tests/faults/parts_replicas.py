@@ -1,6 +1,7 @@
 """Two replicas of the services that consume: they come and go, and one is a zombie for a while."""
 
 import asyncio
+import re
 import signal
 import time
 from collections.abc import Awaitable, Callable
@@ -10,6 +11,9 @@ from tests.faults.run import Run
 from tests.faults.scenario import Scenario
 
 CONSUMERS = ("conversation", "sender")
+PARTITIONS = 12
+TAKEN_OVER_WITHIN_S = 90.0
+LOOK_EVERY_S = 0.2
 Work = Callable[[dict[str, Replica]], Awaitable[None]]
 
 
@@ -60,15 +64,25 @@ async def _go(run: Run, replica: Replica) -> None:
 async def _stand_still(run: Run) -> None:
     """The first ones, until Kafka has given their partitions to the second ones; then they go on,
     as if nothing had been."""
+    alone = {name: _times_alone(run, name) for name in CONSUMERS}
     run.fault_now()
     for name in CONSUMERS:
         await run.freeze_now(name)
     try:
-        await asyncio.sleep(run.lasts_s(8.0, 60.0))
+        async with asyncio.timeout(TAKEN_OVER_WITHIN_S):
+            while any(_times_alone(run, name) == alone[name] for name in CONSUMERS):
+                await asyncio.sleep(LOOK_EVERY_S)
+        await asyncio.sleep(run.lasts_s(1.0, 60.0))
     finally:
         for name in CONSUMERS:
             run.thaw(name)
     await run.until_answered()
+
+
+def _times_alone(run: Run, name: str) -> int:
+    """How often the second replica was given all partitions."""
+    log = run.stack.folder.log_of(f"{name}-2").read_text(encoding="utf-8")
+    return len(re.findall(rf'"group": "{name}", "partitions": {PARTITIONS}, ', log))
 
 
 REPLICAS = (
