@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from tests.soak.people import Crowd, Guest
 
 ENOUGH_GAIN = 1.10  # as a factor: less is no gain
+IN_VAIN = 2  # levels in a row
 ANSWERED_WITHIN_S = 60.0
 MANY = 1_000_000  # questions: more than anybody asks here
 
@@ -22,7 +23,7 @@ class Level:
 async def levels(
     crowd: Crowd, sizes: Sequence[int], level_s: float, say: Callable[[str], None]
 ) -> list[Level]:
-    """What each size brought, up to the first that brought no more. At the end nobody asks."""
+    """What each size brought, up to those that brought no more. At the end nobody asks."""
     found: list[Level] = []
     over = asyncio.Event()
     async with asyncio.TaskGroup() as group:
@@ -44,10 +45,11 @@ async def levels(
 
 
 def is_saturated(found: Sequence[Level]) -> bool:
-    """Whether the last level brought next to nothing."""
-    if len(found) < 2:
+    """Whether the last two levels brought next to nothing: one alone may have met a bad moment."""
+    if len(found) <= IN_VAIN:
         return False
-    return found[-1].answers_per_s < found[-2].answers_per_s * ENOUGH_GAIN
+    best = max(level.answers_per_s for level in found[:-IN_VAIN])
+    return all(level.answers_per_s < best * ENOUGH_GAIN for level in found[-IN_VAIN:])
 
 
 async def _answers_per_s(crowd: Crowd, level_s: float) -> float:
