@@ -181,9 +181,9 @@ class Part:
         decision = _decide(self._command, await self._channel(), snapshot, self._desk.now())
         if sending is not None and self._is_in_doubt(sending):
             doubt = self._doubt(sending)
-            if not self._desk.memory.is_absent(self._send_id, doubt.claim_id):
+            if not self._was_absent(doubt):
                 return await self._look_into(doubt, snapshot, decision)
-            self._clear(doubt)  # an earlier run found out, and could not go on
+            self._clear(doubt)
         if isinstance(decision, Refuse):
             return await self._refuse(decision)
         await self._give_up_place(snapshot)
@@ -192,10 +192,22 @@ class Part:
         begins = self._command.command_id not in sending.recent
         return Attempt(Exactly(sending.claim_id, begins=begins))
 
+    def _was_absent(self, doubt: Doubt) -> bool:
+        """Whether an earlier run found that out, could not go on, and no echo has come since."""
+        if self._echoed is not None:
+            return False
+        return self._desk.memory.is_absent(self._send_id, doubt.claim_id)
+
+    @property
+    def _echoed(self) -> str | None:
+        """The message that the part is, should it have arrived after all: an echo may be later than
+        all patience, and it is the better evidence."""
+        return self._desk.echoes.mid_of(self._send_id)
+
     async def _look_into(self, doubt: Doubt, snapshot: Snapshot | None, decision: Decision) -> Step:
         """Where the Page cannot be called, neither can the thread be read: put it away, unless its
         echo is there or waiting cannot help any more."""
-        if self._desk.echoes.mid_of(self._send_id) is not None:
+        if self._echoed is not None:
             return doubt
         if await closing_of(self._desk, self._command.page_id) is None:
             return doubt
@@ -229,7 +241,7 @@ class Part:
         return sending.unused or self._desk.memory.is_unused(sending.claim_id)
 
     def _is_in_doubt(self, sending: Sending) -> bool:
-        if sending.claim_id == self._cleared:
+        if sending.claim_id == self._cleared and self._echoed is None:
             return False
         if sending.send_id == self._send_id and self._is_unused(sending):
             return False
@@ -270,6 +282,8 @@ class Part:
         await call.room()
         if not claim.leaves(self._desk.settings.http_timeout, self._desk.now()):
             return Attempt(Exactly(claim.claim_id))  # the claim itself took too long
+        if self._since is not None and (mid := self._echoed) is not None:
+            return await self.found(mid, "echo", self._since)  # it came while we waited for a turn
         self._desk.check_erased(self._command)  # the last moment: the call follows
         self._desk.memory.use(claim.claim_id)
         self._attempts = claim.attempt
