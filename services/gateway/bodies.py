@@ -89,7 +89,11 @@ async def read_body(request: web.BaseRequest, *, max_bytes: int, timeout_s: floa
 
 async def _read(request: web.BaseRequest, max_bytes: int, held: Held) -> bytes:
     body = bytearray()
-    while len(body) <= max_bytes and (chunk := await request.content.readany()):
+    while len(body) <= max_bytes:
+        if request.transport is None and not request.content.is_eof():
+            raise ConnectionResetError  # to wait for more would be a RuntimeError of aiohttp's
+        if not (chunk := await request.content.readany()):
+            break
         if (large := len(body) + len(chunk) - SMALL_BYTES) > 0:
             held.grow(large)
         body += chunk

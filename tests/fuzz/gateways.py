@@ -31,11 +31,13 @@ class Gateway:
         self._publisher = publisher
         self.log = structlog.testing.CapturingLogger()
 
-    async def send(self, *pieces: bytes) -> tuple[Seen, list[Record]]:
+    async def send(
+        self, *pieces: bytes, leave_after: int | None = None
+    ) -> tuple[Seen, list[Record]]:
         """What came of it, and what was published. Raises: AssertionError: a law is broken."""
         self._publisher.calls.clear()
         self.log.calls.clear()
-        seen = await self._wire.send(*pieces)
+        seen = await self._wire.send(*pieces, leave_after=leave_after)
         self._require_laws(seen)
         return seen, self._publisher.records
 
@@ -93,8 +95,8 @@ class Fuzzed:
         self._loop = loop
         self._gateway = gateway
 
-    def send(self, *pieces: bytes) -> tuple[Seen, list[Record]]:
-        return self._loop.run_until_complete(self._gateway.send(*pieces))
+    def send(self, *pieces: bytes, leave_after: int | None = None) -> tuple[Seen, list[Record]]:
+        return self._loop.run_until_complete(self._gateway.send(*pieces, leave_after=leave_after))
 
     def post(self, body: bytes, *headers: tuple[str, str]) -> tuple[int, list[Record]]:
         return self._loop.run_until_complete(self._gateway.post(body, *headers))

@@ -1,5 +1,6 @@
 """Bytes at the gateway's port: what is no request is refused, and nothing is smuggled in."""
 
+import asyncio
 from itertools import pairwise
 from typing import Any
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from libs.common.events import Record
 from services.gateway.domain.payload import parse
 from services.gateway.domain.splitting import to_events
-from tests.fuzz.gateways import Fuzzed
+from tests.fuzz.gateways import Fuzzed, open_gateway
 from tests.fuzz.requests import ACCEPTED, BODY, ELSEWHERE, GET_HEALTH, GOOD, REFUSED, chunked
 from tests.fuzz.shapes import ODD_BYTES
 from tests.unit.gateway.test_splitting import NOW
@@ -62,6 +63,17 @@ def test_a_body_is_asked_for_by_who_waits_for_that(gateway: Fuzzed) -> None:
     head, _, body = GOOD.partition(b"\r\n\r\n")
     seen, records = gateway.send(head + b"\r\nExpect: 100-continue\r\n\r\n", body)
     assert (seen.statuses, records) == ([100, 200], [THE_RECORD])
+
+
+@pytest.mark.parametrize("turns", range(6))
+def test_who_leaves_before_being_looked_at_causes_no_fault(turns: int) -> None:
+    """After so many turns of the loop: the request may have been seen, and its body awaited."""
+
+    async def leave() -> None:
+        async with open_gateway() as gateway:
+            await gateway.send(GOOD[:-10], leave_after=turns)
+
+    asyncio.run(leave())
 
 
 @given(

@@ -105,8 +105,11 @@ class Wire:
         self._make = make
         self._faults = faults
 
-    async def send(self, *pieces: bytes) -> Seen:
-        """Open a connection, send, and leave when nothing more is to be expected."""
+    async def send(self, *pieces: bytes, leave_after: int | None = None) -> Seen:
+        """Open a connection, send, and leave when nothing more is to be expected.
+
+        `leave_after`: so many turns of the loop after each piece, whatever is going on.
+        """
         connection = self._make()
         transport = MemoryTransport(connection)
         connection.connection_made(transport)
@@ -114,7 +117,10 @@ class Wire:
             if transport.closed:
                 break
             connection.data_received(piece)
-            await _until_quiet(connection, transport)
+            if leave_after is None:
+                await _until_quiet(connection, transport)
+            for _ in range(leave_after or 0):
+                await asyncio.sleep(0)
         was_closed = transport.closed
         transport.close()
         for _ in range(QUIET_TURNS):
