@@ -22,6 +22,7 @@ _INSIDE_AFTER_ALL = tuple(
         ipaddress.ip_network,
         (
             "168.63.129.16/32",  # Azure: the host that a virtual machine runs on
+            "192.0.0.0/24",  # of protocols, and Oracle's metadata; some Pythons let it pass
             "192.88.99.0/24",  # relays to 6to4
             "3fff::/20",  # documentation
         ),

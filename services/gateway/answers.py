@@ -37,7 +37,10 @@ def accepted(request: web.BaseRequest, *, stays: bool) -> web.StreamResponse:
     """The answer. Not `stays`: the connection ends with it."""
     if stays and request.version == HttpVersion11 and request.keep_alive:
         return _ACCEPTED
-    return web.Response(text=TEXT)
+    response = web.Response(text=TEXT)
+    if not stays:
+        response.force_close()
+    return response
 
 
 @lru_cache(maxsize=1)

@@ -136,7 +136,10 @@ async def receive(request: web.BaseRequest, app: web.Application) -> web.StreamR
         outcome = "accepted"
     except RefusedError as error:
         outcome = "failed" if error.status >= 500 else "refused"
-        return refusal(error)
+        response = refusal(error)
+        if app[READINESS].leaving:  # since this began; past the application nobody else says so
+            response.force_close()
+        return response
     finally:
         _SECONDS[outcome].observe(time.perf_counter() - started)
     _ACCEPTED.inc()

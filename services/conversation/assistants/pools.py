@@ -4,6 +4,8 @@ A pool of httpx2 looks at each of its connections for each request: a thousand r
 more than ten times what a hundred do. Import it only where it is used, like `llm.py`.
 """
 
+from collections.abc import AsyncIterator
+
 import httpx2
 
 LARGEST_POOL = 100
@@ -16,7 +18,7 @@ _LIMITS = httpx2.Limits(max_connections=LARGEST_POOL, max_keepalive_connections=
 class _Pool:
     def __init__(self, transport: httpx2.AsyncHTTPTransport) -> None:
         self.transport = transport
-        self.waiting = 0  # requests that have no answer yet
+        self.waiting = 0  # requests whose answer is not read to its end yet
 
 
 class PooledTransport(httpx2.AsyncBaseTransport):
@@ -34,9 +36,16 @@ class PooledTransport(httpx2.AsyncBaseTransport):
         pool = self._choose()
         pool.waiting += 1
         try:
-            return await pool.transport.handle_async_request(request)
-        finally:
+            response = await pool.transport.handle_async_request(request)
+        except BaseException:
             pool.waiting -= 1
+            raise
+        if isinstance(response.stream, httpx2.AsyncByteStream):
+            # some providers begin their answer at once, and send blanks while the model thinks
+            response.stream = _Counted(response.stream, pool)
+        else:
+            pool.waiting -= 1
+        return response
 
     async def aclose(self) -> None:
         for pool in self._pools:
@@ -55,3 +64,21 @@ class PooledTransport(httpx2.AsyncBaseTransport):
         return _Pool(
             httpx2.AsyncHTTPTransport(verify=self._ssl, trust_env=self._trust_env, limits=_LIMITS)
         )
+
+
+class _Counted(httpx2.AsyncByteStream):
+    """What is answered; its connection is free again when it is closed."""
+
+    def __init__(self, inner: httpx2.AsyncByteStream, pool: _Pool) -> None:
+        self._inner = inner
+        self._pool: _Pool | None = pool
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self._inner:
+            yield chunk
+
+    async def aclose(self) -> None:
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.waiting -= 1
+        await self._inner.aclose()

@@ -5,7 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
-CLIENTS = {"ClientSession", "AsyncClient", "AsyncHTTPTransport", "TCPConnector", "urlopen"}
+CLIENTS = {
+    "ClientSession",
+    "AsyncClient",
+    "AsyncHTTPTransport",
+    "PooledTransport",
+    "TCPConnector",
+    "urlopen",
+}
 METHODS = {"get", "post", "put", "delete", "patch", "head", "options", "request", "ws_connect"}
 
 # Where a client is made, and who says where it goes.
@@ -17,6 +24,9 @@ MAKERS = {
     "services/conversation/assistants/guarded.py": "administrators: `outbound.py` judges",
     "services/conversation/webhook_client.py": "administrators: `outbound.py` judges",
 }
+
+# Makes connections, and asks nothing by itself: whoever makes one of its transports is a maker.
+POOLS = "services/conversation/assistants/pools.py"
 
 
 def trees() -> Iterator[tuple[str, ast.Module]]:
@@ -37,7 +47,7 @@ def calls(tree: ast.Module) -> Iterator[tuple[str, str, ast.Call]]:
 
 def test_every_client_is_known() -> None:
     found = {path for path, tree in trees() for name, _, _ in calls(tree) if name in CLIENTS}
-    assert found == set(MAKERS)
+    assert found == {*MAKERS, POOLS}
 
 
 def test_no_request_follows_a_redirect() -> None:

@@ -53,6 +53,44 @@ async def test_who_finds_no_room_gets_another_pool_up_to_the_most(
         gate.set()
 
 
+async def test_an_answer_that_has_only_begun_takes_its_place_until_it_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pools, "LARGEST_POOL", 1)
+    limits = httpx2.Limits(max_connections=1, max_keepalive_connections=1)
+    monkeypatch.setattr(pools, "_LIMITS", limits)
+    gate = asyncio.Event()
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"\n")  # as DeepSeek and OpenRouter do while the model thinks
+        await gate.wait()
+        await response.write(b"ok")
+        return response
+
+    app = web.Application()
+    app.router.add_get("/", handle)
+    transport = pools.PooledTransport(trust_env=False)
+    async with (
+        TestServer(app) as server,
+        httpx2.AsyncClient(transport=transport, timeout=30) as client,
+        asyncio.timeout(20),
+    ):
+        url = f"http://127.0.0.1:{server.port}/"
+        async with client.stream("GET", url) as first, client.stream("GET", url) as second:
+            assert [pool.waiting for pool in transport._pools] == [1, 1]
+            gate.set()
+            assert [await first.aread(), await second.aread()] == [b"\nok", b"\nok"]
+        assert [pool.waiting for pool in transport._pools] == [0, 0]
+
+        gate.clear()
+        async with client.stream("GET", url):
+            pass  # who gives up in the middle gives the place back, too
+        assert [pool.waiting for pool in transport._pools] == [0, 0]
+        gate.set()
+
+
 async def test_a_quiet_service_has_one_pool() -> None:
     transport = pools.PooledTransport(trust_env=False)
     for _ in range(3):

@@ -44,10 +44,14 @@ class Gateway:
         yield self
         await runner.cleanup()
 
-    async def answer(self, *headers: str, line: str = f"POST {PATH} HTTP/1.1") -> bytes:
-        """The answer's head and text, in lower case; the connection closes after it."""
+    async def answer(
+        self, *headers: str, line: str = f"POST {PATH} HTTP/1.1", ends: bool = True
+    ) -> bytes:
+        """The answer's head and text, in lower case; the connection closes after it, since that is
+        asked for (`ends`), or of the gateway's own accord."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        fields = ("Host: hooks", f"Content-Length: {len(META_BODY)}", "Connection: close", *headers)
+        asked = ("Connection: close",) if ends else ()
+        fields = ("Host: hooks", f"Content-Length: {len(META_BODY)}", *asked, *headers)
         head = "\r\n".join((line, f"X-Hub-Signature-256: {META_SIGNATURE}", *fields, "", ""))
         writer.write(head.encode() + META_BODY)
         try:
@@ -93,10 +97,27 @@ async def test_only_posts_take_the_shortcut(gateway: Gateway) -> None:
 async def test_while_it_leaves_refusals_close_their_connection_too(gateway: Gateway) -> None:
     gateway.readiness.leaving = True
     gateway.publisher.error = TimeoutError()
-    answer = await gateway.answer()
+    answer = await gateway.answer(ends=False)
     assert answer.startswith(b"http/1.1 503")
     assert b"connection: close" in answer
     assert gateway.routed == [PATH]
+
+
+@pytest.mark.parametrize(("error", "status"), [(None, b"200"), (TimeoutError(), b"503")])
+async def test_who_was_let_in_before_it_leaves_hears_of_it(
+    gateway: Gateway, error: Exception | None, status: bytes
+) -> None:
+    gateway.publisher.error = error
+    gateway.publisher.lets_go.clear()
+    answering = asyncio.create_task(gateway.answer(ends=False))
+    while not gateway.publisher.begun:
+        await asyncio.sleep(0)
+    gateway.readiness.leaving = True
+    gateway.publisher.lets_go.set()
+    answer = await answering
+    assert answer.startswith(b"http/1.1 " + status)
+    assert b"connection: close" in answer
+    assert gateway.routed == []
 
 
 async def test_an_error_of_ours_is_500_and_says_nothing(gateway: Gateway) -> None:
