@@ -187,12 +187,12 @@ async def _stop(run: Run, name: str) -> "asyncio.Task[None]":
 
 
 async def _nothing_was_done_again(run: Run) -> None:
-    for question, times in (await _asked(run)).items():
+    for question, times in (await asked_model(run)).items():
         if times > 1:
             run.complain(f"the model was asked {times} times: {question}")
 
 
-async def _asked(run: Run) -> Counter[str]:
+async def asked_model(run: Run) -> Counter[str]:
     """How often the model was, about each question."""
     calls = await run.simulator.model_calls(run.page)
     questions = [question for person in run.people for question in person.asked]
@@ -208,7 +208,7 @@ async def _asked(run: Run) -> Counter[str]:
 async def _rewind(run: Run) -> None:
     """Before, everybody has had an answer; while all that is read again, they talk on."""
     await run.until(lambda: all(run.settled_parts(psid) for psid in run.psids))
-    asked = await _asked(run)
+    asked = await asked_model(run)
     run.kept["asked"] = {topic: asked[topic] for psid in run.psids for topic in run.settled(psid)}
     run.kept["sent"] = await _sent(run)
     async with run.changed("conversation", "rewound"), run.changed("sender", "rewound"):
@@ -227,7 +227,7 @@ async def _sent(run: Run) -> Counter[str]:
 
 
 async def _nothing_came_of_it(run: Run) -> None:
-    asked, sent = await _asked(run), await _sent(run)
+    asked, sent = await asked_model(run), await _sent(run)
     for topic, times in run.kept["asked"].items():
         if asked[topic] != times:
             run.complain(f"the model was asked again: {topic}")

@@ -1,9 +1,13 @@
 """What goes wrong while people talk. Moments are random, by the run's seed."""
 
 import asyncio
+import time
 from collections.abc import Iterable
+from datetime import UTC, datetime
 
-from tests.faults.parts import PARTS
+from tests.e2e.console import database_of
+from tests.faults.judging import topics
+from tests.faults.parts import PARTS, asked_model
 from tests.faults.parts_replicas import REPLICAS
 from tests.faults.parts_stores import STORES
 from tests.faults.run import Run
@@ -11,6 +15,7 @@ from tests.faults.scenario import Play, Scenario
 from tests.faults.world import WORLD
 
 ECHO_LATE_MS = 30_000
+STORED_WITHIN_S = 20.0
 FIVE_PARTS = tuple(
     f"Part {number} of 5 begins here. " + "Bread is baked every morning. " * 60
     for number in range(1, 6)
@@ -125,9 +130,10 @@ async def _slow_model(run: Run) -> None:
 
 
 async def _until_model_is_asked(run: Run) -> None:
-    asked = (await run.simulator.model())["calls"]
+    """Something new, by one of this run's own people."""
+    asked = len(await run.simulator.model_calls(run.page))
     async with asyncio.timeout(60):
-        while (await run.simulator.model())["calls"] <= asked:
+        while len(await run.simulator.model_calls(run.page)) <= asked:
             await asyncio.sleep(0.02)
 
 
@@ -137,15 +143,48 @@ async def _kill_conversation_at_the_model(run: Run) -> None:
     await run.kill("conversation")
 
 
+async def _model_was_asked_twice_at_most(run: Run) -> None:
+    for question, times in (await asked_model(run)).items():
+        if times > 2:
+            run.complain(f"the model was asked {times} times: {question}")
+
+
 async def _kill_conversation_after_storing(run: Run) -> None:
     """Kafka takes nothing any more, so that answers are stored and go no further."""
     await _until_model_is_asked(run)
     await run.freeze("kafka")
+    since = datetime.now(UTC)
     try:
-        await run.wait(1.6, 2.2)  # the model has answered meanwhile, and the database is there
+        await run.wait(0.6, 2.2)  # the model answers meanwhile, and the database is there
+        run.kept["stored"] = await _until_some_are_stored(run, since)
         await run.kill("conversation", thaw="kafka")
     finally:
         run.thaw("kafka")
+
+
+async def _until_some_are_stored(run: Run, since: datetime) -> list[str]:
+    until = time.monotonic() + STORED_WITHIN_S
+    while not (stored := await _stored_since(run, since)):
+        if time.monotonic() > until:
+            run.complain("no answer was stored while Kafka stood still: nothing has been tried")
+            break
+        await asyncio.sleep(0.05)
+    return stored
+
+
+async def _stored_since(run: Run, moment: datetime) -> list[str]:
+    """The questions whose answer has been stored since then."""
+    wanted = {"page_id": run.page, "state.turn.answered_at": {"$gte": moment}}
+    async with database_of(run.stack) as database:
+        found = await database["conversations"].find(wanted, {"state.turn.text": 1}).to_list(None)
+    return [topic for each in found for topic in topics(each["state"]["turn"]["text"])]
+
+
+async def _model_was_not_asked_again(run: Run) -> None:
+    asked = await asked_model(run)
+    for question in run.kept["stored"]:
+        if asked[question] > 1:
+            run.complain(f"its answer was stored, and the model asked again: {question}")
 
 
 async def _kill_conversation_after_publishing(run: Run) -> None:
@@ -222,10 +261,18 @@ SCENARIOS = (
     Scenario("sender killed between parts", _kill_sender_between_parts, _five_parts, rows=(12,)),
     Scenario("conversation killed anywhere", _kill_conversation_anywhere, _slow_model, rows=(4,)),
     Scenario(
-        "conversation killed at the model", _kill_conversation_at_the_model, _slow_model, rows=(5,)
+        "conversation killed at the model",
+        _kill_conversation_at_the_model,
+        _slow_model,
+        _model_was_asked_twice_at_most,
+        rows=(5,),
     ),
     Scenario(
-        "conversation killed, stored", _kill_conversation_after_storing, _slow_model, rows=(6,)
+        "conversation killed, stored",
+        _kill_conversation_after_storing,
+        _slow_model,
+        _model_was_not_asked_again,
+        rows=(6,),
     ),
     Scenario(
         "conversation killed, published", _kill_conversation_after_publishing, hurry=True, rows=(7,)
