@@ -91,7 +91,12 @@ class SimulatedModel:
         fault = self.faults.take(question)
         call = self.log.note(number, time.time_ns() // 1_000_000, question, fault)
         delay_ms = settings.delay_ms + (fault.delay_ms if fault is not None else 0)
-        if not await _is_still_there(request, delay_ms / 1000):
+        try:
+            is_there = await _is_still_there(request, delay_ms / 1000)
+        except asyncio.CancelledError:  # where handlers end with their connections
+            call["left"] = True
+            raise
+        if not is_there:
             call["left"] = True
             return web.Response()
         if fault is not None and fault.name != "delay":
