@@ -95,6 +95,7 @@ class KeyedEngine:
         self._old_in_flight = 0
         self._may_begin_old = 0
         self._is_held = False  # more waits than may begin at once
+        self._ended = 0  # workers since the last look at the pace
         self._pacing: asyncio.Task[None] | None = None
         self._counted = {
             outcome: RECORDS.labels(topic, group, outcome)
@@ -189,6 +190,7 @@ class KeyedEngine:
         nothing old waits."""
         pace = Pace()
         pause_s = 0.0
+        self._ended = 0
         while self._is_waited_for():
             began_at = _now()
             await asyncio.sleep(pause_s)
@@ -196,7 +198,8 @@ class KeyedEngine:
             late_s = passed_s - pause_s
             kept = min(self._may_begin_old, 1)
             self._may_begin_old = max(kept, pace.grant(passed_s, late_s))
-            self._begin(at_once(late_s))
+            ended, self._ended = self._ended, 0
+            self._begin(at_once(late_s, ended))
             pause_s = 0.0 if self._is_held and late_s <= TOO_LATE_S else LOOK_EVERY_S
 
     def _paced(self, task: "asyncio.Task[None]") -> None:
@@ -224,6 +227,7 @@ class KeyedEngine:
             del self._workers[worker.lane]
 
     def _worker_done(self, task: "asyncio.Task[None]") -> None:
+        self._ended += 1
         if not task.cancelled() and (error := task.exception()) is not None:
             self._fail(error)
         self._start_workers()

@@ -10,7 +10,9 @@ AT_ONCE = 32
 """Keys that may begin between two passes of the loop."""
 
 FIRST_PER_S = 100.0
-LEAST_PER_S = 20.0  # however busy the loop is: old work waits, and is not forgotten
+LEAST_PER_S = 100.0
+"""However late the loop is: others may make it late, and a tenth of a processor is left for those
+who have waited for long."""
 MOST_PER_S = 2000.0
 MORE_PER_S = 1000.0  # each second
 
@@ -44,6 +46,15 @@ class Pace:
         return whole
 
 
-def at_once(late_s: float) -> int:
-    """How many keys of any kind may begin now, however many wait; never none."""
-    return 1 if late_s > TOO_LATE_S else AT_ONCE
+def at_once(late_s: float, ended: int) -> int:
+    """How many keys of any kind may begin now, however many wait; never none.
+
+    Args:
+        late_s: by how much the loop was later than asked since the last look.
+        ended: how many keys have come to their end since then.
+
+    Where the loop is late, whoever has ended is replaced: so as many as before are at work, and
+    one more. Fewer would help nobody where the processor is slow for reasons of its own, such as a
+    container's limit: work that waits for a model takes none of it.
+    """
+    return min(AT_ONCE, 1 + ended) if late_s > TOO_LATE_S else AT_ONCE

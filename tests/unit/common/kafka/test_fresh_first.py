@@ -8,7 +8,7 @@ from libs.common.kafka.handling import BatchRunner, Handler, Patience
 from libs.common.kafka.pace import AT_ONCE
 from libs.common.kafka.records import ConsumedRecord
 from tests.unit.common.kafka.records import TOPIC, record
-from tests.virtual_time import run_virtually
+from tests.virtual_time import VirtualTimeLoop, run_virtually
 
 NOW_S = 1_700_000_000.0
 LIMITS = Limits(max_keys_in_flight=8, fresh_s=30)
@@ -127,6 +127,31 @@ def test_between_two_passes_of_the_loop_only_so_many_begin() -> None:
         engine.forget()
 
     run_virtually(asyncio.wait_for(story(), TURN_S / 2))
+
+
+def test_where_others_make_the_loop_late_as_many_are_at_work_as_before() -> None:
+    """One key a pass would be five a second here, though turns wait and need no processor."""
+    world = World()
+    turns = 20 * AT_ONCE
+
+    async def story() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualTimeLoop)
+
+        def take_the_processor() -> None:
+            loop.pass_time(0.2)
+            loop.call_soon(take_the_processor)
+
+        take_the_processor()
+        engine = engine_of(world.handle, Limits())
+        engine.add(0, [fresh(number) for number in range(turns)])
+        async with asyncio.timeout(turns / AT_ONCE * TURN_S * 2):
+            while engine.committable() != {0: turns}:
+                engine.moved.clear()
+                await engine.moved.wait()
+
+    run_virtually(story())
+    assert len(world.begun) == turns
 
 
 def test_without_a_bound_for_fresh_everything_goes_in_the_order_of_the_log() -> None:

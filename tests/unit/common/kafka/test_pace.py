@@ -27,5 +27,14 @@ def test_a_loop_in_time_bears_more_and_more_and_a_late_one_halves_it() -> None:
 
 
 def test_something_may_always_begin_and_more_where_the_loop_is_in_time() -> None:
-    assert at_once(0.0) == AT_ONCE
-    assert at_once(60.0) == 1
+    assert at_once(0.0, 0) == AT_ONCE
+    assert at_once(60.0, 0) == 1
+
+
+@given(st.floats(0, 60), st.integers(0, 2000))
+def test_a_late_loop_has_as_many_at_work_as_before_and_is_not_flooded(
+    late_s: float, ended: int
+) -> None:
+    begun = at_once(late_s, ended)
+    assert min(ended, AT_ONCE) <= begun <= AT_ONCE
+    assert begun > 0
