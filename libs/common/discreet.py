@@ -8,13 +8,9 @@ import logging
 import traceback
 
 import structlog
-from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from libs.common.sparingly import Sparingly
-
-BAD = (HttpProcessingError, web.RequestPayloadError)
-"""What is wrong with a request, or with a body that nobody waits for any more: no fault of ours."""
 
 log = structlog.get_logger(__name__)
 
@@ -28,7 +24,7 @@ class DiscreetHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
-        if not isinstance(error, BAD):
+        if not isinstance(error, HttpProcessingError):
             frames = traceback.format_tb(error.__traceback__) if error else []
             log.error("request_failed", error=type(error).__name__, exception="".join(frames))
         elif count := self._bad_requests.count():

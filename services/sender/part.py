@@ -180,10 +180,7 @@ class Part:
         sending = snapshot.sending if snapshot else None
         decision = _decide(self._command, await self._channel(), snapshot, self._desk.now())
         if sending is not None and self._is_in_doubt(sending):
-            doubt = self._doubt(sending)
-            if not self._was_absent(doubt):
-                return await self._look_into(doubt, snapshot, decision)
-            self._clear(doubt)
+            return await self._look_into(self._doubt(sending), snapshot, decision)
         if isinstance(decision, Refuse):
             return await self._refuse(decision)
         await self._give_up_place(snapshot)
@@ -192,22 +189,10 @@ class Part:
         begins = self._command.command_id not in sending.recent
         return Attempt(Exactly(sending.claim_id, begins=begins))
 
-    def _was_absent(self, doubt: Doubt) -> bool:
-        """Whether an earlier run found that out, could not go on, and no echo has come since."""
-        if self._echoed is not None:
-            return False
-        return self._desk.memory.is_absent(self._send_id, doubt.claim_id)
-
-    @property
-    def _echoed(self) -> str | None:
-        """The message that the part is, should it have arrived after all: an echo may be later than
-        all patience, and it is the better evidence."""
-        return self._desk.echoes.mid_of(self._send_id)
-
     async def _look_into(self, doubt: Doubt, snapshot: Snapshot | None, decision: Decision) -> Step:
         """Where the Page cannot be called, neither can the thread be read: put it away, unless its
         echo is there or waiting cannot help any more."""
-        if self._echoed is not None:
+        if self._desk.echoes.mid_of(self._send_id) is not None:
             return doubt
         if await closing_of(self._desk, self._command.page_id) is None:
             return doubt
@@ -241,7 +226,7 @@ class Part:
         return sending.unused or self._desk.memory.is_unused(sending.claim_id)
 
     def _is_in_doubt(self, sending: Sending) -> bool:
-        if sending.claim_id == self._cleared and self._echoed is None:
+        if sending.claim_id == self._cleared:
             return False
         if sending.send_id == self._send_id and self._is_unused(sending):
             return False
@@ -282,8 +267,6 @@ class Part:
         await call.room()
         if not claim.leaves(self._desk.settings.http_timeout, self._desk.now()):
             return Attempt(Exactly(claim.claim_id))  # the claim itself took too long
-        if self._since is not None and (mid := self._echoed) is not None:
-            return await self.found(mid, "echo", self._since)  # it came while we waited for a turn
         self._desk.check_erased(self._command)  # the last moment: the call follows
         self._desk.memory.use(claim.claim_id)
         self._attempts = claim.attempt
@@ -399,7 +382,8 @@ class Part:
         return await self._conclude(failed)
 
     async def _settle(self, doubt: Doubt) -> Step:
-        self._take_up(doubt)
+        self._attempts = max(self._attempts, doubt.attempts)
+        self._since, self._by_meta = doubt.since, doubt.by_meta
         with tracing.step("look for evidence", expected=(DrainingError,)):
             found = await Inquiry(self._desk, self._command, self._send_id, doubt).run()
             tracing.note(outcome="nothing" if found is None else type(found).__name__.lower())
@@ -412,19 +396,9 @@ class Part:
         if isinstance(found, Found):
             return await self.found(found.mid, found.by, doubt.since)
         if isinstance(found, Absent) and self._attempts < MAX_ATTEMPTS:
-            self._desk.memory.keep_absent(self._send_id, doubt.claim_id)
-            self._clear(doubt)
+            self._cleared = doubt.claim_id
             return Attempt(Exactly(doubt.claim_id))
         return await self._conclude(await self._held(doubt, tried=isinstance(found, Absent)))
-
-    def _take_up(self, doubt: Doubt) -> None:
-        """A next claim goes on counting, and is looked for from when the first one was made."""
-        self._attempts = max(self._attempts, doubt.attempts)
-        self._since, self._by_meta = doubt.since, doubt.by_meta
-
-    def _clear(self, doubt: Doubt) -> None:
-        self._take_up(doubt)
-        self._cleared = doubt.claim_id
 
     async def found(self, mid: str, by: str, since: datetime) -> Delivery:
         """Record that it was sent after all."""

@@ -6,13 +6,7 @@ TOPIC = "letters"
 
 
 def record(
-    offset: int,
-    key: bytes = b"k",
-    *,
-    partition: int = 0,
-    value: bytes = b"",
-    kind: bytes = b"a",
-    timestamp_ms: int = 0,
+    offset: int, key: bytes = b"k", *, partition: int = 0, value: bytes = b"", kind: bytes = b"a"
 ) -> ConsumedRecord:
     return ConsumedRecord(
         topic=TOPIC,
@@ -21,5 +15,5 @@ def record(
         key=key,
         value=value,
         headers={"type": kind},
-        timestamp_ms=timestamp_ms,
+        timestamp_ms=0,
     )
