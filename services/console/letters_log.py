@@ -22,6 +22,7 @@ STOP_WITHIN_S = 3.0
 READ_WITHIN_S = 8.0
 POLL_MS = 250
 AT_ONCE = 200  # records of one answer, which may be large
+READ_BYTES = 64 << 10  # of a partition at once; one record at least, however large
 CLIENT = "dead-letters"
 
 
@@ -111,6 +112,7 @@ class KafkaLetters:
             **client_options(self._settings, CLIENT),
             enable_auto_commit=False,
             auto_offset_reset="earliest",
+            max_partition_fetch_bytes=READ_BYTES,
         )
         try:
             async with asyncio.timeout(START_WITHIN_S):

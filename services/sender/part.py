@@ -189,10 +189,16 @@ class Part:
         begins = self._command.command_id not in sending.recent
         return Attempt(Exactly(sending.claim_id, begins=begins))
 
+    @property
+    def _echoed(self) -> str | None:
+        """The message that the part is, should it have arrived after all: an echo may be later than
+        all patience, and it is the better evidence."""
+        return self._desk.echoes.mid_of(self._send_id)
+
     async def _look_into(self, doubt: Doubt, snapshot: Snapshot | None, decision: Decision) -> Step:
         """Where the Page cannot be called, neither can the thread be read: put it away, unless its
         echo is there or waiting cannot help any more."""
-        if self._desk.echoes.mid_of(self._send_id) is not None:
+        if self._echoed is not None:
             return doubt
         if await closing_of(self._desk, self._command.page_id) is None:
             return doubt
@@ -226,7 +232,7 @@ class Part:
         return sending.unused or self._desk.memory.is_unused(sending.claim_id)
 
     def _is_in_doubt(self, sending: Sending) -> bool:
-        if sending.claim_id == self._cleared:
+        if sending.claim_id == self._cleared and self._echoed is None:
             return False
         if sending.send_id == self._send_id and self._is_unused(sending):
             return False
@@ -267,6 +273,8 @@ class Part:
         await call.room()
         if not claim.leaves(self._desk.settings.http_timeout, self._desk.now()):
             return Attempt(Exactly(claim.claim_id))  # the claim itself took too long
+        if self._since is not None and (mid := self._echoed) is not None:
+            return await self.found(mid, "echo", self._since)  # it came while we waited for a turn
         self._desk.check_erased(self._command)  # the last moment: the call follows
         self._desk.memory.use(claim.claim_id)
         self._attempts = claim.attempt

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import random
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -14,7 +15,8 @@ from deploy.local.topics import ensure_topics
 from libs.common.channels import Channel
 from libs.common.erasures import TombstoneStore
 from libs.common.events import MessageReceived, encode, headers_of, key_of
-from libs.common.kafka import KafkaPublisher, dead_letter, open_publisher
+from libs.common.kafka import KafkaPublisher, KafkaUnavailableError, dead_letter, open_publisher
+from libs.common.kafka.publisher import message_of
 from libs.common.kafka.records import ConsumedRecord
 from libs.common.mongo import Database
 from libs.common.settings import KafkaSettings, MongoSettings, RuntimeSettings
@@ -28,6 +30,8 @@ from services.console.dead_letters import (
     UnknownLetterError,
 )
 from services.console.dead_letters_store import LEASE, DeadLetterStore, Settled
+from services.console.doctor import kafka as doctor_kafka
+from services.console.doctor.domain.findings import Verdict
 from services.console.doctor.kafka import KafkaLines
 from services.console.domain.roles import Role
 from services.console.letters_log import KafkaLetters
@@ -77,6 +81,19 @@ class Desk:
         changed = dict(letter.headers) | {f"dead-letter-{k}": v for k, v in headers.items()}
         await self._publisher.publish_messages([letter._replace(headers=[*changed.items()])])
         return event
+
+    async def fill_the_log(self, people: int, characters: int) -> None:
+        """Each of them writes one long message."""
+        for number in range(people):
+            event = MessageReceived(
+                event_id=f"{self.ours}:long.{number}",
+                page_id=self.ours,
+                psid=f"88{number:04d}",
+                occurred_at=self.now(),
+                mid=f"long.{number}",
+                text="x" * characters,
+            )
+            await self._publisher.publish_messages([message_of(event)])
 
     async def all(self, actor: Actor = ADA) -> list[ShownLetter]:
         self.ahead += timedelta(seconds=10)  # not what was seen seconds ago
@@ -232,3 +249,33 @@ async def test_letters_that_have_left_the_topic_hide_none_that_waits(
     (dead,) = [each for each in lines.checks_of_work() if each.line.id == "kafka.dead_letters"]
     verdict = await dead.probe({})
     assert verdict.details["kept"] == verdict.details["recent"] > 0
+
+
+async def test_to_tell_how_old_the_queue_is_little_of_it_is_read(
+    desk: Desk, kafka: KafkaSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The console looks each minute; whole fetches of every partition and group took its memory."""
+    read: list[int] = []
+
+    class Counted(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no types
+        async def getmany(self, *partitions: Any, **options: Any) -> Any:  # noqa: ANN401
+            fetched = await super().getmany(*partitions, **options)
+            read.extend(len(record.value) for records in fetched.values() for record in records)
+            return fetched
+
+    await desk.fill_the_log(people=200, characters=5_000)
+    monkeypatch.setattr(doctor_kafka, "AIOKafkaConsumer", Counted)
+    verdict = await lag_of_analytics(kafka, desk)
+    assert verdict.details["records"] >= 200
+    assert 0 < sum(read) < 200 * 5_000 / 2
+
+
+async def lag_of_analytics(kafka: KafkaSettings, desk: Desk) -> Verdict:
+    """As soon as Kafka has its topic of groups, which it makes when it is first asked for one."""
+    async with asyncio.timeout(WITHIN_S):
+        while True:
+            checks = KafkaLines(kafka, desk.now).checks_of_work()
+            (lag,) = [each for each in checks if each.line.id == "kafka.lag.analytics"]
+            with suppress(KafkaUnavailableError):
+                return await lag.probe({})
+            await asyncio.sleep(0.1)

@@ -22,6 +22,9 @@ from services.console.doctor.examining import Check, Once, Probe
 SECTION = "Kafka"
 WITHIN_S = 5.0
 READ_WITHIN_MS = 2000
+READ_BYTES = 4 << 10
+"""Of a partition at once: its next record alone is wanted, and a megabyte of each partition and
+group, each minute while work waits, stays in memory until the collector next looks everywhere."""
 _CLIENT = "doctor"
 
 CountSettled = Callable[[datetime, datetime], Awaitable[tuple[int, int]]]
@@ -166,6 +169,7 @@ class KafkaLines:
             **client_options(self._settings, _CLIENT),
             enable_auto_commit=False,
             auto_offset_reset="earliest",
+            max_partition_fetch_bytes=READ_BYTES,
             request_timeout_ms=int(WITHIN_S * 1000),
         )
         try:

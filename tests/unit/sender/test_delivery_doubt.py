@@ -6,7 +6,8 @@ from itertools import pairwise
 
 import pytest
 
-from libs.common.events import ChannelTokenRejected, MessageDelivered, MessageHeld
+from libs.common.erasures import StaleTombstonesError
+from libs.common.events import ChannelTokenRejected, MessageDelivered, MessageEchoed, MessageHeld
 from libs.common.kafka import KafkaUnavailableError
 from services.sender.domain.claims import Claim
 from services.sender.domain.outcome import MetaError, classify
@@ -280,6 +281,57 @@ def test_an_echo_that_was_there_before_the_answer_got_lost_costs_no_reading() ->
         await world.deliver(send_text())
 
     assert play(story).meta.reads == 0
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_an_echo_that_comes_after_all_patience_is_heard_by_the_next_run(closed: bool) -> None:
+    """Neither echo nor thread told in time, and then nobody knew who was erased: the next run
+    begins with what the first one found out, unless there is better evidence by then."""
+
+    async def story(world: World) -> None:
+        late: list[MessageEchoed] = []
+        world.meta.script, world.meta.shows_after_s = [TAKEN_UNSEEN], 1e6
+        world.meta.echo = late.append
+        original = world.meta.thread
+
+        async def thread(*args: object) -> object:
+            world.erased.is_known = False
+            return await original(*args)  # type: ignore[arg-type]
+
+        world.meta.thread = thread  # type: ignore[method-assign,assignment]
+        with pytest.raises(StaleTombstonesError):
+            await world.deliver(send_text())
+        world.erased.is_known = True
+        world.echoes.heard(*late)
+        if closed:  # nothing more may be sent: and yet it has arrived
+            await asyncio.sleep(timedelta(days=2).total_seconds())
+        await world.deliver(send_text())
+
+    world = play(story)
+    assert world.accepted() == ["c1:0"]
+    found = world.store.deliveries["c1:0"]
+    assert (found.state, found.mid, found.rule) == ("sent", "m_1", "found_by_echo")
+
+
+def test_an_echo_that_comes_while_the_part_waits_to_be_sent_again_is_heard() -> None:
+    """Between the evidence and the second request lies a line of others, or a limit of Meta's."""
+
+    async def story(world: World) -> None:
+        late: list[MessageEchoed] = []
+        world.meta.script, world.meta.shows_after_s = [TAKEN_UNSEEN], 1e6
+        world.meta.echo = late.append
+
+        def hear(claim: Claim) -> None:
+            if claim.attempt == 2:
+                world.echoes.heard(*late)
+
+        world.store.before_claim = hear
+        await world.deliver(send_text())
+
+    world = play(story)
+    assert world.accepted() == ["c1:0"]
+    found = world.store.deliveries["c1:0"]
+    assert (found.state, found.mid, found.rule) == ("sent", "m_1", "found_by_echo")
 
 
 class UnreadableLog:
