@@ -206,8 +206,9 @@ async def _oldest(
     while unread and asyncio.get_running_loop().time() < until:
         fetched = await reader.getmany(*unread, timeout_ms=READ_WITHIN_MS // 4, max_records=500)
         for partition, records in fetched.items():
-            moments += [records[0].timestamp] * (partition in unread)
+            moments.append(records[0].timestamp)
             unread.discard(partition)
+            reader.pause(partition)  # what follows is not wanted, and would come before the others
     return datetime.fromtimestamp(min(moments) / 1000, UTC) if moments else None
 
 
