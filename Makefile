@@ -77,8 +77,20 @@ test-browser: setup ## The chat page and the console in a real browser (needs Ch
 	$(BIN)/python -m pytest tests/browser --durations 10 $(PAIRED)
 
 .PHONY: faults
-faults: setup ## The crash suite with many seeds: SEEDS=20, or 7-20 to go on; SCENARIO=part of a name
-	@$(BIN)/python -m tests.faults
+faults: setup ## One fault at a time, many seeds: SEEDS=20, or 7-20 to go on; SCENARIO=part of a name; LONG=1; ARGS=--help
+	@$(BIN)/python -m tests.faults $(ARGS)
+
+.PHONY: soak
+soak: setup ## An hour at half of saturation with a fault each minute: MINUTES=60, SEED= to repeat one
+	@$(BIN)/python -m tests.soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
+
+.venv/.fuzz: .venv/.dev requirements/fuzz.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/fuzz.txt
+	@touch $@
+
+.PHONY: fuzz
+fuzz: .venv/.fuzz ## Search for input that breaks a law of the gateway, guided by coverage: MINUTES=5 in all
+	@$(BIN)/python -m tests.fuzz $(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)
 
 .PHONY: lint
 lint: setup
@@ -112,6 +124,7 @@ docs: setup ## Write what is generated: docs/asyncapi.yaml, OpenAPI documents, t
 	$(BIN)/python -m services.console.api docs/openapi-console.json
 	$(BIN)/python -m tests.unit.docs.variables docs/configuration.md
 	$(BIN)/python -m deploy.capacity --docs docs/scaling.md
+	$(BIN)/python -m tests.faults.rows docs/reliability.md
 	$(BIN)/python -m deploy.k8s.generated
 
 .PHONY: dashboards
@@ -125,6 +138,8 @@ requirements: setup ## Write requirements/*.txt anew from pyproject.toml
 	    --no-emit-index-url --extra $$extra pyproject.toml --output-file requirements/$$extra.txt; done
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	  --no-emit-index-url --group image --output-file requirements/image.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	  --no-emit-index-url --group fuzz --output-file requirements/fuzz.txt
 
 # No virtual environment: who runs it in containers may have no use for one.
 .PHONY: compose-secrets

@@ -4,6 +4,7 @@ import json
 import os
 from collections import deque
 from collections.abc import Iterator, Mapping
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -107,11 +108,15 @@ class CallLog:
         self._write(line)
 
     def select(self, page: str | None, psid: str | None, since: int) -> Iterator[bytes]:
-        """Calls with a number above `since`, in order, as JSON; None selects all."""
+        """Calls with a number above `since`, in order, as JSON; None selects all.
+
+        From the newest on: who asks again and again wants the last few of many.
+        """
+        newer = list(takewhile(lambda call: call.n > since, reversed(self._calls)))
         return (
             call.line
-            for call in self._calls
-            if call.n > since and page in (None, call.page) and psid in (None, call.psid)
+            for call in reversed(newer)
+            if page in (None, call.page) and psid in (None, call.psid)
         )
 
     def clear(self) -> None:

@@ -6,6 +6,7 @@ It speaks HTTP and nothing else, and holds no knowledge of the services.
 import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import urlencode
 
 import aiohttp
 
@@ -165,6 +166,18 @@ class Simulator:
 
     async def set_model(self, **answer: Any) -> None:  # noqa: ANN401
         await self._call("PUT", "/model", answer)
+
+    async def add_model_fault(self, **fault: Any) -> None:  # noqa: ANN401
+        """What the next questions meet, those `about` this text if it is given."""
+        await self._call("POST", "/model/faults", fault)
+
+    async def clear_model_faults(self) -> None:
+        await self._call("DELETE", "/model/faults")
+
+    async def model_calls(self, about: str = "") -> list[dict[str, Any]]:
+        """What the model was asked: `n`, `at`, `question`, and the `fault` it met."""
+        found = await self._call("GET", f"/model/calls?{urlencode({'about': about})}")
+        return list(found["calls"])
 
     async def wait_for_answers(
         self, page: str, psid: str, count: int = 1, within_s: float = 15.0

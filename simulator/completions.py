@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections import deque
 from collections.abc import Iterator
 from typing import Any
@@ -9,10 +10,13 @@ from typing import Any
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from simulator.model_faults import ModelCalls, ModelFault, ModelFaults
+
 KEPT_REQUESTS = 50
 KEPT_BYTES = 1 << 20  # of a larger request only its size is kept
 QUOTED_CHARACTERS = 400
 PIECE_CHARACTERS = 24
+LOOK_EVERY_S = 0.1  # whether who asked is still there
 
 
 class ToolCall(BaseModel):
@@ -62,12 +66,16 @@ class SimulatedModel:
         self.settings = ModelSettings()
         self.calls = 0
         self.requests: deque[dict[str, Any]] = deque(maxlen=KEPT_REQUESTS)
+        self.faults = ModelFaults()
+        self.log = ModelCalls()
 
     def clear(self) -> None:
-        """Forget the settings and everything asked so far."""
+        """Forget the settings, the faults and everything asked so far."""
         self.settings = ModelSettings()
         self.calls = 0
         self.requests.clear()
+        self.faults.clear()
+        self.log.clear()
 
     async def complete(self, request: web.Request) -> web.StreamResponse:
         """POST /v1/chat/completions."""
@@ -79,13 +87,27 @@ class SimulatedModel:
             return _failure(400, f"invalid request: {error.error_count()} problems")
         self.requests.append(json.loads(raw) if len(raw) <= KEPT_BYTES else {"bytes": len(raw)})
         settings, number = self.settings, self.calls
-        await asyncio.sleep(settings.delay_ms / 1000)
+        question = _question(asked.messages)
+        fault = self.faults.take(question)
+        call = self.log.note(number, time.time_ns() // 1_000_000, question, fault)
+        delay_ms = settings.delay_ms + (fault.delay_ms if fault is not None else 0)
+        try:
+            is_there = await _is_still_there(request, delay_ms / 1000)
+        except asyncio.CancelledError:  # where handlers end with their connections
+            call["left"] = True
+            raise
+        if not is_there:
+            call["left"] = True
+            return web.Response()
+        if fault is not None and fault.name != "delay":
+            answer = _Answer(number, asked, fault.reply or default_reply(asked.messages))
+            return await _faulty(request, fault, answer)
         if settings.status is not None:
             return _failure(settings.status, "the simulator was told to fail")
-        call = settings.tool_call
-        if call is not None and not (call.always or asked.offers(call.name)):
-            call = None
-        answer = _Answer(number, asked, settings.reply or default_reply(asked.messages), call)
+        tool = settings.tool_call
+        if tool is not None and not (tool.always or asked.offers(tool.name)):
+            tool = None
+        answer = _Answer(number, asked, settings.reply or default_reply(asked.messages), tool)
         if not asked.stream:
             return web.json_response(answer.whole())
         return await _stream(request, answer, cut=settings.stream_break)
@@ -93,11 +115,15 @@ class SimulatedModel:
 
 def default_reply(messages: list[_ChatMessage]) -> str:
     """The same answer to the same question: it names what was asked."""
-    asked = next((_text(each) for each in reversed(messages) if each.role == "user"), "").strip()
+    asked = _question(messages)
     if not asked:
         return "Hello! How can I help you today?"
     quoted = asked if len(asked) <= QUOTED_CHARACTERS else asked[:QUOTED_CHARACTERS] + "…"
     return f"Thanks for your message! You wrote: “{quoted}”. (This is the simulated model.)"
+
+
+def _question(messages: list[_ChatMessage]) -> str:
+    return next((_text(each) for each in reversed(messages) if each.role == "user"), "").strip()
 
 
 def _text(message: _ChatMessage) -> str:
@@ -174,14 +200,55 @@ async def _stream(request: web.Request, answer: _Answer, *, cut: bool) -> web.St
     for piece in pieces[: len(pieces) // 2] if cut else pieces:
         await response.write(b"data: " + json.dumps(piece).encode() + b"\n\n")
     if cut:
-        if request.transport is not None:
-            request.transport.close()  # what was written still goes out, the end never does
+        _cut(request)
         return response
     await response.write(b"data: [DONE]\n\n")
     return response
 
 
+async def _is_still_there(request: web.Request, after_s: float) -> bool:
+    """Let some time pass; False as soon as whoever asked has gone."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + after_s
+    while (left_s := until - loop.time()) > 0:
+        await asyncio.sleep(min(left_s, LOOK_EVERY_S))
+        if request.transport is None or request.transport.is_closing():
+            return False
+    return True
+
+
+async def _faulty(request: web.Request, fault: ModelFault, answer: _Answer) -> web.StreamResponse:
+    """What a fault makes of an answer. Faults answer as a whole, also where a stream is wanted."""
+    if fault.drop == "before":
+        _cut(request)
+        return web.Response()
+    body = fault.body if fault.body is not None else json.dumps(answer.whole())
+    status = fault.status or 200
+    if status >= 400 and fault.body is None:
+        body = json.dumps(_error("the simulator was told to fail"))
+    response = web.StreamResponse(
+        status=status, headers={"Content-Type": "application/json", **fault.headers}
+    )
+    content = body.encode()
+    response.content_length = len(content)
+    await response.prepare(request)
+    await response.write(content[: len(content) // 2] if fault.drop else content)
+    if fault.drop:
+        _cut(request)
+    return response
+
+
+def _cut(request: web.Request) -> None:
+    """What was written still goes out, the rest never does."""
+    if request.transport is not None:
+        request.transport.close()
+
+
 def _failure(status: int, message: str) -> web.Response:
-    error = {"message": message, "type": "simulated_error", "param": None, "code": None}
     headers = {"Retry-After": "1"} if status in (429, 503) else {}
-    return web.json_response({"error": error}, status=status, headers=headers)
+    return web.json_response(_error(message), status=status, headers=headers)
+
+
+def _error(message: str) -> dict[str, Any]:
+    error = {"message": message, "type": "simulated_error", "param": None, "code": None}
+    return {"error": error}

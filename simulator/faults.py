@@ -37,6 +37,7 @@ class Fault(BaseModel):
 
     endpoint: Endpoint = Field(description='"messages" are texts, "actions" typing and seen')
     page: str | None = None
+    psid: str | None = Field(None, description="of the person whom the call is about")
     times: int = Field(1, ge=1, le=1_000_000)
     status: int | None = Field(None, ge=200, le=599)
     error: dict[str, Any] | None = Field(None, description="Meta's error object: code, message …")
@@ -74,9 +75,10 @@ class Faults:
     def add(self, fault: Fault) -> None:
         self._waiting.append(fault)
 
-    def take(self, endpoint: str, page: str | None) -> Fault | None:
+    def take(self, endpoint: str, page: str | None, psid: str | None = None) -> Fault | None:
         for fault in self._waiting:
-            if fault.endpoint in (endpoint, "*") and fault.page in (None, page):
+            is_meant = fault.page in (None, page) and fault.psid in (None, psid)
+            if is_meant and fault.endpoint in (endpoint, "*"):
                 fault.times -= 1
                 if fault.times == 0:
                     self._waiting.remove(fault)

@@ -22,12 +22,14 @@ UNITS = (
         "tests/e2e/test_takeover_timers.py",
         "tests/e2e/test_handover.py",
         "tests/e2e/test_takeover.py",
+        "tests/e2e/test_hostile.py",
         "tests/e2e/test_prometheus.py",
     ),
     (  # `breakable` of tests/faults/conftest.py
         "tests/faults/test_held.py",
         "tests/faults/test_mutants.py",
         "tests/faults/test_scenarios.py",
+        "tests/faults/test_soak.py",
     ),
     ("tests/solo/test_takeover_fence.py",),
     ("tests/solo/test_start_orders.py",),
@@ -36,6 +38,7 @@ UNITS = (
     (  # `stack` of tests/browser/modelled/conftest.py
         "tests/browser/modelled/test_settings.py",
         "tests/browser/modelled/test_two_admins.py",
+        "tests/browser/modelled/test_hostile.py",
     ),
     ("tests/browser/test_connecting.py",),
     ("tests/browser/test_console.py",),

@@ -6,9 +6,12 @@ secondary indexes; `docs/architecture.md` lists what our code may use.
 """
 
 import argparse
+import os
 import signal
 import threading
+import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +134,10 @@ class DurableBackend:
                 self._turn.wait_for(lambda: self._writers == 0)
             try:
                 self._commit()
+            except BaseException:  # no room on the disk: the store is closed by now, for good
+                with suppress(OSError):  # there may be no room for the log either
+                    traceback.print_exc()
+                os._exit(1)  # whoever starts us again finds what was committed
             finally:
                 with self._turn:
                     self._commit_waits = False

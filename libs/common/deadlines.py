@@ -18,11 +18,13 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from aiohttp import StreamReader, web
 from prometheus_client import Counter, Gauge
 
+from libs.common.descriptors import room_for_connections
 from libs.common.discreet import discreet_logger
 from libs.common.metrics import from_zero
 
@@ -50,6 +52,7 @@ LINGER_S = 1.0
 _MAX_TICK_S = 0.5
 
 RequestHandler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+Shortcut = Callable[[RequestHandler], RequestHandler]
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ class Doorkeeper:
 
     def __init__(self, make_protocol: Callable[[], asyncio.Protocol], limits: Limits) -> None:
         self._make_protocol = make_protocol
-        self._max_connections = limits.max_connections
+        self._max_connections = min(limits.max_connections, room_for_connections())
         self._stay_s = {
             RECEIVING: limits.header_timeout_s,
             READING: _or_ever(limits.body_timeout_s),
@@ -79,7 +82,6 @@ class Doorkeeper:
             IDLE: limits.idle_timeout_s,
         }
         self._tick_s = min(_MAX_TICK_S, limits.header_timeout_s / 4, limits.idle_timeout_s / 4)
-        self._time = asyncio.get_running_loop().time
         self._open: set[GuardedConnection] = set()
         # those we wait for, the longest waiting first: a dict keeps the order
         self._waiting: dict[GuardedConnection, None] = {}
@@ -112,7 +114,7 @@ class Doorkeeper:
         if connection not in self._open:
             return  # it ended while its request was being handled
         connection.state = state
-        connection.deadline = self._time() + self._stay_s[state]
+        connection.deadline = monotonic() + self._stay_s[state]
         self._waiting.pop(connection, None)
         if state is not BUSY:  # we wait for them, not they for us
             self._waiting[connection] = None
@@ -126,7 +128,7 @@ class Doorkeeper:
     def _tick(self) -> None:
         """One timer for all: a timer of its own would cost every request two."""
         loop = asyncio.get_running_loop()
-        now = loop.time()
+        now = monotonic()
         for connection in [each for each in self._open if each.deadline <= now]:
             connection.cut_off(connection.state)
         self._ticking = loop.call_later(self._tick_s, self._tick) if self._open else None
@@ -219,7 +221,16 @@ def _tracked(handle: RequestHandler) -> RequestHandler:
 class GuardedRunner(web.AppRunner):
     """An `AppRunner` whose connections are guarded."""
 
-    def __init__(self, app: web.Application, limits: Limits, **options: Any) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        app: web.Application,
+        limits: Limits,
+        shortcut: Shortcut | None = None,
+        **options: Any,  # noqa: ANN401
+    ) -> None:
+        """Args:
+        shortcut: stands before the application, and may answer in its place.
+        """
         super().__init__(
             app,
             access_log=None,
@@ -229,6 +240,7 @@ class GuardedRunner(web.AppRunner):
             **options,
         )
         self.limits = limits
+        self._shortcut = shortcut
         self._doorkeeper: Doorkeeper | None = None
 
     @property
@@ -238,6 +250,7 @@ class GuardedRunner(web.AppRunner):
         if server is None:
             return None
         if self._doorkeeper is None:
-            server.request_handler = _tracked(server.request_handler)
+            handle = server.request_handler
+            server.request_handler = _tracked(self._shortcut(handle) if self._shortcut else handle)
             self._doorkeeper = Doorkeeper(server, self.limits)
         return cast("Server", self._doorkeeper)  # sites call it, and its connections are counted

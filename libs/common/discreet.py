@@ -8,9 +8,13 @@ import logging
 import traceback
 
 import structlog
+from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from libs.common.sparingly import Sparingly
+
+BAD = (HttpProcessingError, web.RequestPayloadError)
+"""What is wrong with a request, or with a body that nobody waits for any more: no fault of ours."""
 
 log = structlog.get_logger(__name__)
 
@@ -24,7 +28,7 @@ class DiscreetHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
-        if not isinstance(error, HttpProcessingError):
+        if not isinstance(error, BAD):
             frames = traceback.format_tb(error.__traceback__) if error else []
             log.error("request_failed", error=type(error).__name__, exception="".join(frames))
         elif count := self._bad_requests.count():

@@ -25,6 +25,7 @@ from libs.common.mongo import TOMBSTONES, Database, ensure_expiry, mongo_errors
 
 LOOK_EVERY_S = 1.0
 KNOWN_FOR_S = 5.0
+MOST_LOOKS = 5  # at the same time: older ones could not tell anything that is young enough
 LEAD = timedelta(seconds=8)
 OVERLAP = timedelta(minutes=20)  # what a look asks for again: clocks differ, replicas lag
 KEEP = timedelta(days=40)
@@ -97,25 +98,43 @@ class Tombstones:
         return self._known.get(name_of(conversation)) if self._known else None
 
     async def look(self) -> None:
-        """Raises: MongoUnavailableError."""
+        """An answer that is older than another one which came before it undoes nothing.
+
+        Raises:
+            MongoUnavailableError
+        """
         began = self._clock()
         wanted = {} if self._newest is None else {"written_at": {"$gte": self._newest - OVERLAP}}
         with mongo_errors():
             found = await self._tombstones.find(wanted).to_list(None)
         for each in found:
-            self._known[each["_id"]] = each["erased_at"]
+            known = self._known.get(each["_id"], each["erased_at"])
+            self._known[each["_id"]] = max(known, each["erased_at"])
         written = [each["written_at"] for each in found]
         self._newest = max(filter(None, (self._newest, *written)), default=None)
-        self._looked_at = began
+        self._looked_at = max(self._looked_at, began)
 
     async def run(self) -> None:
-        while not self._stopping.is_set():
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), LOOK_EVERY_S)
-            try:
-                await self.look()
-            except TransientError as error:
-                log.warning("tombstones_unknown", error=type(error).__name__)
+        """A look each second, also while the last ones have no answer yet: one after the other,
+        what is known would be twice as old as the database is slow, and everybody would stand
+        still where it takes two seconds."""
+        async with asyncio.TaskGroup() as group:
+            looks: set[asyncio.Task[None]] = set()
+            while not self._stopping.is_set():
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._stopping.wait(), LOOK_EVERY_S)
+                if len(looks) < MOST_LOOKS:
+                    look = group.create_task(self._try_to_look(), name="tombstones-look")
+                    looks.add(look)
+                    look.add_done_callback(looks.discard)
+            for look in looks:
+                look.cancel()  # nobody needs to know any more
+
+    async def _try_to_look(self) -> None:
+        try:
+            await self.look()
+        except TransientError as error:
+            log.warning("tombstones_unknown", error=type(error).__name__)
 
     async def stop(self, drain_timeout_s: float) -> None:
         """Told last of all workers: the others need to know until they have ended."""

@@ -2,7 +2,8 @@
 
 Message texts, tokens and raw user ids therefore cannot reach a log by accident: a person appears
 as a keyed hash (`person`), and a new key has to be added here on purpose. Exceptions are shown with
-their stack; their own words only where those cannot quote what people wrote.
+their stack; their own words only where those cannot quote what people wrote. A value stays within
+its line, whatever it holds: control characters are written as `\\u001b`, for a terminal, too.
 """
 
 import hashlib
@@ -14,12 +15,14 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, MutableMapping
-from typing import Any
+from types import TracebackType
+from typing import Any, TextIO
 
 import structlog
 
 from libs.common import tracing
 from libs.common.errors import ProjectError
+from libs.common.text import printable
 
 ALLOWED_KEYS = frozenset(
     """
@@ -83,7 +86,7 @@ def configure(
         logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Handler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
@@ -94,6 +97,25 @@ def configure(
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)  # libraries speak only when something is wrong
+    logging.captureWarnings(True)
+    sys.excepthook = _tell_end
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    """Python's own would print what it can't format, with all that it was given."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - Python's name
+        kind = type(sys.exc_info()[1]).__name__
+        structlog.get_logger(record.name).error("log_line_broke", error=kind)
+
+
+def _tell_end(kind: type[BaseException], error: BaseException, stack: TracebackType | None) -> None:
+    """What ends the process is told as everything else is: in one line, and without its words where
+    those may be somebody's."""
+    if not issubclass(kind, Exception):
+        sys.__excepthook__(kind, error, stack)
+        return
+    structlog.get_logger(__name__).critical("crashed", error=kind.__name__, exc_info=error)
 
 
 class Seldom(logging.Filter):
@@ -164,7 +186,7 @@ def _lines_of(error: BaseException, depth: int = 0) -> Iterator[str]:
         yield "which led to:"
     yield "Traceback (most recent call last):"
     yield from "".join(traceback.format_tb(error.__traceback__)).splitlines()
-    words = str(error) if isinstance(error, _QUOTABLE) else "(its text is not shown)"
+    words = printable(str(error)) if isinstance(error, _QUOTABLE) else "(its text is not shown)"
     yield f"{type(error).__module__}.{type(error).__qualname__}: {words}"
     if isinstance(error, BaseExceptionGroup):
         for each in error.exceptions:
@@ -190,11 +212,12 @@ def clean(key: str, value: Any) -> Any:  # noqa: ANN401 - log values are of any 
     """A value as it may be shown: the person in a conversation's id hashed, secrets blotted out."""
     if key == "conversation" and isinstance(value, str) and ":" in value:
         page, _, psid = value.partition(":")
-        return f"{page}:{person_hash(psid)}"
+        return f"{printable(page)}:{person_hash(psid)}"
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, dict):
-        return {str(name): clean("", each) for name, each in value.items()}
+        return {printable(str(name)): clean("", each) for name, each in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [clean("", each) for each in value]
-    return _SECRET.sub("[redacted]", str(value))
+    lines = "\n" if key == "exception" else ""  # `tell_exception` has made them
+    return printable(_SECRET.sub("[redacted]", str(value)), keep=lines)

@@ -5,6 +5,7 @@ Names are judged by the addresses they turn out to have, when the connection is 
 """
 
 import ipaddress
+import socket
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,7 +14,21 @@ from yarl import URL
 Problem = Literal["unreadable", "not_http", "has_credentials", "not_https", "address_not_public"]
 
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")  # global by its looks, and any IPv4 by its meaning
+_UNICAST = ipaddress.ip_network(
+    "2000::/3"
+)  # all that is given out; beyond it `is_global` is lenient
+_INSIDE_AFTER_ALL = tuple(
+    map(
+        ipaddress.ip_network,
+        (
+            "168.63.129.16/32",  # Azure: the host that a virtual machine runs on
+            "192.0.0.0/24",  # of protocols, and Oracle's metadata; some Pythons let it pass
+            "192.88.99.0/24",  # relays to 6to4
+            "3fff::/20",  # documentation
+        ),
+    )
+)
+_ISATAP = (0x00005EFE, 0x02005EFE)  # the third quarter of an address that ends with an IPv4 address
 
 
 @dataclass(frozen=True)
@@ -50,7 +65,7 @@ def problem_of(url: str, *, is_production: bool) -> Problem | None:
     host = parsed.host or ""
     if parsed.scheme == "http" and (is_production or host not in _LOOPBACK_NAMES):
         return "not_https"
-    if is_production and _is_address(host) and not is_allowed(host, is_production=True):
+    if is_production and _leads_inside(host):
         return "address_not_public"
     return None
 
@@ -68,7 +83,7 @@ def service_problem_of(url: str, inside: Inside) -> Problem | None:
         return None
     if parsed.scheme == "http":
         return "not_https"
-    if _is_address(host) and not is_allowed(host, is_production=True):
+    if _leads_inside(host):
         return "address_not_public"
     return None
 
@@ -84,12 +99,23 @@ def is_allowed(address: str, *, is_production: bool) -> bool:
     if isinstance(found, ipaddress.IPv6Address):
         if found.ipv4_mapped is not None:
             found = found.ipv4_mapped
-        elif found.sixtofour or found.teredo or found in _NAT64:
-            return False  # an IPv4 address in disguise, be it a private one
+        elif found not in _UNICAST or _may_be_ipv4(found):
+            return False
+    if any(found in each for each in _INSIDE_AFTER_ALL if each.version == found.version):
+        return False
     return found.is_global and not found.is_multicast
 
 
+def _may_be_ipv4(address: ipaddress.IPv6Address) -> bool:
+    """Whether it is an IPv4 address in disguise, be it a private one. NAT64's stand outside of
+    `_UNICAST`, except for a network's own prefix, which nobody but its owner knows."""
+    quarter = int(address) >> 32 & 0xFFFF_FFFF
+    return bool(address.sixtofour or address.teredo) or quarter in _ISATAP
+
+
 def _parsed(url: str) -> URL | Problem:
+    if any(char < " " or char == "\x7f" for char in url):
+        return "unreadable"  # some clients leave these out, and go elsewhere than it seems
     try:
         parsed = URL(url)
         host = parsed.host  # which is decoded only now
@@ -103,9 +129,24 @@ def _parsed(url: str) -> URL | Problem:
     return parsed
 
 
-def _is_address(host: str) -> bool:
+def _leads_inside(host: str) -> bool:
+    """As far as it can be told without looking a name up."""
+    name = host.rstrip(".").lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    address = _address(name)
+    return address is not None and not is_allowed(address, is_production=True)
+
+
+def _address(host: str) -> str | None:
+    """None: it is a name. Resolvers take `127.1`, `0x7f000001` and `2130706433` for addresses."""
     try:
         ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
-        return False
-    return True
+        pass
+    else:
+        return host
+    try:
+        return socket.inet_ntoa(socket.inet_aton(host))
+    except (OSError, ValueError):  # the second of what holds NUL, or is no ASCII
+        return None

@@ -20,6 +20,7 @@ from prometheus_client import Gauge
 
 from libs.common import logging as project_logging
 from libs.common import tracing
+from libs.common.descriptors import raise_limit
 from libs.common.errors import PermanentError, TransientError
 from libs.common.settings import EX_CONFIG, HttpSettings, RuntimeSettings
 from libs.common.tracing import TracingSettings
@@ -31,6 +32,7 @@ LEAVE_WITHIN_S = 1.0  # before that, for those who keep connections open
 LONGEST_PAUSE_S = 2.0  # between two looks for what is needed: who comes last is waited for by all
 
 LOOP_LAG = Gauge("assistant_event_loop_lag_seconds", "How late the event loop's last second came.")
+TASKS = Gauge("assistant_tasks", "Tasks that the event loop holds, counted once a second.")
 
 log = structlog.get_logger(__name__)
 
@@ -94,6 +96,10 @@ class Lifetime:
             self.end(error)
 
 
+class _ToldToStopError(Exception):
+    """While the resources were being opened."""
+
+
 Resources = Callable[[Lifetime], AbstractAsyncContextManager[None]]
 
 
@@ -122,6 +128,7 @@ def run(
         form=runtime.log_format,
         hash_key=runtime.log_hash_key.get_secret_value().encode(),
     )
+    raise_limit()
     if traces is not None:
         try:
             tracing.start(name, traces)
@@ -218,7 +225,10 @@ async def _open(service: Service, lifetime: Lifetime, stack: AsyncExitStack) -> 
     pause_s = 0.5
     while not lifetime.ended:
         try:
-            await stack.enter_async_context(service.resources(lifetime))
+            async with _given_up_at_the_end(lifetime):
+                await stack.enter_async_context(service.resources(lifetime))
+        except _ToldToStopError:
+            break
         except (TransientError, OSError) as error:
             log.warning("waiting_for_resources", error=type(error).__name__, reason=str(error))
             with suppress(TimeoutError):
@@ -232,13 +242,37 @@ async def _open(service: Service, lifetime: Lifetime, stack: AsyncExitStack) -> 
     return False
 
 
+@asynccontextmanager
+async def _given_up_at_the_end(lifetime: Lifetime) -> AsyncIterator[None]:
+    """Who is told to stop waits for nothing that is still being opened: where all is slow, that
+    would take longer than there is. Raises: _ToldToStopError."""
+    limit = asyncio.timeout(None)
+
+    async def watch() -> None:
+        await lifetime.wait()
+        limit.reschedule(loop_time())
+
+    watching = asyncio.create_task(watch(), name="told-to-stop")
+    try:
+        async with limit:
+            yield
+    except TimeoutError:
+        if limit.expired():
+            raise _ToldToStopError from None
+        raise
+    finally:
+        watching.cancel()
+
+
 def loop_time() -> float:
     return asyncio.get_running_loop().time()
 
 
 async def _watch_loop() -> None:
-    """A stalled loop loses Kafka's heartbeats: make it visible."""
+    """A stalled loop loses Kafka's heartbeats, a task that never ends holds memory: make it
+    visible."""
     while True:
+        TASKS.set(len(asyncio.all_tasks()))
         before = loop_time()
         await asyncio.sleep(1.0)
         LOOP_LAG.set(max(0.0, loop_time() - before - 1.0))

@@ -217,14 +217,22 @@ async def json_errors(request: web.Request, handler: Handler) -> web.StreamRespo
             {name: error.headers[name] for name in KEPT_HEADERS if name in error.headers}
         )
         return response
+    except web.RequestPayloadError:
+        return problem(400, "unreadable", "the body is not what its headers say")
     except TransientError as error:
-        log.warning("request_unavailable", path=request.path, error=type(error).__name__)
+        log.warning("request_unavailable", path=route_of(request), error=type(error).__name__)
         response = problem(503, error.code, "please try again in a moment")
         response.headers["Retry-After"] = "1"
         return response
     except Exception as error:
-        log.exception("request_failed", path=request.path, error=type(error).__name__)
+        log.exception("request_failed", path=route_of(request), error=type(error).__name__)
         return problem(500, "internal_error", "see the service's log")
+
+
+def route_of(request: web.Request) -> str:
+    """The pattern of the path: the path itself may name a person, or hold the secret of a link."""
+    resource = request.match_info.route.resource
+    return resource.canonical if resource is not None else "-"
 
 
 def invalid(error: ValidationError, code: str) -> web.Response:

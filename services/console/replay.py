@@ -25,6 +25,7 @@ from libs.common.erasures import TombstoneStore
 from libs.common.errors import PermanentError, ProjectError
 from libs.common.mongo import open_database
 from libs.common.settings import KafkaSettings, MongoSettings, RuntimeSettings, SettingsGroup, load
+from libs.common.text import printable
 from services.console.app import utc_now
 from services.console.audit import AuditLog
 from services.console.channels_store import ChannelStore
@@ -81,7 +82,7 @@ class Line:
             f"page {letter.page_id}" if letter.page_id else "no page",
             self.outcome.replace("_", " "),
         )
-        return "  ".join(facts) + (f": {self.why}" if self.why else "")
+        return printable("  ".join(facts) + (f": {self.why}" if self.why else ""))
 
 
 async def carry_out(settings: ReplaySettings, wanted: argparse.Namespace) -> list[Line]:

@@ -10,7 +10,7 @@ from libs.common.crypto import KeyRing
 from libs.common.erasure_api import ERASER, add_erasure_routes
 from libs.common.erasures import Tombstones
 from libs.common.graph import open_graph
-from libs.common.kafka import BroadcastReader, KeyedConsumer, open_publisher
+from libs.common.kafka import BroadcastReader, KeyedConsumer, Limits, Times, open_publisher
 from libs.common.keys_api import add_keys_route
 from libs.common.measuring import Measuring
 from libs.common.mongo import open_database, ping
@@ -56,6 +56,13 @@ HISTORY_GROUP = "conversation-history"
 NOTIFICATIONS_GROUP = "conversation-notifications"
 CONTACTS_GROUP = "conversation-contacts"
 PEOPLE_IN_FLIGHT = 100  # each may wait some seconds for Meta
+FRESH_S = 30.0  # who wrote longer ago has seen that we were away: whoever writes now goes first
+READ_AHEAD_BYTES = 192 * 1024 * 1024
+"""Whoever writes now is beyond all that waits, and has to be found: room for 100,000 messages. Real
+memory is about half of it."""
+READ_AHEAD_RECORDS = 100_000  # of one partition
+UNHURRIED = Times(gather_s=0.2, commit_every_s=0.5)
+"""For what no person waits for: it leaves the processor to the answers, and asks Kafka less."""
 
 
 def utc_now() -> datetime:
@@ -150,6 +157,7 @@ def create_service(settings: Settings) -> Service:
                 wants=history.wants,
                 key_of=history.whole_partition,
                 traced="no",  # a batch is everybody's
+                times=UNHURRIED,
             )
             counts = SpendingStore(database)
             await counts.ensure_indexes()
@@ -169,13 +177,19 @@ def create_service(settings: Settings) -> Service:
                 group=NAME,
                 handler=handler.handle,
                 wants=consumer.wants,
-                max_keys_in_flight=settings.max_turns_in_flight,
+                limits=Limits(
+                    max_keys_in_flight=settings.max_turns_in_flight,
+                    max_buffered_bytes=READ_AHEAD_BYTES,
+                    max_span=READ_AHEAD_RECORDS,
+                    fresh_s=FRESH_S,
+                ),
             )
             webhooks = await stack.enter_async_context(open_webhooks(is_production=is_production))
             alarms = reader(
                 group=NOTIFICATIONS_GROUP,
                 handler=Notifier(channels, webhooks, keys, erased=tombstones).handle,
                 wants=notifications.wants,
+                times=UNHURRIED,
             )
             settler = ContactKeeper(people, channels, profiles, erased=tombstones)
             eraser = PersonEraser(database, people, settler)
@@ -192,6 +206,7 @@ def create_service(settings: Settings) -> Service:
                 handler=settler.handle,
                 wants=contacts.wants,
                 max_keys_in_flight=PEOPLE_IN_FLIGHT,
+                times=UNHURRIED,
             )
             # the quick ones first: they end last, and leave the other nearly all the time there is
             sweep = Sweep(settler, people, channels)

@@ -121,7 +121,8 @@ class _Exchange:
 
     async def run(self) -> None:
         arrivals = self._intake.arrivals()
-        if not any(receive.changes_state(arrival.event) for arrival in arrivals):
+        own_app_id = self._desk.settings.app.facebook_app_id
+        if not any(receive.changes_state(arrival.event, own_app_id) for arrival in arrivals):
             return
         channel = await self._desk.channels.channel(self._page_id)
         stored = await self._desk.store.load(self._conversation)

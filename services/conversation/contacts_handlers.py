@@ -234,6 +234,8 @@ def _next(last: Contact | None) -> str | None:
 def _from_cursor(cursor: str) -> AfterContact:
     try:
         key, contact_id = json.loads(base64.urlsafe_b64decode(cursor))
-        return AfterContact(str(key), str(contact_id))
+        after = AfterContact(str(key), str(contact_id))
+        f"{after.sort_key}{after.id}".encode()  # the database takes no half of a surrogate pair
+        return after
     except (binascii.Error, ValueError, TypeError, RecursionError):
         raise ValueError("take it from `next` as it is") from None

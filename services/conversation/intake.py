@@ -7,9 +7,13 @@ replies to one it does not have, is looked up in the archive.
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+import structlog
+from prometheus_client import Counter
+
 from libs.common.erasures import Erased, is_of_erased
-from libs.common.events import MessageReceived, TakeoverStarted
+from libs.common.events import AnyRecord, MessageReceived, TakeoverStarted
 from libs.common.kafka import KeyBatch
+from libs.common.sparingly import Sparingly
 from services.conversation.desk import Store
 from services.conversation.domain import archive, receive
 from services.conversation.domain.receive import Arrival, Rules
@@ -19,6 +23,14 @@ from services.conversation.store import ConversationChangedError
 
 MOST_QUOTED = 10
 """Of a batch's replies to earlier messages, the newest so many are looked up."""
+
+CONTRADICTIONS = Counter(
+    "assistant_message_contradictions_total",
+    "Messages that came again with other content; the first counts.",
+)
+
+log = structlog.get_logger(__name__)
+_contradictions = Sparingly()
 
 
 class Intake:
@@ -65,7 +77,11 @@ class Intake:
 
         What nobody can tell from a copy any more counts as one: to answer twice is worse.
         """
-        relevant = [arrival for arrival in arrivals if receive.changes_state(arrival.event)]
+        relevant = [
+            arrival
+            for arrival in arrivals
+            if receive.changes_state(arrival.event, rules.own_app_id)
+        ]
         doubtful = {
             arrival.position: kept_as
             for arrival in relevant
@@ -80,7 +96,8 @@ class Intake:
                 if arrival.position not in copies
                 and not (arrival.position in doubtful and receive.comes_too_late(arrival))
             ]
-        return receive.receive(state, await self._with_quotes(state, relevant), rules)
+        with_quotes = await self._with_quotes(state, relevant)
+        return receive.receive(state, with_quotes, rules, _notice_contradiction)
 
     async def _with_quotes(self, state: State, arrivals: Sequence[Arrival]) -> Sequence[Arrival]:
         """With the messages that these reply to, where the memory has them not."""
@@ -111,3 +128,10 @@ class Intake:
             for position, kept_as in doubtful.items()
             if kept_as in sources and sources[kept_as] != archive.source_of(position)
         }
+
+
+def _notice_contradiction(event: AnyRecord) -> None:
+    """Meta does not do that: whoever else has the app's secret may."""
+    CONTRADICTIONS.inc()
+    if count := _contradictions.count():
+        log.warning("message_contradicted", event_id=event.event_id, count=count)

@@ -19,6 +19,7 @@ WRITES = (EVENTS, CHANNELS)
 
 def create_app(settings: Settings, readiness: Readiness) -> web.Application:
     app = base_app(readiness)
+    app[handlers.READINESS] = readiness
     app[handlers.SETTINGS] = settings
     app[handlers.PUBLISHER] = Late("the log")
     handlers.add_routes(app)
@@ -39,6 +40,7 @@ def create_runner(app: web.Application) -> GuardedRunner:
     return GuardedRunner(
         app,
         limits,
+        shortcut=handlers.shortcut(app),
         shutdown_timeout=HTTP_DRAIN_S,
         auto_decompress=False,  # signatures are over the bytes that came
         max_line_size=4096,

@@ -59,20 +59,21 @@ class Held:
 _room = Room()
 
 
-async def read_body(request: web.Request, *, max_bytes: int, timeout_s: float) -> bytes:
+async def read_body(request: web.BaseRequest, *, max_bytes: int, timeout_s: float) -> bytes:
     """The raw body.
 
     Raises:
         RefusedError: compressed (400: the signature is over what Meta wrote), too large (413),
             not complete in time (408), cut short (400), or too many large ones at once (503).
     """
-    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+    if _is_recoded(request):
         raise RefusedError("encoded", 400, "compressed bodies are not accepted")
-    if (request.content_length or 0) > max_bytes:
-        raise _too_large(max_bytes)
+    content = request.content
     try:
-        if request.content.is_eof():  # it came with the header block: nothing to wait for
-            body = request.content.read_nowait()
+        if content.is_eof():  # it came with the header block: nothing to wait for
+            body = content.read_nowait()
+        elif (request.content_length or 0) > max_bytes:
+            raise _too_large(max_bytes)
         else:
             with _room.held() as held:
                 async with asyncio.timeout(timeout_s):
@@ -86,13 +87,26 @@ async def read_body(request: web.Request, *, max_bytes: int, timeout_s: float) -
     return body
 
 
-async def _read(request: web.Request, max_bytes: int, held: Held) -> bytes:
+async def _read(request: web.BaseRequest, max_bytes: int, held: Held) -> bytes:
     body = bytearray()
-    while len(body) <= max_bytes and (chunk := await request.content.readany()):
+    while len(body) <= max_bytes:
+        if request.transport is None and not request.content.is_eof():
+            raise ConnectionResetError  # to wait for more would be a RuntimeError of aiohttp's
+        if not (chunk := await request.content.readany()):
+            break
         if (large := len(body) + len(chunk) - SMALL_BYTES) > 0:
             held.grow(large)
         body += chunk
     return bytes(body)
+
+
+def _is_recoded(request: web.BaseRequest) -> bool:
+    """Whether what came is something else than the body: `gzip`, or in chunks `gzip, chunked`."""
+    codings = request.headers.getall("Content-Encoding", ())
+    if codings and any(coding.lower() != "identity" for coding in codings):
+        return True
+    coding = request.headers.get("Transfer-Encoding")
+    return coding is not None and coding.lower() != "chunked" and request.content_length is None
 
 
 def _too_large(max_bytes: int) -> RefusedError:

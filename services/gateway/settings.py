@@ -66,5 +66,5 @@ class Settings(SettingsGroup):
     )
     header_timeout_s: float = Field(10.0, gt=0, le=60, description="for a complete header block")
     body_timeout_s: float = Field(10.0, gt=0, le=60, description="for a complete body")
-    idle_timeout_s: float = Field(15.0, gt=0, le=600, description="between two requests")
+    idle_timeout_s: float = Field(14.0, gt=0, le=600, description="between two requests")
     max_connections: int = Field(2000, ge=1, le=100_000, description="per process")

@@ -56,6 +56,9 @@ class Doubt:
     """Whether `since` is by Meta's clock; else by that of some host of ours."""
     ours: bool = False
     """Whether this process made the claim, and `deadline_at` is by its own clock."""
+    is_latest: bool = False
+    """Whether the claim is the conversation's latest, and the part's first: then whatever else was
+    recorded as sent was sent before it, since a person's parts go out one after the other."""
 
     @classmethod
     def about(cls, claim: Claim) -> "Doubt":
@@ -68,6 +71,8 @@ class Doubt:
             claim.attempt,
             claim.by_meta,
             not isinstance(claim, Sending),
+            # what a person has sent again may have arrived long before its new claim
+            is_latest=not claim.generation,
         )
 
 
@@ -196,6 +201,10 @@ class Inquiry:
         if thread is None:
             return Unclear()
         conversation, doubt = self._command.conversation_id, self._doubt
+        earlier = set[str]()
+        if doubt.is_latest and len(thread) >= THREAD_COVERS:  # else it is all there
+            own = [seen.mid for seen in thread if seen.from_page]
+            earlier = set(await self._desk.store.mids_in_order(conversation, own))
         mids = [seen.mid for seen in candidates(thread, doubt.text, self._earliest)]
         recorded, held = set[str](), list[str]()
         if mids:
@@ -209,6 +218,7 @@ class Inquiry:
             recorded_mids=recorded,
             held_alike=held.count(doubt.text),
             covers=THREAD_COVERS,
+            earlier_mids=earlier,
         )
 
     async def _read(self, read: Callable[[], Awaitable[T]]) -> T | None:

@@ -1,14 +1,18 @@
 """What this process knows and the database does not: lost in a crash, and then found by evidence.
 
 It spares the long way in the harmless cases: the database was away when a result was to be
-recorded, or a claim was made and Meta then said a clear no.
+recorded, or a claim was made and Meta then said a clear no, or evidence had told that nothing came
+of a claim when something else was away.
 """
 
 from collections import OrderedDict
+from typing import TypeVar
 
 from services.sender.domain.deliveries import Delivery
 
 KEPT = 10_000
+
+K = TypeVar("K")
 
 
 class Memory:
@@ -17,6 +21,7 @@ class Memory:
     def __init__(self) -> None:
         self._results: OrderedDict[str, Delivery] = OrderedDict()
         self._unused: OrderedDict[str, None] = OrderedDict()
+        self._absent: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     def keep_result(self, delivery: Delivery) -> None:
         """The part is final; the record of it is still to be written."""
@@ -32,9 +37,7 @@ class Memory:
 
     def keep_unused(self, claim_id: str) -> None:
         """Nothing was posted under this claim, or Meta surely did not take it."""
-        self._unused[claim_id] = None
-        if len(self._unused) > KEPT:
-            self._unused.popitem(last=False)
+        _keep(self._unused, claim_id)
 
     def use(self, claim_id: str) -> None:
         """From here on only the answer, the database or the evidence can tell."""
@@ -42,3 +45,19 @@ class Memory:
 
     def is_unused(self, claim_id: str) -> bool:
         return claim_id in self._unused
+
+    def keep_absent(self, send_id: str, claim_id: str) -> None:
+        """Evidence says that the part has not arrived, whatever was posted up to this claim.
+
+        Found out anew by each run, it would be so for ever where each run fails soon afterwards.
+        """
+        _keep(self._absent, (send_id, claim_id))
+
+    def is_absent(self, send_id: str, claim_id: str) -> bool:
+        return (send_id, claim_id) in self._absent
+
+
+def _keep(kept: OrderedDict[K, None], key: K) -> None:
+    kept[key] = None
+    if len(kept) > KEPT:
+        kept.popitem(last=False)

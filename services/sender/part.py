@@ -180,7 +180,10 @@ class Part:
         sending = snapshot.sending if snapshot else None
         decision = _decide(self._command, await self._channel(), snapshot, self._desk.now())
         if sending is not None and self._is_in_doubt(sending):
-            return await self._look_into(self._doubt(sending), snapshot, decision)
+            doubt = self._doubt(sending)
+            if not self._was_absent(doubt):
+                return await self._look_into(doubt, snapshot, decision)
+            self._clear(doubt)
         if isinstance(decision, Refuse):
             return await self._refuse(decision)
         await self._give_up_place(snapshot)
@@ -188,6 +191,12 @@ class Part:
             return Attempt(Exactly(None, begins=True))
         begins = self._command.command_id not in sending.recent
         return Attempt(Exactly(sending.claim_id, begins=begins))
+
+    def _was_absent(self, doubt: Doubt) -> bool:
+        """Whether an earlier run found that out, could not go on, and no echo has come since."""
+        if self._echoed is not None:
+            return False
+        return self._desk.memory.is_absent(self._send_id, doubt.claim_id)
 
     @property
     def _echoed(self) -> str | None:
@@ -390,8 +399,7 @@ class Part:
         return await self._conclude(failed)
 
     async def _settle(self, doubt: Doubt) -> Step:
-        self._attempts = max(self._attempts, doubt.attempts)
-        self._since, self._by_meta = doubt.since, doubt.by_meta
+        self._take_up(doubt)
         with tracing.step("look for evidence", expected=(DrainingError,)):
             found = await Inquiry(self._desk, self._command, self._send_id, doubt).run()
             tracing.note(outcome="nothing" if found is None else type(found).__name__.lower())
@@ -404,9 +412,19 @@ class Part:
         if isinstance(found, Found):
             return await self.found(found.mid, found.by, doubt.since)
         if isinstance(found, Absent) and self._attempts < MAX_ATTEMPTS:
-            self._cleared = doubt.claim_id
+            self._desk.memory.keep_absent(self._send_id, doubt.claim_id)
+            self._clear(doubt)
             return Attempt(Exactly(doubt.claim_id))
         return await self._conclude(await self._held(doubt, tried=isinstance(found, Absent)))
+
+    def _take_up(self, doubt: Doubt) -> None:
+        """A next claim goes on counting, and is looked for from when the first one was made."""
+        self._attempts = max(self._attempts, doubt.attempts)
+        self._since, self._by_meta = doubt.since, doubt.by_meta
+
+    def _clear(self, doubt: Doubt) -> None:
+        self._take_up(doubt)
+        self._cleared = doubt.claim_id
 
     async def found(self, mid: str, by: str, since: datetime) -> Delivery:
         """Record that it was sent after all."""

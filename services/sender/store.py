@@ -139,6 +139,22 @@ class DeliveryStore:
             )
             return {document["mid"] for document in await cursor.to_list(None)}
 
+    async def mids_in_order(self, conversation: str, mids: Iterable[str]) -> Collection[str]:
+        """Which of these were known to be sent before anything later of the conversation began.
+
+        Not a part that was held, or sent again by a person: it may have arrived at any time.
+        """
+        wanted = {
+            "conversation": conversation,
+            "mid": {"$in": list(mids)},
+            "state": "sent",
+            "since": None,
+            "generation": {"$in": [0, None]},
+        }
+        with mongo_errors():
+            cursor = self._deliveries.find(wanted, {"mid": 1})
+            return {document["mid"] for document in await cursor.to_list(None)}
+
     async def held_texts(self, conversation: str, since: datetime) -> list[str]:
         """Texts that were given up since then: each may have arrived all the same."""
         with mongo_errors():

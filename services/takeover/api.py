@@ -151,6 +151,7 @@ class HumanAgent(BaseModel):
 _CONVERSATION = "/internal/v1/conversations/{conversation}"
 _UNKNOWN = {404: ("nobody has ever written in this conversation", None)}
 _WRONG = {422: ("a field is wrong; it is named", None)}
+_TOKEN = {401: ("without the service token", None)}
 _LATER = {503: ("the database or the log is away; the same request may be sent again", None)}
 _STATE: dict[int, tuple[str, type[BaseModel] | None]] = {200: ("how it is now", TakeoverState)}
 
@@ -168,25 +169,28 @@ OPERATIONS = (
             **_UNKNOWN,
             **_WRONG,
             **_LATER,
+            **_TOKEN,
         },
         """Once this has answered, no message of the assistant leaves until somebody resumes. The
         answer may take some seconds where one is just on its way to Meta. Who has it already gets
         200, and the timer stays as it is.""",
         body=TakeBody,
     ),
-    Operation("GET", f"{_CONVERSATION}/takeover", "Who has it", {**_STATE, **_UNKNOWN, **_LATER}),
+    Operation(
+        "GET", f"{_CONVERSATION}/takeover", "Who has it", {**_STATE, **_UNKNOWN, **_LATER, **_TOKEN}
+    ),
     Operation(
         "POST",
         f"{_CONVERSATION}/takeover/extend",
         "Let the timer begin anew",
-        {**_STATE, 409: ("`not_taken_over`", None), **_UNKNOWN, **_WRONG, **_LATER},
+        {**_STATE, 409: ("`not_taken_over`", None), **_UNKNOWN, **_WRONG, **_LATER, **_TOKEN},
         body=ExtendBody,
     ),
     Operation(
         "POST",
         f"{_CONVERSATION}/takeover/resume",
         "Hand back to the assistant",
-        {**_STATE, **_UNKNOWN, **_WRONG, **_LATER},
+        {**_STATE, **_UNKNOWN, **_WRONG, **_LATER, **_TOKEN},
         """Whoever has it. What the person wrote meanwhile stays unanswered; the next message is
         answered with all of it in mind.""",
         body=ResumeBody,
@@ -209,6 +213,7 @@ OPERATIONS = (
                 None,
             ),
             **_LATER,
+            **_TOKEN,
         },
         """Sent once for each key: asked for again with the same key and text, the answer is the
         same for a week.""",
@@ -221,14 +226,14 @@ OPERATIONS = (
         "GET",
         "/internal/v1/pages/{page_id}/takeovers",
         "The conversations of a Page that are in takeover",
-        {200: ("a stretch of the list", TakeoverList), **_WRONG, **_LATER},
+        {200: ("a stretch of the list", TakeoverList), **_WRONG, **_LATER, **_TOKEN},
         query=ListQuery,
     ),
     Operation(
         "GET",
         "/internal/v1/pages/{page_id}/human-agent",
         "Whether Meta lets people of the Page write after 24 hours",
-        {200: ("what its answers have taught us", HumanAgent), **_LATER},
+        {200: ("what its answers have taught us", HumanAgent), **_LATER, **_TOKEN},
     ),
 )
 

@@ -16,6 +16,7 @@ from simulator.control import bodies, logins
 from simulator.control.reading import PREFIX, read_body
 from simulator.core import Simulator, topic
 from simulator.faults import Fault
+from simulator.model_faults import ModelFault
 from simulator.state import SIMULATOR
 from simulator.world.model import INBOX_APP_ID, OTHER_APP_ID, Behaviour, Page, ThreadOwner
 from simulator.world.world import Said
@@ -59,6 +60,10 @@ def add_routes(app: web.Application) -> None:
             web.delete(f"{PREFIX}/faults", clear_faults),
             web.get(f"{PREFIX}/model", show_model),
             web.put(f"{PREFIX}/model", set_model),
+            web.get(f"{PREFIX}/model/calls", list_model_calls),
+            web.get(f"{PREFIX}/model/faults", list_model_faults),
+            web.post(f"{PREFIX}/model/faults", add_model_fault),
+            web.delete(f"{PREFIX}/model/faults", clear_model_faults),
             web.post(f"{PREFIX}/reset", reset),
         ]
     )
@@ -302,6 +307,32 @@ async def set_model(request: web.Request) -> web.Response:
     settings = await read_body(request, ModelSettings)
     request.app[SIMULATOR].model.settings = settings
     return web.json_response(settings.model_dump())
+
+
+async def list_model_calls(request: web.Request) -> web.Response:
+    """What the model was asked, in order; `about` chooses those whose question holds it."""
+    calls = request.app[SIMULATOR].model.log.about(request.query.get("about", ""))
+    return web.json_response({"calls": calls})
+
+
+async def list_model_faults(request: web.Request) -> web.Response:
+    return _model_faults(request)
+
+
+async def add_model_fault(request: web.Request) -> web.Response:
+    fault = await read_body(request, ModelFault)
+    request.app[SIMULATOR].model.faults.add(fault)
+    return web.json_response(fault.model_dump(exclude_none=True))
+
+
+async def clear_model_faults(request: web.Request) -> web.Response:
+    request.app[SIMULATOR].model.faults.clear()
+    return _model_faults(request)
+
+
+def _model_faults(request: web.Request) -> web.Response:
+    waiting = request.app[SIMULATOR].model.faults.waiting()
+    return web.json_response({"faults": [fault.model_dump(exclude_none=True) for fault in waiting]})
 
 
 async def reset(request: web.Request) -> web.Response:

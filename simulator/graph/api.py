@@ -41,7 +41,9 @@ async def graph_call(request: web.Request) -> web.StreamResponse:
             _note(simulator, call, "unknown", request.method, refusal)
         return _respond(_refused(simulator, refusal, None, call))
     page = _page_meant(simulator, call)
-    fault = simulator.faults.take(endpoint.name, page.id if page else None)
+    fault = simulator.faults.take(
+        endpoint.name, page.id if page else None, _psid(call, endpoint.name)
+    )
     if page and endpoint.name in _SLOWED and page.behaviour.send_latency_ms:
         await asyncio.sleep(page.behaviour.send_latency_ms / 1000)
     if page:

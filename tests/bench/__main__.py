@@ -8,33 +8,50 @@ import asyncio
 import json
 import logging
 import os
-import platform
 import sys
 import tempfile
+import time
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from deploy.local.topics import ensure_topics
 from libs.common import logging as project_logging
-from tests.bench import counters, folding, gateway, inbox, sending, turns
+from tests.bench import (
+    backlog,
+    counters,
+    fairness,
+    folding,
+    gateway,
+    inbox,
+    latency,
+    memory,
+    sending,
+    slow_clients,
+    startup,
+    turns,
+)
 from tests.bench.figures import Figure, table
-from tests.bench.processes import ROOT
+from tests.bench.peers import bench as peers
+from tests.bench.report import BUSY_SHARE, report, store, stored, with_figures
 from tests.bench.rounds import Say
 from tests.stack import Servers, servers
 
-RESULT = ROOT / ".local" / "bench.json"
 Benchmark = Callable[[Servers, int, Say], Awaitable[list[Figure]]]
 BENCHMARKS: dict[str, Benchmark] = {
     "counters": counters.measure,
     "gateway": gateway.measure,
+    "slow_clients": slow_clients.measure,
+    "peers": peers.measure,
     "folding": folding.measure,
     "sending": sending.measure,
+    "latency": latency.measure,
+    "fairness": fairness.measure,
+    "memory": memory.measure,
+    "backlog": backlog.measure,
+    "startup": startup.measure,
     "inbox": inbox.measure,
     "turns": turns.measure,  # last: it fills the database, and the stand-in has no indexes
 }
-BUSY_SHARE = 0.3  # of the CPUs, at work for others before we begin
 
 
 def say(text: str) -> None:
@@ -42,27 +59,14 @@ def say(text: str) -> None:
     print(f"  {text}", file=sys.stderr, flush=True)
 
 
-async def run(names: list[str], rounds: int, where: Servers) -> list[Figure]:
+async def run(names: list[str], rounds: int, where: Servers) -> dict[str, list[Figure]]:
     await ensure_topics(where.bootstrap_servers)
-    figures: list[Figure] = []
-    for name in names:
-        say(f"{name} …")
-        figures += await BENCHMARKS[name](where, rounds, say)
-    return figures
-
-
-def report(figures: list[Figure], rounds: int, busy: float) -> dict[str, Any]:
-    return {
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": {
-            "cpus": os.cpu_count(),
-            "system": platform.platform(),
-            "python": platform.python_version(),
-            "busy_before": round(busy, 2),
-        },
-        "rounds": rounds,
-        "figures": [figure.to_json() for figure in figures],
-    }
+    measured: dict[str, list[Figure]] = {}
+    began_at = time.monotonic()
+    for number, name in enumerate(names, start=1):
+        say(f"{name} … ({number} of {len(names)}, {time.monotonic() - began_at:.0f} s)")
+        measured[name] = await BENCHMARKS[name](where, rounds, say)
+    return measured
 
 
 def main() -> int:
@@ -70,20 +74,30 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=7, help="of everything measured in turns")
     parser.add_argument("--only", default=",".join(BENCHMARKS), help="comma separated")
     parser.add_argument("--json", action="store_true", help="print the report instead of the table")
+    parser.add_argument("--docs", type=Path, help="measure nothing: write the last figures there")
     options = parser.parse_args()
+    if options.docs is not None:
+        page = options.docs.read_text(encoding="utf-8")
+        written = with_figures(page, stored(), list(BENCHMARKS))
+        options.docs.write_text(written, encoding="utf-8")
+        return 0
     names = options.only.split(",")
     if unknown := set(names) - set(BENCHMARKS):
         parser.error(f"no such benchmark: {', '.join(sorted(unknown))}")
+    return measure(names, options.rounds, as_json=options.json)
+
+
+def measure(names: list[str], rounds: int, *, as_json: bool) -> int:
     project_logging.configure("bench", level="warning")
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # a topic just made has no leader yet
     busy = os.getloadavg()[0] / (os.cpu_count() or 1)
     say("Kafka and the database …")
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, servers(Path(folder)) as where:
-        figures = asyncio.run(run(names, options.rounds, where))
-    result = json.dumps(report(figures, options.rounds, busy), indent=2)
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(result + "\n", encoding="utf-8")
-    print(result if options.json else table(figures))
+        measured = asyncio.run(run(names, rounds, where))
+    found = report(measured, rounds, busy)
+    store(found)
+    figures = [figure for each in measured.values() for figure in each]
+    print(json.dumps(found, indent=2) if as_json else table(figures))
     if busy > BUSY_SHARE:
         say(f"noisy: the CPUs were {busy:.0%} busy with something else when this began")
     for figure in figures:

@@ -22,7 +22,7 @@ from services.sender.settings import SendingSettings
 from services.sender.store import DeliveryStore
 from tests.bench import webhooks
 from tests.bench.figures import Figure, Goal
-from tests.bench.gateway import server_environment
+from tests.bench.posting import server_environment
 from tests.bench.processes import HOST, free_port, server
 from tests.bench.rounds import Say
 from tests.bench.system import (

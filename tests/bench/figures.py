@@ -26,7 +26,7 @@ class Goal:
 
     def __str__(self) -> str:
         sign = {"at least": "≥", "at most": "≤", "exactly": "="}[self.kind]
-        return f"{sign} {_short(self.value)}"
+        return f"{sign} {short(self.value)}"
 
 
 @dataclass(frozen=True)
@@ -94,9 +94,9 @@ def _row(figure: Figure) -> tuple[str, str, str, str, str, str]:
     several = len(figure.values) > 1
     return (
         figure.name,
-        f"{_short(figure.median)} {figure.unit}",
+        f"{short(figure.median)} {figure.unit}",
         f"±{figure.noise:.1%}" if several else "",
-        f"{_short(min(figure.values))} … {_short(max(figure.values))}" if several else "",
+        f"{short(min(figure.values))} … {short(max(figure.values))}" if several else "",
         str(figure.goal) if figure.goal else "",
         " ".join(filter(None, (_verdict(figure), figure.note))),
     )
@@ -106,7 +106,8 @@ def _verdict(figure: Figure) -> str:
     return {None: "", True: "met", False: "NOT MET"}[figure.is_met]
 
 
-def _short(value: float) -> str:
+def short(value: float) -> str:
+    """As few digits as tell it."""
     if value == int(value) and abs(value) < 1e6:
         return str(int(value))
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"

@@ -95,15 +95,24 @@ class Load:
         }
 
 
+def _bodies(requests: int, events: int, run: str) -> Iterator[bytes]:
+    for number in range(requests):
+        if events == 1:
+            yield webhooks.body(number, run)
+        else:
+            yield webhooks.batch(events, run, first=number * events)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--requests", type=int, required=True)
     parser.add_argument("--connections", type=int, required=True)
+    parser.add_argument("--events", type=int, default=1, help="in one request")
     parser.add_argument("--run", required=True, help="part of every message id")
     parser.add_argument("--within-s", type=float, default=120.0)
     options = parser.parse_args()
-    bodies = (webhooks.body(number, options.run) for number in range(options.requests))
+    bodies = _bodies(options.requests, options.events, options.run)
     requests = [webhooks.request(content, options.port) for content in bodies]
     load = Load(iter(requests), options.connections)
     print(json.dumps(asyncio.run(load.run(options.port, options.within_s))))

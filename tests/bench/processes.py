@@ -4,15 +4,15 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import aiohttp
 
 HOST = "127.0.0.1"
 ROOT = Path(__file__).resolve().parents[2]
-READY_WITHIN_S = 30.0
+READY_WITHIN_S = 90.0
 STOP_WITHIN_S = 30.0
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
@@ -34,12 +34,19 @@ def cpu_seconds(pid: int) -> float | None:
     return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
 
 
-@asynccontextmanager
-async def server(module: str, environment: Mapping[str, str]) -> AsyncIterator[int]:
+def server(module: str, environment: Mapping[str, str]) -> AbstractAsyncContextManager[int]:
     """`python -m module` from the moment it is ready; its pid. It listens on `HTTP_PORT`."""
+    return program((sys.executable, "-m", module), environment, ROOT)
+
+
+@asynccontextmanager
+async def program(
+    command: Sequence[str], environment: Mapping[str, str], folder: Path
+) -> AsyncIterator[int]:
+    """A server of any kind, run in `folder`: as `server`."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", module),
-        cwd=ROOT,
+        *command,
+        cwd=folder,
         env=_environment(environment),
         stdout=asyncio.subprocess.DEVNULL,
     )

@@ -20,10 +20,11 @@ def body(number: int, run: str, page_id: str = "100") -> bytes:
     return _webhook(number, run, page_id, now_ms, (_FILLER * 5)[:room])
 
 
-def batch(count: int, run: str, page_id: str = "100") -> bytes:
-    """One webhook with so many messages, in two entries."""
+def batch(count: int, run: str, page_id: str = "100", first: int = 0) -> bytes:
+    """One webhook with so many messages, in two entries; their numbers go on from `first`."""
     now_ms = int(time.time() * 1000)
-    events = [_event(number, run, page_id, now_ms, _FILLER) for number in range(count)]
+    numbers = range(first, first + count)
+    events = [_event(number, run, page_id, now_ms, _FILLER) for number in numbers]
     return _encode(page_id, now_ms, events[: count // 2], events[count // 2 :])
 
 
@@ -52,10 +53,16 @@ def signature(content: bytes) -> str:
     return "sha256=" + hmac.new(SECRET.encode(), content, hashlib.sha256).hexdigest()
 
 
+def old_signature(content: bytes) -> str:
+    """Meta still sends it, too, and some check nothing else."""
+    return "sha1=" + hmac.new(SECRET.encode(), content, hashlib.sha1).hexdigest()
+
+
 def request(content: bytes, port: int) -> bytes:
     """The whole HTTP request, ready for the socket."""
     head = (
         f"POST {PATH} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\n"
+        f"X-Hub-Signature: {old_signature(content)}\r\n"
         f"X-Hub-Signature-256: {signature(content)}\r\nContent-Length: {len(content)}\r\n\r\n"
     )
     return head.encode() + content

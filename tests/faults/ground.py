@@ -1,6 +1,7 @@
 """The stack on which scenarios are played, and their play."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
@@ -16,7 +17,7 @@ from tests.faults.copying import open_copier
 from tests.faults.listing import open_listing
 from tests.faults.mutants import switching
 from tests.faults.run import Ground, Meeting, Plan, Run
-from tests.faults.scenarios import Scenario
+from tests.faults.scenario import Scenario
 from tests.stack import LocalStack, local_stack
 
 QUICKLY = {  # the sender's patience, as short as the scenarios allow
@@ -24,6 +25,9 @@ QUICKLY = {  # the sender's patience, as short as the scenarios allow
     "SENDER_CLAIM_MARGIN_S": "0.5",
     "SENDER_EVIDENCE_GAP_S": "0.5",
     "SENDER_HOLD_AFTER_S": "20",
+    # how soon Kafka gives away what a frozen process has; and LONG=1 plays the real length
+    "KAFKA_SESSION_TIMEOUT_S": "30" if os.environ.get("LONG", "0") not in ("", "0") else "6",
+    "LLM_TIMEOUT_S": "8",  # three times that, and the fallback goes out
 }
 
 # where people are in a hurry: their next message is there before the last one is through
@@ -70,9 +74,16 @@ async def play(
     """
     await ground.simulator.set_model()
     casts = [(scenario, seed) for scenario in scenarios for seed in seeds]
-    meeting = Meeting(len(casts))
+    together = Meeting(max(1, sum(not scenario.alone for scenario, _ in casts)))
+    meetings = {each.name: Meeting(len(seeds)) if each.alone else together for each in scenarios}
     runs = [
-        Run(ground, scenario.name, seed, replace(plan, hurry=scenario.hurry), meeting)
+        Run(
+            ground,
+            scenario.name,
+            seed,
+            replace(plan, hurry=scenario.hurry),
+            meetings[scenario.name],
+        )
         for scenario, seed in casts
     ]
     for (scenario, _), run in zip(casts, runs, strict=True):
@@ -81,7 +92,7 @@ async def play(
             await run.simulator.behave(run.page, send_latency_ms=LATENCY_MS)
         await scenario.prepare(run)
     await connect_new_pages(ground.stack.environment)
-    await _answer_quickly(ground.stack, [run.page for run in runs if run.plan.hurry])
+    await _set_up(ground.stack, runs)
     try:
         async with asyncio.TaskGroup() as group:
             for (scenario, _), run in zip(casts, runs, strict=True):
@@ -92,15 +103,18 @@ async def play(
     return runs
 
 
-async def _answer_quickly(stack: LocalStack, pages: Sequence[str]) -> None:
-    """Who writes on shall have several answers under way, not one to all. Nobody has read these
-    settings yet."""
-    settings = {"settings.quiet_window_s": QUIET_S, "settings.loop_turns": 0}
+async def _set_up(stack: LocalStack, runs: Sequence[Run]) -> None:
+    """Who writes on shall have several answers under way, not one to all; and who writes for long
+    what is much alike shall not be taken for a bot. Nobody has read these settings yet."""
     async with database_of(stack) as database:
-        for page in pages:
-            await database["channels"].update_one({"_id": page}, {"$set": settings})
+        for run in runs:
+            settings: dict[str, float] = {"settings.loop_turns": 0}
+            if run.plan.hurry:
+                settings["settings.quiet_window_s"] = QUIET_S
+            await database["channels"].update_one({"_id": run.page}, {"$set": settings})
 
 
 async def _talk_through(scenario: Scenario, run: Run) -> None:
     async with run.talking():
         await scenario.play(run)
+    await scenario.check(run)

@@ -64,6 +64,8 @@ class Verdict:
     unlisted: list[str] = field(default_factory=list)
     listed_in_vain: list[str] = field(default_factory=list)
     spoken_over: list[str] = field(default_factory=list)
+    also: list[str] = field(default_factory=list)
+    """What the scenario itself found, beside threads and calls."""
     listed: int = 0
     overlaps: int = 0
     """How often a message arrived when the next one had been due already."""
@@ -80,6 +82,7 @@ class Verdict:
             "not listed": self.unlisted,
             "listed in vain": self.listed_in_vain,
             "spoken over": self.spoken_over,
+            "also": self.also,
         }
         return {kind: names for kind, names in found.items() if names}
 

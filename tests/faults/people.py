@@ -55,6 +55,8 @@ class Person:
         self._number = number
         self._psid = psid
         self._asked: list[str] = []
+        self.first: Webhook | None = None
+        """Of their first question, which was answered long ago when a fault comes."""
         self._hands = Takeovers()
         self._chance = random.Random(f"{run.name}:{run.seed}:{number}")
 
@@ -62,6 +64,11 @@ class Person:
     def hands(self) -> Takeovers:
         """What a colleague did; nothing for most people."""
         return self._hands
+
+    @property
+    def asked(self) -> list[str]:
+        """Their questions so far."""
+        return list(self._asked)
 
     async def talk(self) -> None:
         """Return when all is answered that has to be, or there is no hope: the judge will see."""
@@ -89,11 +96,14 @@ class Person:
         mid = await self._run.simulator.write(
             self._run.page, self._psid, text, timestamp=at, copies=copies
         )
-        return Webhook(self._run.page, self._psid, mid, text, at)
+        webhook = Webhook(self._run.page, self._psid, mid, text, at)
+        self.first = self.first or webhook
+        return webhook
 
     def _next_question(self) -> str:
         number = len(self._asked) + 1
-        return f"Question {number} of guest {self._number}, what do you bake on day {number}?"
+        guest = f"guest {self._number} of {self._run.page}"  # so that no two ask the same
+        return f"Question {number} of {guest}, what do you bake on day {number}?"
 
     async def _until_open(self, at_most: int) -> None:
         """Raises: TimeoutError: more are open, after all this time."""

@@ -5,7 +5,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +15,7 @@ from tests.e2e.console import Console
 from tests.faults.copying import Copier
 from tests.faults.judging import Verdict, judge, topics, unanswered
 from tests.faults.listing import Listing
+from tests.faults.mutants.switching import begin, end
 from tests.faults.people import AttendedPerson, HurriedPerson, Person, now_ms
 from tests.stack import LocalStack
 
@@ -23,6 +24,7 @@ LIST_EVERY_S = 0.5
 LISTED_WITHIN_S = 10.0
 HELD_WITHIN_S = 60.0  # a sender that has just started asks for 20 s, and may have to ask twice
 FAULT_WITHIN_S = 120.0
+LONG_FAULT_WITHIN_S = 1200.0
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,9 @@ class Meeting:
     def __init__(self, runs: int) -> None:
         self._barrier = asyncio.Barrier(runs)
 
-    async def join(self) -> bool:
+    async def join(self, within_s: float = FAULT_WITHIN_S) -> bool:
         """Return when all are there; True for one of them."""
-        async with asyncio.timeout(FAULT_WITHIN_S):
+        async with asyncio.timeout(within_s):
             return await self._barrier.wait() == 0
 
 
@@ -59,6 +61,7 @@ class Plan:
     evidence: bool = True
     pause_s: float = 0.8
     copies: int = 1  # of each webhook; above 1, another one comes after the answer
+    long: bool = False  # as long as the fault really is, where that is cut short by default
 
 
 class Run:
@@ -76,7 +79,9 @@ class Run:
         self.console = ground.console
         self.page = ""
         self.over = asyncio.Event()
-        self._listing = ground.listing
+        self.kept: dict[str, Any] = {}  # what a scenario remembers from one step to the next
+        self._found: list[str] = []
+        self.listing = ground.listing
         self._copier = ground.copier
         self._meeting = meeting or Meeting(1)
         self._people: dict[str, Person] = {}
@@ -94,9 +99,46 @@ class Run:
         """A random moment passes."""
         await asyncio.sleep(self.chance.uniform(least_s, most_s))
 
+    def lasts_s(self, short: float, long: float) -> float:
+        """How long something goes on."""
+        return long if self.plan.long else short
+
+    def complain(self, what: str) -> None:
+        """Something is wrong that neither threads nor calls show."""
+        self._found.append(what)
+
+    def fault_now(self) -> None:
+        """Something goes wrong at this moment: how long is it until people are answered?"""
+        self._faults_at.append(now_ms())
+
+    @property
+    def people(self) -> list[Person]:
+        return list(self._people.values())
+
+    @property
+    def psids(self) -> list[str]:
+        return list(self._people)
+
     async def meet(self) -> bool:
         """Wait for the runs beside this one; True for one of them."""
-        return await self._meeting.join()
+        return await self._meeting.join(LONG_FAULT_WITHIN_S if self.plan.long else FAULT_WITHIN_S)
+
+    async def once(self, work: Callable[[], Awaitable[object]]) -> None:
+        """One of the runs side by side does it for all; return when it is done."""
+        if await self.meet():
+            await work()
+        await self.meet()
+
+    @asynccontextmanager
+    async def changed(self, service: str, mutation: str) -> AsyncIterator[None]:
+        """Inside, a service runs with a mutation. It is killed when that begins, and at its end."""
+        self.fault_now()
+        await self.once(lambda: asyncio.to_thread(begin, self.stack, service, mutation))
+        try:
+            yield
+        finally:
+            self.fault_now()
+            await self.once(lambda: asyncio.to_thread(end, self.stack, service, mutation))
 
     async def kill(self, name: str, thaw: str = "") -> None:
         """kill -9 a component, once for all runs side by side; return when it is ready again.
@@ -111,11 +153,20 @@ class Run:
             self.stack.kill(name)
             if thaw:
                 self.thaw(thaw)
-        await asyncio.to_thread(self.stack.wait_until_back, name, restarts + 1)
+        await asyncio.to_thread(self.stack.wait_until_back, name, restarts + 1, FAULT_WITHIN_S)
+
+    async def end_in_order(self, name: str) -> None:
+        """SIGTERM, once for all runs side by side; return when it is ready again."""
+        self.fault_now()
+        await self.once(lambda: asyncio.to_thread(self.stack.restart, name, FAULT_WITHIN_S))
 
     async def freeze(self, name: str) -> None:
         """A component keeps its connections and does nothing, until it is thawed."""
         await self.meet()
+        await self.freeze_now(name)
+
+    async def freeze_now(self, name: str) -> None:
+        """The same, by one run for all."""
         self._signal(name, signal.SIGSTOP)
 
     def thaw(self, name: str) -> None:
@@ -222,21 +273,23 @@ class Run:
         if not self.plan.evidence:
             await self._until_listed(LISTED_WITHIN_S)
         threads = {psid: await self.simulator.thread(self.page, psid) for psid in self._people}
-        return judge(
+        verdict = judge(
             threads,
             await self.simulator.calls(self.page),
-            await self._listing.shown(self.page),
+            await self.listing.shown(self.page),
             parts=self.plan.parts,
             evidence=self.plan.evidence,
             faults_at=self._faults_at,
             takeovers={psid: person.hands for psid, person in self._people.items()},
         )
+        verdict.also = list(self._found)
+        return verdict
 
     async def _until_listed(self, within_s: float) -> None:
         """The list is a little behind; whether it is complete is for the judge to say."""
         unknown = unanswered(await self.simulator.calls(self.page))
         until = time.monotonic() + within_s
-        while unknown - {each.send_id for each in await self._listing.shown(self.page)}:
+        while unknown - {each.send_id for each in await self.listing.shown(self.page)}:
             if time.monotonic() > until:
                 return
             await asyncio.sleep(LIST_EVERY_S)
@@ -248,7 +301,7 @@ class Run:
                 self._since = call["n"]
                 if call["endpoint"] == "messages":
                     self._note(call)
-            for send_id, part in self._listing.told(self.page).items():
+            for send_id, part in self.listing.told(self.page).items():
                 self._settled.setdefault(part.psid, {})[send_id] = topics(part.text)
             async with self._looked:
                 self._looked.notify_all()

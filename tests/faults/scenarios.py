@@ -1,34 +1,25 @@
 """What goes wrong while people talk. Moments are random, by the run's seed."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+import time
+from collections.abc import Iterable
+from datetime import UTC, datetime
 
+from tests.e2e.console import database_of
+from tests.faults.judging import topics
+from tests.faults.parts import PARTS, asked_model
+from tests.faults.parts_replicas import REPLICAS
+from tests.faults.parts_stores import STORES
 from tests.faults.run import Run
+from tests.faults.scenario import Play, Scenario
+from tests.faults.world import WORLD
 
-Play = Callable[[Run], Awaitable[None]]
 ECHO_LATE_MS = 30_000
+STORED_WITHIN_S = 20.0
 FIVE_PARTS = tuple(
     f"Part {number} of 5 begins here. " + "Bread is baked every morning. " * 60
     for number in range(1, 6)
 )
-
-
-async def _nothing(_run: Run) -> None:
-    pass
-
-
-@dataclass(frozen=True)
-class Scenario:
-    """`prepare` runs before anybody writes, `play` while they do."""
-
-    name: str
-    play: Play
-    prepare: Play = _nothing
-    beside: str = ""
-    """Scenarios of the same word can be played side by side, each on its own Page."""
-    hurry: bool = False
-    """Not everybody waits for the answer, and colleagues step in."""
 
 
 # Meta takes a message, and nobody hears a clear answer
@@ -139,9 +130,10 @@ async def _slow_model(run: Run) -> None:
 
 
 async def _until_model_is_asked(run: Run) -> None:
-    asked = (await run.simulator.model())["calls"]
+    """Something new, by one of this run's own people."""
+    asked = len(await run.simulator.model_calls(run.page))
     async with asyncio.timeout(60):
-        while (await run.simulator.model())["calls"] <= asked:
+        while len(await run.simulator.model_calls(run.page)) <= asked:
             await asyncio.sleep(0.02)
 
 
@@ -151,15 +143,48 @@ async def _kill_conversation_at_the_model(run: Run) -> None:
     await run.kill("conversation")
 
 
+async def _model_was_asked_twice_at_most(run: Run) -> None:
+    for question, times in (await asked_model(run)).items():
+        if times > 2:
+            run.complain(f"the model was asked {times} times: {question}")
+
+
 async def _kill_conversation_after_storing(run: Run) -> None:
     """Kafka takes nothing any more, so that answers are stored and go no further."""
     await _until_model_is_asked(run)
     await run.freeze("kafka")
+    since = datetime.now(UTC)
     try:
-        await run.wait(1.6, 2.2)  # the model has answered meanwhile, and the database is there
+        await run.wait(0.6, 2.2)  # the model answers meanwhile, and the database is there
+        run.kept["stored"] = await _until_some_are_stored(run, since)
         await run.kill("conversation", thaw="kafka")
     finally:
         run.thaw("kafka")
+
+
+async def _until_some_are_stored(run: Run, since: datetime) -> list[str]:
+    until = time.monotonic() + STORED_WITHIN_S
+    while not (stored := await _stored_since(run, since)):
+        if time.monotonic() > until:
+            run.complain("no answer was stored while Kafka stood still: nothing has been tried")
+            break
+        await asyncio.sleep(0.05)
+    return stored
+
+
+async def _stored_since(run: Run, moment: datetime) -> list[str]:
+    """The questions whose answer has been stored since then."""
+    wanted = {"page_id": run.page, "state.turn.answered_at": {"$gte": moment}}
+    async with database_of(run.stack) as database:
+        found = await database["conversations"].find(wanted, {"state.turn.text": 1}).to_list(None)
+    return [topic for each in found for topic in topics(each["state"]["turn"]["text"])]
+
+
+async def _model_was_not_asked_again(run: Run) -> None:
+    asked = await asked_model(run)
+    for question in run.kept["stored"]:
+        if asked[question] > 1:
+            run.complain(f"its answer was stored, and the model asked again: {question}")
 
 
 async def _kill_conversation_after_publishing(run: Run) -> None:
@@ -185,27 +210,45 @@ def _kill(name: str, times: int = 1) -> Play:
 META, SENDER = "Meta", "sender"
 SCENARIOS = (
     Scenario("no fault", _some_time, beside=META),
-    Scenario("5xx after accept", _lossy(status=500, accept=True), beside=META),
-    Scenario("timeout after accept", _lossy(delay_ms=6000), beside=META),
-    Scenario("answer truncated", _lossy(truncate=True), beside=META),
-    Scenario("cut after accept", _lossy(drop="after_accept"), beside=META),
-    Scenario("cut before accept", _lossy(drop="before"), beside=META, hurry=True),
-    Scenario("echo late", _lossy_in_every_way, _late_echoes, beside=META),
-    Scenario("echo suppressed", _lossy_in_every_way, _no_echoes, beside=META),
-    Scenario("no evidence", _lossy_in_every_way, _no_evidence, beside=META),
-    Scenario("webhooks copied", _some_time, _webhooks_copied, beside=META),
-    Scenario("commands copied", _some_time, _commands_copied, beside=META, hurry=True),
-    Scenario("sender killed before the POST", _kill_sender_before_post, beside=SENDER, hurry=True),
-    Scenario("sender killed after accept", _kill_sender_after_accept, beside=SENDER, hurry=True),
+    Scenario("5xx after accept", _lossy(status=500, accept=True), beside=META, rows=(26,)),
+    Scenario("timeout after accept", _lossy(delay_ms=6000), beside=META, rows=(30,)),
+    Scenario("answer truncated", _lossy(truncate=True), beside=META, rows=(30,)),
+    Scenario("cut after accept", _lossy(drop="after_accept"), beside=META, rows=(30,)),
+    Scenario("cut before accept", _lossy(drop="before"), beside=META, hurry=True, rows=(26, 30)),
+    Scenario("echo late", _lossy_in_every_way, _late_echoes, beside=META, rows=(30,)),
+    Scenario("echo suppressed", _lossy_in_every_way, _no_echoes, beside=META, rows=(30,)),
+    Scenario("no evidence", _lossy_in_every_way, _no_evidence, beside=META, rows=(11,)),
+    Scenario("webhooks copied", _some_time, _webhooks_copied, beside=META, rows=(31,)),
+    Scenario("commands copied", _some_time, _commands_copied, beside=META, hurry=True, rows=(7,)),
+    Scenario(
+        "sender killed before the POST",
+        _kill_sender_before_post,
+        beside=SENDER,
+        hurry=True,
+        rows=(8,),
+    ),
+    Scenario(
+        "sender killed after accept",
+        _kill_sender_after_accept,
+        beside=SENDER,
+        hurry=True,
+        rows=(9,),
+    ),
     Scenario(
         "sender killed, echo late",
         _kill_sender_after_accept,
         _late_echoes,
         beside=SENDER,
         hurry=True,
+        rows=(10,),
     ),
     Scenario(
-        "sender killed, no echo", _kill_sender_after_accept, _no_echoes, beside=SENDER, hurry=True
+        "sender killed, no echo",
+        _kill_sender_after_accept,
+        _no_echoes,
+        beside=SENDER,
+        hurry=True,
+        rows=(9,),
     ),
     Scenario(
         "sender killed, no evidence",
@@ -213,21 +256,40 @@ SCENARIOS = (
         _no_evidence,
         beside=SENDER,
         hurry=True,
+        rows=(11,),
     ),
-    Scenario("sender killed between parts", _kill_sender_between_parts, _five_parts),
-    Scenario("conversation killed anywhere", _kill_conversation_anywhere, _slow_model),
-    Scenario("conversation killed at the model", _kill_conversation_at_the_model, _slow_model),
-    Scenario("conversation killed, stored", _kill_conversation_after_storing, _slow_model),
-    Scenario("conversation killed, published", _kill_conversation_after_publishing, hurry=True),
-    Scenario("kafka killed", _kill("kafka"), hurry=True),
-    Scenario("mongo killed", _kill("mongo", times=2), hurry=True),
-    Scenario("gateway killed", _kill("gateway", times=2)),
+    Scenario("sender killed between parts", _kill_sender_between_parts, _five_parts, rows=(12,)),
+    Scenario("conversation killed anywhere", _kill_conversation_anywhere, _slow_model, rows=(4,)),
+    Scenario(
+        "conversation killed at the model",
+        _kill_conversation_at_the_model,
+        _slow_model,
+        _model_was_asked_twice_at_most,
+        rows=(5,),
+    ),
+    Scenario(
+        "conversation killed, stored",
+        _kill_conversation_after_storing,
+        _slow_model,
+        _model_was_not_asked_again,
+        rows=(6,),
+    ),
+    Scenario(
+        "conversation killed, published", _kill_conversation_after_publishing, hurry=True, rows=(7,)
+    ),
+    Scenario("kafka killed", _kill("kafka"), hurry=True, rows=(16,)),
+    Scenario("mongo killed", _kill("mongo", times=2), hurry=True, rows=(19,)),
+    Scenario("gateway killed", _kill("gateway", times=2), rows=(1, 2)),
+    *PARTS,
+    *STORES,
+    *REPLICAS,
+    *WORLD,
 )
 
 
 def named(part: str = "") -> list[Scenario]:
-    """Those with this in their name."""
-    return [scenario for scenario in SCENARIOS if part in scenario.name]
+    """Those with this in their name, or with one of several parted by `|`."""
+    return [each for each in SCENARIOS if any(some in each.name for some in part.split("|"))]
 
 
 def side_by_side(scenarios: Iterable[Scenario]) -> list[list[Scenario]]:

@@ -32,6 +32,7 @@ from libs.common.kafka import (
 )
 from libs.common.kafka.errors import TopicsMissingError
 from libs.common.settings import KafkaSettings
+from libs.common.timeouts import SharedTimeout
 from libs.common.topics import CHANNELS, DEAD_LETTERS
 from tests.integration.conftest import MakeTopic
 
@@ -363,7 +364,7 @@ async def test_a_publisher_that_failed_is_replaced_and_meanwhile_refuses_at_once
 
 
 def replace_timeout(publisher: KafkaPublisher, seconds: float) -> KafkaPublisher:
-    publisher._settings = publisher._settings.model_copy(update={"publish_timeout_s": seconds})
+    publisher._timeout = SharedTimeout(seconds)
     return publisher
 
 

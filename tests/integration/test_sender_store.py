@@ -286,5 +286,21 @@ async def test_mids_and_held_texts_are_those_of_the_conversation(store: Delivery
     assert await store.held_texts(CONVERSATION, NOW - timedelta(seconds=5)) == ["held"]
 
 
+async def test_messages_that_were_certainly_sent_in_their_turn(store: DeliveryStore) -> None:
+    late = sent("c2:0", "m2").model_copy(update={"since": NOW, "rule": "found_by_echo"})
+    again = sent("c3:0", "m3").model_copy(update={"generation": 1})
+    other = sent("c4:0", "m4").model_copy(update={"psid": "201"})
+    await store.finish(sent("c1:0", "m1"))
+    for delivery in (late, other):
+        await store.finish(delivery)
+    await store.finish(again.model_copy(update={"generation": 0, "state": "failed", "mid": None}))
+    assert await store.begin_again("c3:0", 1)
+    await store.finish(again)
+
+    found = await store.mids_in_order(CONVERSATION, ["m1", "m2", "m3", "m4", "m9"])
+    assert set(found) == {"m1"}
+    assert set(await store.recorded_mids(CONVERSATION, ["m1", "m2", "m3"])) == {"m1", "m2", "m3"}
+
+
 async def test_indexes_can_be_declared_again(store: DeliveryStore) -> None:
     await store.ensure_indexes()

@@ -1,11 +1,13 @@
 """Whatever starts first: all become ready with nobody's help, and a message is answered.
 
 Ten parts: Kafka, the database, the topics, six services, and the simulator. One order is the worst
-that there is. Others are drawn; `SEED=…` draws the same ones again. Kafka makes topics by itself
+that there is. Others are drawn; `SEED=…` draws the same ones again. With `LONG=1` there are 24 of
+them: the services on a message's way in every order, the rest anywhere. Kafka makes topics itself
 here, as many do: whoever names one too early has it made with one partition.
 """
 
 import asyncio
+import itertools
 import os
 import random
 import secrets
@@ -33,7 +35,9 @@ from tests.leaks import found_in_logs
 from tests.stack import free_offset
 
 SEED = int(os.environ.get("SEED") or secrets.randbelow(1_000_000))
-DRAWN = 2
+ON_THE_WAY = ("gateway", "conversation", "sender", "takeover")
+ORDERS = tuple(itertools.permutations(ON_THE_WAY))
+DRAWN = 2 if os.environ.get("LONG", "0") in ("", "0") else len(ORDERS)
 MOST_BETWEEN_S = 1.0
 READY_WITHIN_S = 90.0
 LOOK_EVERY_S = 0.05
@@ -151,13 +155,23 @@ async def worst(parts: Parts, begin: Callable[[str], None]) -> None:
     begin(TOPICS_PART)
 
 
-async def drawn(chance: random.Random, begin: Callable[[str], None]) -> None:
-    order = list(PARTS)
-    chance.shuffle(order)
+async def drawn(number: int, begin: Callable[[str], None]) -> None:
+    order = drawn_order(number)
     print("order:", ", ".join(order))
     for name in order:
         begin(name)
-        await asyncio.sleep(chance.uniform(0, MOST_BETWEEN_S))
+        await asyncio.sleep(random.Random(f"{SEED}:{number}:{name}").uniform(0, MOST_BETWEEN_S))
+
+
+def drawn_order(number: int) -> list[str]:
+    """By the seed; if all are played, each order of those on the way once."""
+    chance = random.Random(f"{SEED}:{number}")
+    order = list(PARTS)
+    chance.shuffle(order)
+    if len(ORDERS) > DRAWN:
+        return order
+    wanted = iter(ORDERS[number - 1])
+    return [next(wanted) if name in ON_THE_WAY else name for name in order]
 
 
 @pytest.mark.parametrize("number", range(DRAWN + 1), ids=["worst", *map(str, range(DRAWN))])
@@ -174,7 +188,7 @@ async def test_all_become_ready_in_any_order_and_answer(
             if number == 0:
                 await worst(parts, begin)
             else:
-                await drawn(random.Random(f"{SEED}:{number}"), begin)
+                await drawn(number, begin)
         assert await our_topics(parts) == {topic.name: topic.partitions for topic in TOPICS}
         await a_message_is_answered(parts)
     assert found_in_logs(tmp_path) == []

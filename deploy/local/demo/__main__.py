@@ -29,6 +29,7 @@ from deploy.local.errors import StackError
 from deploy.local.state import StateFolder
 from libs.common.errors import ProjectError
 from libs.common.settings import KafkaSettings
+from libs.common.text import printable
 from simulator.client import Simulator, SimulatorError
 
 PATIENCE_S = 20.0
@@ -103,7 +104,8 @@ async def _played(
         )
     seconds = time.monotonic() - began
     if as_json:
-        typer.echo(json.dumps(transcript.to_json(seconds), ensure_ascii=False, indent=2))
+        told = json.dumps(transcript.to_json(seconds), ensure_ascii=False, indent=2)
+        typer.echo(printable(told, keep="\n"))
     else:
         printer.end(transcript, seconds, running)
     return transcript.held

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 
 from deploy.local.demo.running import Running
 from deploy.local.demo.transcript import Check, Line, Table, Transcript
+from libs.common.text import printable
 
 WIDTH = 96
 PERSON_INDENT, PAGE_INDENT, CHECK_INDENT = 4, 24, 4
@@ -33,7 +34,7 @@ class Printer:
 
     def begin(self, page_name: str) -> None:
         self._write("")
-        self._write(self.styled(f"People write to the Page “{page_name}”", BOLD))
+        self._write(self.styled(f"People write to the Page “{printable(page_name)}”", BOLD))
         self._write(
             self._indented(
                 "A simulator stands in for Facebook, and an offline demo model for the LLM; all "
@@ -114,9 +115,9 @@ class Printer:
         return f"\x1b[{';'.join(codes)}m{text}\x1b[0m" if self._colour and text else text
 
     def _bubble(self, line: Line, indent: int, colour: str) -> None:
-        note = self.styled(f", {line.note}", DIM) if line.note else ""
+        note = self.styled(f", {printable(line.note)}", DIM) if line.note else ""
         if note or line.who != self._speaker:
-            self._write(f"{' ' * indent}{self.styled(line.who, colour, BOLD)}{note}")
+            self._write(f"{' ' * indent}{self.styled(printable(line.who), colour, BOLD)}{note}")
         self._speaker = line.who
         bar = f"{' ' * indent}{self.styled('│', colour)} "
         for text in abridged(self._wrapped(line.text, indent + 2)):
@@ -127,7 +128,7 @@ class Printer:
             wrapped
             for written in text.split("\n")
             for wrapped in textwrap.wrap(
-                written,
+                printable(written, keep="\t"),
                 max(self._width - indent, 30),
                 subsequent_indent=_hanging(written),
                 break_long_words=False,

@@ -5,6 +5,7 @@ committed and what must not be fetched for now. `consumer.py` connects it to Kaf
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,8 +16,11 @@ from prometheus_client import Counter
 from libs.common.kafka.batch import KeyBatch
 from libs.common.kafka.handling import BatchRunner, EndingError
 from libs.common.kafka.offsets import OffsetTracker
+from libs.common.kafka.pace import AT_ONCE, TOO_LATE_S, Pace, at_once
 from libs.common.kafka.queues import Backpressure, KeyQueues, Lane
 from libs.common.kafka.records import ConsumedRecord
+
+LOOK_EVERY_S = 0.01  # whether more may begin
 
 RECORDS = Counter(
     "assistant_consumer_records_total",
@@ -38,6 +42,14 @@ class Limits:
     max_batch: int = 500
     max_buffered_bytes: int = 64 * 1024 * 1024
     max_span: int = 20_000  # records of one partition begun and not yet committable
+    fresh_s: float | None = None
+    """What is older than this waits for what is not, and begins as fast as the loop can bear.
+    None: everything in the order of the log."""
+
+    @property
+    def max_old_in_flight(self) -> int:
+        """Of the keys, so that a place is free when somebody comes who is waiting for an answer."""
+        return max(1, self.max_keys_in_flight - self.max_keys_in_flight // 4)
 
 
 @dataclass(eq=False)
@@ -68,7 +80,9 @@ class KeyedEngine:
         wants: Wants,
         key_of: KeyOf,
         limits: Limits,
+        wall_s: Callable[[], float] = time.time,
     ) -> None:
+        """`wall_s`: the clock that records are stamped by, in seconds since 1970."""
         self._runner = runner
         self._wants = wants
         self._key_of = key_of
@@ -77,6 +91,12 @@ class KeyedEngine:
         self._backpressure = Backpressure(limits.max_buffered_bytes, limits.max_span)
         self._partitions: dict[int, _Partition] = {}
         self._workers: dict[Lane, _Worker] = {}
+        self._wall_s = wall_s
+        self._old_in_flight = 0
+        self._may_begin_old = 0
+        self._is_held = False  # more waits than may begin at once
+        self._ended = 0  # workers since the last look at the pace
+        self._pacing: asyncio.Task[None] | None = None
         self._counted = {
             outcome: RECORDS.labels(topic, group, outcome)
             for outcome in ("ok", "skipped", "dead_letter")
@@ -110,31 +130,85 @@ class KeyedEngine:
             log.error("offsets_went_back", partition=partition, last=last, now=records[0].offset)
             self.assign([partition])
             assigned = self._partitions[partition]
-        skipped = sum(not self._accept(assigned, record) for record in records)
+        fresh_s = self._limits.fresh_s
+        old_ms = 0 if fresh_s is None else int((self._wall_s() - fresh_s) * 1000)
+        skipped = sum(not self._accept(assigned, record, old_ms) for record in records)
         if skipped:
             self._counted["skipped"].inc(skipped)
         self._start_workers()
 
-    def _accept(self, partition: _Partition, record: ConsumedRecord) -> bool:
-        """False: nobody wants it, so it is finished already."""
+    def _accept(self, partition: _Partition, record: ConsumedRecord, old_ms: int) -> bool:
+        """False: nobody wants it, so it is finished already. What was stamped before `old_ms` is
+        old."""
         partition.tracker.start(record.offset)
         if not self._wants(record.headers):
             self._finish_offset(partition, record.offset)
             return False
         lane = Lane(partition.number, self._key_of(record))
-        if self._queues.put(lane, record):
+        if self._queues.put(lane, record, is_old=record.timestamp_ms < old_ms):
             self._workers[lane].arrived.set()
         return True
 
     def _start_workers(self) -> None:
-        while self.failure is None and len(self._workers) < self._limits.max_keys_in_flight:
-            lane = self._queues.next_lane()
+        """Begin what may begin; where that is more than the loop should be given at once, the rest
+        follows pass by pass."""
+        if not self._is_held:
+            self._begin(AT_ONCE)
+        if self._pacing is None and self._is_waited_for():
+            self._pacing = asyncio.create_task(self._keep_beginning(), name="pace")
+            self._pacing.add_done_callback(self._paced)
+
+    def _is_waited_for(self) -> bool:
+        """Old work keeps its share also where each place that is left goes to fresh work."""
+        return self._could_begin() or (self.failure is None and self._queues.has_old)
+
+    def _could_begin(self) -> bool:
+        has_room = len(self._workers) < self._limits.max_keys_in_flight
+        return self.failure is None and has_room and self._queues.has_runnable
+
+    def _begin(self, most: int) -> None:
+        begun = 0
+        while begun < most and self._could_begin():
+            lane = self._queues.next_lane(may_be_old=self._may_begin_old_now())
             if lane is None:
-                return
+                break
             worker = _Worker(self, lane, self._partitions[lane.partition])
+            if worker.is_old:
+                self._old_in_flight += 1
+                self._may_begin_old -= 1
             self._workers[lane] = worker
             worker.task = asyncio.create_task(self._work(worker), name="key")
             worker.task.add_done_callback(self._worker_done)
+            begun += 1
+        self._is_held = begun == most and self._could_begin()
+
+    def _may_begin_old_now(self) -> bool:
+        return self._may_begin_old > 0 and self._old_in_flight < self._limits.max_old_in_flight
+
+    async def _keep_beginning(self) -> None:
+        """Pass by pass, as much as the loop can bear, until nothing waits, or there is no room and
+        nothing old waits."""
+        pace = Pace()
+        pause_s = 0.0
+        self._ended = 0
+        while self._is_waited_for():
+            began_at = _now()
+            await asyncio.sleep(pause_s)
+            passed_s = _now() - began_at
+            late_s = passed_s - pause_s
+            kept = min(self._may_begin_old, 1)
+            self._may_begin_old = max(kept, pace.grant(passed_s, late_s))
+            ended, self._ended = self._ended, 0
+            self._begin(at_once(late_s, ended))
+            pause_s = 0.0 if self._is_held and late_s <= TOO_LATE_S else LOOK_EVERY_S
+
+    def _paced(self, task: "asyncio.Task[None]") -> None:
+        self._pacing = None
+        self._may_begin_old = 0
+        self._is_held = False
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(error)
+        self._start_workers()  # something may have come since it looked
 
     async def _work(self, worker: "_Worker") -> None:
         """Handle one lane until nothing waits in it, or another lane has waited for its turn."""
@@ -149,9 +223,11 @@ class KeyedEngine:
             pass  # what is not finished will come again
         finally:
             self._queues.release(worker.lane)
+            self._old_in_flight -= worker.is_old
             del self._workers[worker.lane]
 
     def _worker_done(self, task: "asyncio.Task[None]") -> None:
+        self._ended += 1
         if not task.cancelled() and (error := task.exception()) is not None:
             self._fail(error)
         self._start_workers()
@@ -174,6 +250,9 @@ class KeyedEngine:
 
     def queued(self, lane: Lane) -> bool:
         return self._queues.has_waiting(lane)
+
+    def is_old(self, lane: Lane) -> bool:
+        return self._queues.is_old(lane)
 
     def take(self, lane: Lane, limit: int) -> list[ConsumedRecord]:
         return self._queues.take(lane, limit)
@@ -208,6 +287,8 @@ class KeyedEngine:
             self._partitions.pop(number, None)
         for task in self._tasks(numbers):
             task.cancel()
+        if self._pacing is not None and not self._partitions:
+            self._pacing.cancel()
 
     def _close(self, numbers: Iterable[int]) -> None:
         for number in numbers:
@@ -281,6 +362,7 @@ class _Worker:
         self.partition = partition
         self.task: asyncio.Task[None] | None = None
         self.since = _now()
+        self.is_old = engine.is_old(lane)
         self.arrived = asyncio.Event()
         self._engine = engine
         self._pause: asyncio.Future[None] | None = None
@@ -293,6 +375,9 @@ class _Worker:
         return self._engine.take(self.lane, limit) if self.partition.is_open else []
 
     async def wait_for_more(self, timeout_s: float) -> bool:
+        if timeout_s <= 0:
+            await asyncio.sleep(0)  # what arrives at this very moment counts; no timer for that
+            return self.has_more()
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 while not self.has_more():

@@ -7,9 +7,10 @@ with one `event_id`: readers dedupe.
 """
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
-from functools import cache
+from functools import cache, lru_cache
 from typing import NamedTuple, Protocol
 
 import structlog
@@ -20,6 +21,7 @@ from aiokafka.errors import (
     MessageSizeTooLargeError,
     RecordListTooLargeError,
 )
+from aiokafka.partitioner import murmur2
 from prometheus_client import Counter
 
 from libs.common import tracing
@@ -30,6 +32,7 @@ from libs.common.kafka.presence import ALL, require_topics
 from libs.common.kafka.traces import producing
 from libs.common.metrics import from_zero
 from libs.common.settings import KafkaSettings
+from libs.common.timeouts import SharedTimeout
 from libs.common.topics import CHANNELS, COMMANDS, DEAD_LETTERS, EVENTS
 
 CONNECT_WITHIN_S = 5.0
@@ -106,8 +109,9 @@ class KafkaPublisher:
     def __init__(self, settings: KafkaSettings, client_id: str) -> None:
         self._settings = settings
         self._client_id = client_id
+        self._timeout = SharedTimeout(settings.publish_timeout_s)
         self._producer: AIOKafkaProducer | None = None
-        self._last_acknowledged_at = float("-inf")
+        self._acknowledged = 0  # calls of which every record was
         self._broken = asyncio.Event()
         self._mending: asyncio.Task[None] | None = None
         self._background: set[asyncio.Task[None]] = set()
@@ -133,22 +137,22 @@ class KafkaPublisher:
         producer = self._producer
         if producer is None:
             raise PublishError("Kafka is not reachable")
-        started = _now()
+        acknowledged = self._acknowledged
         try:
-            async with asyncio.timeout(self._settings.publish_timeout_s):
+            with self._timeout.wait():
                 await _send(producer, messages)
         except (MessageSizeTooLargeError, RecordListTooLargeError) as error:
             raise UnpublishableError(type(error).__name__) from error
         except (TimeoutError, KafkaTimeoutError):
             _count(messages, "failed")
-            if self._last_acknowledged_at < started:  # nobody's record went through meanwhile
+            if self._acknowledged == acknowledged:  # nobody's record went through meanwhile
                 self._give_up(producer, "timeout")
             raise PublishError("not acknowledged in time") from None
         except KafkaError as error:
             _count(messages, "failed")
             self._give_up(producer, type(error).__name__)
             raise PublishError(type(error).__name__) from error
-        self._last_acknowledged_at = _now()
+        self._acknowledged += 1
         _count(messages, "acknowledged")
 
     def publish_soon(self, record: Record) -> None:
@@ -216,6 +220,7 @@ class KafkaPublisher:
             **client_options(self._settings, self._client_id),
             acks="all",
             enable_idempotence=True,
+            partitioner=partition_of,
             linger_ms=0,
             max_batch_size=MAX_BATCH_BYTES,
             max_request_size=MAX_RECORD_BYTES,
@@ -239,13 +244,33 @@ class KafkaPublisher:
         task.add_done_callback(self._background.discard)
 
 
+def partition_of(key: bytes | None, every: Sequence[int], available: Sequence[int]) -> int:
+    """Where a record goes: as Kafka's clients have it, and remembered for who writes often."""
+    if key is None:
+        return random.choice(available or every)
+    return every[_hash_of(key) % len(every)]
+
+
+@lru_cache(maxsize=10_000)
+def _hash_of(key: bytes) -> int:
+    """Written in Python, and therefore dear; who wrote once is heard of several times."""
+    return int(murmur2(key)) & 0x7FFFFFFF
+
+
 async def _send(producer: AIOKafkaProducer, messages: Sequence[Message]) -> None:
     """Hand over in order, then wait for all. Cancelling the wait does not take a record back."""
     futures = [
         await producer.send(message.topic, message.value, message.key, headers=message.headers)
         for message in messages
     ]
-    await (futures[0] if len(futures) == 1 else asyncio.gather(*futures))
+    try:
+        for future in futures:  # most come together: the first is waited for, the others are there
+            await future
+    except BaseException:
+        for future in futures:
+            if not future.cancel() and not future.cancelled():
+                future.exception()  # seen: else asyncio complains of each when it is forgotten
+        raise
 
 
 async def _stop(producer: AIOKafkaProducer) -> None:
@@ -267,9 +292,6 @@ _produced = cache(PRODUCED.labels)  # finding a metric by its labels costs more 
 
 
 def _count(messages: Sequence[Message], outcome: str) -> None:
-    for message in messages:
-        _produced(message.topic, outcome).inc()
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
+    topics = [message.topic for message in messages]
+    for topic in set(topics):
+        _produced(topic, outcome).inc(topics.count(topic))

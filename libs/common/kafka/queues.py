@@ -9,6 +9,10 @@ from typing import NamedTuple
 
 from libs.common.kafka.records import ConsumedRecord
 
+OLD_EVERY = 4
+"""So many lanes are handed out for one old one, where both wait: fresh ones first, and yet nobody
+for ever last."""
+
 
 class Lane(NamedTuple):
     """Where order is kept: one key in one partition."""
@@ -24,32 +28,53 @@ class KeyQueues:
     the holder may `take` records as they come, `finish`es them, and `release`s the lane, which
     queues up again behind the others if records wait. `buffered_bytes` counts a record until it is
     finished, its lane released, or its partition dropped while it waited.
+
+    A lane in which an old record waits, and nothing newer, is old. It is handed out only where that
+    is asked for, and when no other lane waits, or as every `OLD_EVERY`th.
     """
 
     def __init__(self) -> None:
         self._waiting: dict[Lane, deque[ConsumedRecord]] = {}
         # an ordered set; a plain dict would search for its first entry longer and longer
         self._runnable: OrderedDict[Lane, None] = OrderedDict()
+        self._old: OrderedDict[Lane, None] = OrderedDict()  # runnable as well
+        self._fresh: set[Lane] = set()  # of those where something waits
+        self._since_old = 0
         self._held_bytes: dict[Lane, int] = {}
         self._buffered_bytes = 0
 
-    def put(self, lane: Lane, record: ConsumedRecord) -> bool:
+    def put(self, lane: Lane, record: ConsumedRecord, *, is_old: bool = False) -> bool:
         """Append a record; True if the lane is held, so that its holder may want to know."""
         self._buffered_bytes += record.size
         queue = self._waiting.get(lane)
         if queue is None:
             queue = self._waiting[lane] = deque()
         queue.append(record)
+        if not is_old:
+            self._fresh.add(lane)
         if lane in self._held_bytes:
             return True
-        self._runnable.setdefault(lane)
+        self._make_runnable(lane)
         return False
 
-    def next_lane(self) -> Lane | None:
+    def _make_runnable(self, lane: Lane) -> None:
+        if lane in self._fresh:
+            self._old.pop(lane, None)
+            self._runnable.setdefault(lane)
+        else:
+            self._old.setdefault(lane)
+
+    def next_lane(self, *, may_be_old: bool = True) -> Lane | None:
         """The lane that has been runnable for longest; from now on it is held."""
-        if not self._runnable:
+        is_olds_turn = not self._runnable or self._since_old >= OLD_EVERY - 1
+        if self._old and may_be_old and is_olds_turn:
+            self._since_old = 0
+            lane, _ = self._old.popitem(last=False)
+        elif self._runnable:
+            self._since_old += 1
+            lane, _ = self._runnable.popitem(last=False)
+        else:
             return None
-        lane, _ = self._runnable.popitem(last=False)
         self._held_bytes[lane] = 0
         return lane
 
@@ -61,6 +86,7 @@ class KeyQueues:
         if len(queue) <= limit:
             taken = list(queue)
             del self._waiting[lane]
+            self._fresh.discard(lane)
         else:
             taken = [queue.popleft() for _ in range(limit)]
         self._held_bytes[lane] += sum(record.size for record in taken)
@@ -76,20 +102,31 @@ class KeyQueues:
         """The holder leaves; what it took and did not finish is forgotten here."""
         self._buffered_bytes -= self._held_bytes.pop(lane)
         if lane in self._waiting:
-            self._runnable.setdefault(lane)
+            self._make_runnable(lane)
 
     def drop(self, partition: int) -> None:
         """Forget what waits in a partition. Holders keep their lanes until they release them."""
         for lane in [lane for lane in self._waiting if lane.partition == partition]:
             self._buffered_bytes -= sum(record.size for record in self._waiting.pop(lane))
             self._runnable.pop(lane, None)
+            self._old.pop(lane, None)
+            self._fresh.discard(lane)
 
     def has_waiting(self, lane: Lane) -> bool:
         return lane in self._waiting
 
     @property
     def has_runnable(self) -> bool:
-        return bool(self._runnable)
+        return bool(self._runnable or self._old)
+
+    @property
+    def has_old(self) -> bool:
+        """Whether an old lane is runnable."""
+        return bool(self._old)
+
+    def is_old(self, lane: Lane) -> bool:
+        """Whether what waits in a lane is old; false where nothing waits."""
+        return lane in self._waiting and lane not in self._fresh
 
     @property
     def buffered_bytes(self) -> int:

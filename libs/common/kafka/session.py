@@ -19,6 +19,7 @@ from libs.common.kafka.watchdog import Watchdog
 from libs.common.settings import KafkaSettings
 
 MAX_RECORDS = 2000  # of one poll: converting them must not hold up the loop
+GATHERED_BYTES = 64 * 1024  # as much is worth an answer of Kafka at once
 LABELS = ["topic", "group"]
 LAG = Gauge(
     "assistant_consumer_lag_records",
@@ -56,6 +57,7 @@ class Times:
     commit_within_s: float = 5.0
     commit_every_s: float = 0.1
     poll_s: float = 0.2
+    gather_s: float = 0.0  # so long may Kafka wait for more, for whom nobody waits; 0: not at all
     drain_s: float = 5.0  # when a partition is taken away; well within the rebalance timeout
     drain_grace_s: float = 1.0
     look_every_s: float = 5.0
@@ -93,7 +95,7 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]
         self._kafka_answers = kafka_answers
         self._times = times
         self._log = log.bind(topic=who.topic, group=who.group)
-        self._client = _make_client(settings, who)
+        self._client = _make_client(settings, who, times)
         self._leaves = settings.leave_on_stop
         self._client.subscribe([who.topic], listener=self)
         self.has_joined = False
@@ -324,10 +326,11 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc]
         self._measured.difference_update(partitions)
 
 
-def _make_client(settings: KafkaSettings, who: Membership) -> AIOKafkaConsumer:
+def _make_client(settings: KafkaSettings, who: Membership, times: Times) -> AIOKafkaConsumer:
     session_ms = int(settings.session_timeout_s * 1000)
     return AIOKafkaConsumer(
         **client_options(settings, f"{who.service}-{who.group}"),
+        **_gathering(times.gather_s),
         group_id=who.group,
         group_instance_id=settings.instance_id or None,
         enable_auto_commit=False,
@@ -337,6 +340,13 @@ def _make_client(settings: KafkaSettings, who: Membership) -> AIOKafkaConsumer:
         max_poll_interval_ms=600_000,  # our poll loop never waits for work
         request_timeout_ms=max(session_ms + 5000, 40_000),
     )
+
+
+def _gathering(seconds: float) -> dict[str, int]:
+    """Every answer of Kafka costs a request, whether it holds one record or a hundred."""
+    if not seconds:
+        return {}
+    return {"fetch_max_wait_ms": int(seconds * 1000), "fetch_min_bytes": GATHERED_BYTES}
 
 
 async def _unless(stopping: asyncio.Event, work: Awaitable[T]) -> T | None:

@@ -30,6 +30,7 @@ from libs.common.settings import (
     WebhookSettings,
     load,
 )
+from libs.common.text import printable
 from services.console.doctor.doctor import (
     GRAPH_TIMEOUT_S,
     Clock,
@@ -110,7 +111,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"--page {wanted.page}: {error}", file=sys.stderr)
         return COULD_NOT_LOOK
     if wanted.json:
-        print(json.dumps(as_json(report), indent=2, ensure_ascii=False))
+        told = json.dumps(as_json(report), indent=2, ensure_ascii=False)
+        print(printable(told, keep="\n"))
     else:
         print(as_text(report))
     return report.exit_code

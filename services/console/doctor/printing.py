@@ -1,9 +1,13 @@
-"""A report for a terminal, for somebody who asks for help, and for programs. No secret is in it."""
+"""A report for a terminal, for somebody who asks for help, and for programs. No secret is in it.
+
+Pages' names and Meta's words are others': to a terminal they are only letters.
+"""
 
 from datetime import UTC
 from textwrap import wrap
 from typing import Any
 
+from libs.common.text import printable
 from services.console.doctor.domain.findings import Finding, Report, State
 
 MARKS: dict[State, str] = {
@@ -18,9 +22,9 @@ _INDENT = " " * 35
 
 def as_text(report: Report) -> str:
     """Line by line, with the cure below what is not ok."""
-    lines = [report.headline, ""]
+    lines = [printable(report.headline), ""]
     for section, findings in report.sections:
-        lines.append(section)
+        lines.append(printable(section))
         lines += [line for finding in findings for line in _lines_of(finding)]
         lines.append("")
     counts = ", ".join(
@@ -33,10 +37,10 @@ def as_text(report: Report) -> str:
 
 def _lines_of(finding: Finding) -> list[str]:
     verdict = finding.verdict
-    words = wrap(verdict.words, _WIDTH - len(_INDENT)) or [""]
-    head = f"  {MARKS[verdict.state]:<9}{finding.line.title:<23} {words[0]}"
+    words = wrap(printable(verdict.words), _WIDTH - len(_INDENT)) or [""]
+    head = f"  {MARKS[verdict.state]:<9}{printable(finding.line.title):<23} {words[0]}"
     rest = [_INDENT + line for line in words[1:]]
-    cure = wrap(f"→ {verdict.cure}", _WIDTH - len(_INDENT)) if verdict.cure else []
+    cure = wrap(printable(f"→ {verdict.cure}"), _WIDTH - len(_INDENT)) if verdict.cure else []
     return [head, *rest, *(_INDENT + line for line in cure)]
 
 

@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from libs.common.errors import TransientError
-from libs.common.web import KEPT_HEADERS, OPEN_PATHS, problem
+from libs.common.web import KEPT_HEADERS, OPEN_PATHS, problem, route_of
 from services.console.accounts import LinkGoneError
 from services.console.api_tokens import UnknownTokenError
 from services.console.assistants import UnknownAssistantError
@@ -84,6 +84,12 @@ LINK_GONE = Told(
 )
 GONE = Told(400, "incomplete", "This didn't arrive", "The connection ended before all was sent.")
 """Nobody reads it: whoever sent it is gone, or was too slow."""
+UNREADABLE = Told(
+    400,
+    "unreadable",
+    "This can't be read",
+    "What was sent is not what its headers say. Nothing was changed.",
+)
 UNAVAILABLE = Told(
     503,
     "unavailable",
@@ -132,15 +138,17 @@ def _told(request: web.Request, error: Exception) -> Told:
         return _of_http(error)
     if isinstance(error, ConnectionError | web.RequestPayloadError) and request.transport is None:
         return GONE
+    if isinstance(error, web.RequestPayloadError):
+        return UNREADABLE
     if isinstance(error, ServiceAwayError):
-        log.warning("service_away", path=_route(request), service=error.service)
+        log.warning("service_away", path=route_of(request), service=error.service)
         return SERVICE_AWAY
     if isinstance(error, TransientError | web.HTTPServiceUnavailable):
-        log.warning("request_unavailable", path=_route(request), error=type(error).__name__)
+        log.warning("request_unavailable", path=route_of(request), error=type(error).__name__)
         return UNAVAILABLE
     reference = secrets.token_hex(4)
     log.exception(
-        "request_failed", path=_route(request), error=type(error).__name__, reason=reference
+        "request_failed", path=route_of(request), error=type(error).__name__, reason=reference
     )
     return Told(
         500,
@@ -162,12 +170,6 @@ def _of_http(error: web.HTTPException) -> Told:
     }.get(error.status, error.text or "The console can't do anything with this request.")
     kept = {name: error.headers[name] for name in KEPT_HEADERS if name in error.headers}
     return Told(error.status, code, error.reason or "Refused", words, headers=kept)
-
-
-def _route(request: web.Request) -> str:
-    """The pattern of the path: the path itself may hold the secret of a link."""
-    resource = request.match_info.route.resource
-    return resource.canonical if resource is not None else "-"
 
 
 def _shown(request: web.Request, told: Told) -> web.StreamResponse:

@@ -3,6 +3,8 @@
 import re
 from typing import Final
 
+from libs.common.text import beginning
+
 MOST_CHARACTERS: Final = 20_000
 """Of an answer; what is longer is no answer to a message."""
 
@@ -21,7 +23,7 @@ def shorten(text: str, most: int = MOST_CHARACTERS) -> str:
     """At most so many characters, cut between paragraphs, lines or words if possible."""
     if len(text) <= most:
         return text
-    kept = text[: most - 1]
+    kept = beginning(text, most - 1)
     for gap in ("\n\n", "\n", " "):
         at = kept.rfind(gap)
         if at > most * 0.8:

@@ -10,7 +10,7 @@ import httpx2
 from pydantic_ai.models import Model
 
 from libs.common.outbound import Inside
-from services.conversation.assistants.guarded import guarded_client
+from services.conversation.assistants.guarded import guarded_client, straight_client
 
 ModelProvider = Literal["openai", "anthropic", "simulator"]
 
@@ -35,28 +35,29 @@ def open_endpoint(
     inside: Inside | None,
 ) -> Endpoint:
     """What a provider takes. `inside`: see `LanguageModelAssistant`."""
-    key, client = api_key or _NO_KEY, None
+    key = api_key or _NO_KEY
     if inside is not None and base_url is not None:
         client = guarded_client(inside, timeout_s)
+    else:
+        # a proxy that the environment names can't reach our loopback
+        client = straight_client(timeout_s, use_proxy=provider != "simulator")
     if provider == "anthropic":
         return _Anthropic(key, base_url or _ANTHROPIC_URL, timeout_s, client)
-    if provider == "simulator" and client is None:
-        # a proxy that the environment names can't reach our loopback
-        client = httpx2.AsyncClient(timeout=timeout_s, trust_env=False)
     return _OpenAI(key, base_url or _OPENAI_URL, timeout_s, client)
 
 
 class _OpenAI:
     def __init__(
-        self, api_key: str, base_url: str, timeout_s: float, client: httpx2.AsyncClient | None
+        self, api_key: str, base_url: str, timeout_s: float, client: httpx2.AsyncClient
     ) -> None:
-        from openai import AsyncOpenAI
         from pydantic_ai.models.openai import OpenAIChatModel
         from pydantic_ai.profiles.openai import OpenAIModelProfile
         from pydantic_ai.providers.openai import OpenAIProvider
         from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 
-        self._client = AsyncOpenAI(
+        from services.conversation.assistants.as_written import Client
+
+        self._client = Client(
             api_key=api_key,
             base_url=base_url,
             timeout=timeout_s,
@@ -83,7 +84,7 @@ class _OpenAI:
 
 class _Anthropic:
     def __init__(
-        self, api_key: str, base_url: str, timeout_s: float, client: httpx2.AsyncClient | None
+        self, api_key: str, base_url: str, timeout_s: float, client: httpx2.AsyncClient
     ) -> None:
         from anthropic import AsyncAnthropic
         from pydantic_ai.models.anthropic import AnthropicModel

@@ -8,12 +8,14 @@ changes its address in between gains nothing. Needs a model's packages, like `ll
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from urllib.request import getproxies
 
 import httpx2
 
 from libs.common.outbound import Inside, is_allowed
+from services.conversation.assistants.pools import MOST_CONNECTIONS, PooledTransport
 
-_LIMITS = httpx2.Limits(max_connections=1000, max_keepalive_connections=100)
+_LIMITS = httpx2.Limits(max_connections=MOST_CONNECTIONS, max_keepalive_connections=100)
 _PORTS = {"http": 80, "https": 443}
 LARGEST_ANSWER = 8 << 20
 """Bytes: hundreds of times what a model says. All of it is held in memory before it is read."""
@@ -33,12 +35,25 @@ def guarded_client(inside: Inside, timeout_s: float) -> httpx2.AsyncClient:
     )
 
 
+def straight_client(timeout_s: float, *, use_proxy: bool) -> httpx2.AsyncClient:
+    """For addresses that whoever runs this has named. Along no redirect either: SDKs would follow
+    one, and hand on both what people wrote and, of Anthropic's, the key."""
+    if use_proxy and getproxies():  # a transport of one's own would go past them
+        return httpx2.AsyncClient(timeout=timeout_s, follow_redirects=False, limits=_LIMITS)
+    return httpx2.AsyncClient(
+        transport=PooledTransport(trust_env=use_proxy),
+        timeout=timeout_s,
+        follow_redirects=False,
+        trust_env=use_proxy,
+    )
+
+
 class GuardedTransport(httpx2.AsyncBaseTransport):
     """Connects to public addresses, and to hosts that were opened."""
 
     def __init__(self, inside: Inside) -> None:
         self._inside = inside
-        self._inner = httpx2.AsyncHTTPTransport(trust_env=False, limits=_LIMITS)
+        self._inner = PooledTransport(trust_env=False)
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Raises:

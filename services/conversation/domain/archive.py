@@ -155,7 +155,7 @@ def entry_of(arrival: Arrival, own_app_id: str) -> Entry | None:
         case MessageReceived(is_deleted=True):
             return _taken_back(event)
         case MessageReceived():
-            kept = _kept(_attachments(event))
+            kept = _kept(arrival.position, _attachments(event))
             fields = _inbound(event) | _known(
                 reply_to_mid=event.reply_to_mid, quick_reply_payload=event.quick_reply_payload
             )
@@ -164,7 +164,8 @@ def entry_of(arrival: Arrival, own_app_id: str) -> Entry | None:
             fields = _inbound(event) | _known(payload=event.payload)
             return _new(arrival, event, event.title or event.payload, fields, {"kind": "postback"})
         case MessageEchoed() if not event.is_from(own_app_id):
-            written, kept = {"origin": "human_facebook"}, _kept(_attachments(event))
+            written = {"origin": "human_facebook"}
+            kept = _kept(arrival.position, _attachments(event))
             fields = _outbound(event) | _known(app_id=event.app_id)
             return _new(arrival, event, event.text, fields, written, kept)
         case MessageEchoed() if event.send_id:
@@ -253,18 +254,29 @@ def _new(
     return Entry(
         str(message_id(event)),
         {"conversation": event.conversation_id, **fields},
-        {"at": event.occurred_at, "said": _said(0, event, text), **(kept or {})},
+        {"at": event.occurred_at, "said": _said_first(arrival.position, text), **(kept or {})},
         told | {"source": arrival.position.model_dump()},
     )
 
 
+def _said_first(position: Position, text: str | None) -> Fields:
+    """What a message says as it comes: less than any edit. Should it come with other words again,
+    the first record counts, which is also the one that is answered; but any words before none,
+    which is all that another webhook may tell.
+    """
+    is_first = -position.offset  # the higher, the earlier
+    return {"number": 0, "at": None, "is_told": text is not None, "first": is_first, "text": text}
+
+
 def _said(number: int, event: ConversationRecord, text: str | None) -> Fields:
-    """What a message says. Where Meta counts no edits, the later text is the newer one."""
+    """What an edit makes of it. Where Meta counts no edits, the later text is the newer one."""
     return {"number": number, "at": event.occurred_at, "text": text}
 
 
-def _kept(attachments: list[Fields]) -> Fields:
-    return {"attached": {"is_deleted": False, "items": attachments}}
+def _kept(position: Position, attachments: list[Fields]) -> Fields:
+    """Of the first record, too, that has any."""
+    order = {"is_told": bool(attachments), "first": -position.offset}
+    return {"attached": {"is_deleted": False, **order, "items": attachments}}
 
 
 def _taken_back(event: MessageReceived) -> Entry:

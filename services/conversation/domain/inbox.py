@@ -39,6 +39,7 @@ from libs.common.events import (
 )
 from libs.common.events.standby import as_if_ours
 from libs.common.once import hashed
+from libs.common.text import beginning
 from services.conversation.domain.archive import activity_of
 from services.conversation.domain.inbox_rows import (
     GONE,
@@ -316,7 +317,7 @@ def _said(event: MessageReceived | MessageEchoed) -> tuple[Kind, str]:
 def _preview(text: str) -> str:
     """One line. A long text is not split into words to show the beginning of it."""
     line = " ".join(text[: PREVIEW * 4].split())
-    return line if len(line) <= PREVIEW else line[: PREVIEW - 1].rstrip() + "…"
+    return line if len(line) <= PREVIEW else beginning(line, PREVIEW - 1).rstrip() + "…"
 
 
 _RULES: dict[type[Any], Callable[[Row, Any, str], None]] = {

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from libs.common.events import Model
+from libs.common.text import beginning
 
 REFRESH_AFTER = timedelta(days=7)
 ASK_AGAIN_AFTER = timedelta(days=1)  # Meta shows no profile, or none to this app
@@ -20,6 +21,7 @@ LONGEST_TROUBLE_PAUSE = timedelta(hours=1)
 LEASE = timedelta(minutes=1)  # somebody asks right now
 BUDGET_WINDOW = timedelta(minutes=10)
 LONGEST_NAME = 200
+_JOINERS = "\u200c\u200d"
 LONGEST_URL = 2048
 
 _NO_NAMES = frozenset({"facebook user", "messenger user"})  # what Meta calls those it can't name
@@ -135,8 +137,13 @@ def is_full_name(key: str) -> bool:
 
 
 def _clean(name: str | None) -> str | None:
-    printable = "".join(each if each.isprintable() else " " for each in name or "")
-    return " ".join(printable.split())[:LONGEST_NAME] or None
+    shown = "".join(each if _is_shown(each) else " " for each in name or "")
+    return beginning(" ".join(shown.split()), LONGEST_NAME) or None
+
+
+def _is_shown(char: str) -> bool:
+    """Joiners make letters and emoji one: many a Persian or Indian name is written with them."""
+    return char.isprintable() or char in _JOINERS or "\U000e0020" <= char <= "\U000e007f"
 
 
 def _clean_url(url: str | None) -> str | None:

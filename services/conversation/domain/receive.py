@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from libs.common.events import (
     AnyRecord,
@@ -58,6 +59,7 @@ class Arrival:
     logged_at: datetime | None = None
 
 
+@lru_cache(maxsize=4096)  # a turn asks for the same few again and again
 def short_id(event_id: str) -> str:
     """Event ids carry Meta's long message ids; sixteen characters of hash are enough here."""
     return derived_id(event_id)[:16]
@@ -68,11 +70,16 @@ def message_ref(event: AnyRecord) -> str:
     return short_id(getattr(event, "mid", None) or event.event_id)
 
 
-def changes_state(event: AnyRecord) -> bool:
-    """Whether the event is part of what is remembered; the others only concern the archive."""
+def changes_state(event: AnyRecord, own_app_id: str) -> bool:
+    """Whether the event is part of what is remembered; the others only concern the archive.
+
+    The echo of what we sent ourselves tells the memory nothing: there is one for every answer.
+    """
     match event:
-        case MessageReceived() | MessageEdited() | PostbackReceived() | MessageEchoed():
+        case MessageReceived() | MessageEdited() | PostbackReceived():
             return True
+        case MessageEchoed():
+            return not event.is_from(own_app_id)
         case ReactionReceived() | ReferralReceived() | StandbyReceived():
             return True
         case MessageSent(origin="human") | MessageFailed(origin="assistant", part=0):
@@ -127,15 +134,36 @@ def has_to_be_looked_up(state: State, arrival: Arrival) -> bool:
     )
 
 
-def receive(state: State, arrivals: Iterable[Arrival], rules: Rules) -> State:
+def contradicts(state: State, event: AnyRecord) -> bool:
+    """Whether a message that was taken in comes again with other content: what was first counts."""
+    if not isinstance(event, MessageReceived) or event.is_deleted:
+        return False
+    message = message_ref(event)
+    if message in state.edited:
+        return False
+    shown = _shown(event)[:LINE_CHARACTERS]
+    return any(line.message == message and line.text != shown for line in state.history)
+
+
+def receive(
+    state: State,
+    arrivals: Iterable[Arrival],
+    rules: Rules,
+    contradicted: Callable[[AnyRecord], None] = lambda _event: None,
+) -> State:
     """Take in events in their order. Those that were taken in before change nothing.
 
     What waits in the end is for the assistant to answer, however it came to wait.
+
+    Args:
+        contradicted: told of what was taken in before with other content.
     """
     for arrival in arrivals:
         event = arrival.event
         forgotten = may_be_late_copy(state, event.occurred_at)
         if is_known(state, event.event_id):
+            if contradicts(state, event):
+                contradicted(event)
             continue
         if forgotten and is_redelivery(state, arrival.position):
             continue
@@ -356,8 +384,11 @@ def _edited(state: State, message: str, text: str) -> State:
     def renew(item: Line | Pending) -> Line | Pending:
         return item.model_copy(update=change) if item.message == message else item
 
+    there = {line.message for line in state.history}
+    edited = dict.fromkeys((*state.edited, message))
     return state.model_copy(
         update={
+            "edited": tuple(each for each in edited if each in there),
             "history": _each(renew, state.history),
             "pending": _each(renew, state.pending),
         }

@@ -3,6 +3,7 @@
 import re
 from datetime import datetime, timedelta
 
+from libs.common.text import beginning
 from services.conversation.domain.state import HumanRequest, Line, Requested, State
 
 SAME_REQUEST = timedelta(minutes=5)
@@ -34,7 +35,9 @@ def trouble(state: State, failure: str) -> HumanRequest:
 def shortened(text: str) -> str:
     """On one line, and no longer than a summary may be."""
     line = _GAPS.sub(" ", text).strip()
-    return line if len(line) <= SUMMARY_CHARACTERS else line[: SUMMARY_CHARACTERS - 1] + "…"
+    return (
+        line if len(line) <= SUMMARY_CHARACTERS else beginning(line, SUMMARY_CHARACTERS - 1) + "…"
+    )
 
 
 def is_told(state: State, request: HumanRequest, epoch: int, now: datetime) -> bool:

@@ -95,6 +95,7 @@ class State(Model):
     `last_direct_message_at` leaves out what was said while another app had the thread.
     `trouble_at` is when we last called for a human because we could not go on ourselves.
     Until `silent_until` nobody is answered: another machine seems to write.
+    `edited` are the messages of `history` that say something else than at first.
     """
 
     session_id: str = ""
@@ -112,6 +113,7 @@ class State(Model):
     requested: Requested | None = None
     trouble_at: datetime | None = None
     silent_until: datetime | None = None
+    edited: tuple[str, ...] = ()
 
 
 class Takeover(Model):

@@ -86,6 +86,9 @@ def message(element: Element) -> Record:
     if element.is_echo:
         return _echo(element, body)
     mid = _mid(body)
+    if body.keys() <= _TEXT_ALONE:  # nearly every one: nothing else need be looked for
+        common = element.common("message.received", mid)
+        return MessageReceived(**common, mid=mid, text=_text(body, "text"))
     # an unsent message comes again under its mid, which must not make it a redelivery
     deleted = is_true(body.get("is_deleted"))
     identity = (mid, "deleted") if deleted else (mid,)
@@ -236,6 +239,7 @@ KINDS: dict[str, Callable[[Element], Record]] = {
 }
 """In the order in which keys are looked for, should an element ever have two."""
 
+_TEXT_ALONE = frozenset({"mid", "text"})
 _ACTIONS = {
     "pass_thread_control": "pass",
     "take_thread_control": "take",

@@ -49,11 +49,11 @@ def is_valid_signature(body: bytes, header: str | None, secrets: Sequence[str]) 
     if header is None:
         return False
     given = header.encode("utf-8", "surrogateescape")
-    return any(hmac.compare_digest(given, _signature(body, secret)) for secret in secrets)
-
-
-def _signature(body: bytes, secret: str) -> bytes:
-    return (_PREFIX + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()).encode()
+    for secret in secrets:
+        expected = _PREFIX + hmac.digest(secret.encode(), body, "sha256").hex()
+        if hmac.compare_digest(given, expected.encode()):
+            return True
+    return False
 
 
 def parse_signed_request(

@@ -26,8 +26,13 @@ MAX_RECORD_BYTES = 700_000
 SMALL_RECORD_BYTES = 60_000
 """What any Kafka takes, however tightly its limits were set."""
 
+MOST_EVENTS = 10_000
+"""Of one webhook. Meta documents 1,000 at most. A mebibyte has no room for so many real ones, but
+for half a million zeros, each of which would become a record."""
+
 _KEPT_SHARE = 0.25  # of the limit: what is kept is quoted once more, which may double it
 _KIND_CHARACTERS = 100
+_LISTS = ("messaging", "standby", "changes")
 _ABOUT_THE_ELEMENT = frozenset({"sender", "recipient", "timestamp"})
 _PAGE_MAY_SEND = frozenset({"message", *(kind for kind in KINDS if kind.endswith("_control"))})
 
@@ -36,7 +41,8 @@ def to_events(payload: object, received_at: datetime) -> list[Record]:
     """Every event of one webhook, in its order; never raises, whatever `payload` is.
 
     Each element of `messaging`, `standby` and `changes` makes exactly one record. What is not an
-    event of a Page's conversation, or lacks what its kind must have, becomes `unknown.received`.
+    event of a Page's conversation, or lacks what its kind must have, becomes `unknown.received`,
+    and so does, as a whole, what holds more than `MOST_EVENTS`.
     Moments come from the events; `received_at` stands in where there is none to believe.
     """
     if not isinstance(payload, dict):
@@ -44,10 +50,23 @@ def to_events(payload: object, received_at: datetime) -> list[Record]:
     entries = payload.get("entry")
     if not isinstance(entries, list) or not entries:
         return [_unknown(payload, NO_PAGE, received_at, kind="entry", reason="no_entries")]
+    if _is_too_many(entries):
+        return [_unknown(payload, NO_PAGE, received_at, kind="entry", reason="too_many")]
     if payload.get("object") != "page":
         kind = text(payload.get("object")) or "object"
         return [_foreign(entry, kind, received_at) for entry in entries]
     return [record for entry in entries for record in _of_entry(entry, received_at)]
+
+
+def _is_too_many(entries: list[object]) -> bool:
+    count = len(entries)
+    if count <= MOST_EVENTS:
+        for entry in entries:
+            if isinstance(entry, dict):
+                for name in _LISTS:
+                    if isinstance(elements := entry.get(name), list):
+                        count += len(elements)
+    return count > MOST_EVENTS
 
 
 def within_limit(records: list[Record], max_bytes: int = MAX_RECORD_BYTES) -> list[Record]:
@@ -79,7 +98,7 @@ def _of_entry(entry: object, received_at: datetime) -> list[Record]:
     if not isinstance(entry, dict):
         return [_unknown(entry, NO_PAGE, received_at, kind="entry", reason="invalid")]
     records: list[Record] = []
-    for name in ("messaging", "standby", "changes"):
+    for name in _LISTS:
         elements = entry.get(name)
         if isinstance(elements, list):
             records += [_of_element(name, raw, entry, received_at) for raw in elements]

@@ -19,6 +19,10 @@ right: Meta counts whole seconds, and has more than one machine."""
 CLOCKS_APART = timedelta(minutes=15)
 """How wrong a clock may be that is not Meta's."""
 
+ORDER_TOLERANCE = timedelta(seconds=2)
+"""How far apart Meta's moments of two messages of one thread may lie against their order: it counts
+whole seconds, and has more than one machine."""
+
 META_APART = timedelta(minutes=1)
 """How wrong our idea of Meta's clock may be."""
 
@@ -81,6 +85,7 @@ def judge(
     recorded_mids: Collection[str],
     held_alike: int,
     covers: int,
+    earlier_mids: Collection[str] = (),
 ) -> Evidence:
     """Judge by one healthy reading of the thread.
 
@@ -94,6 +99,9 @@ def judge(
         held_alike: how many other parts of the same text were given up as held since then: each may
             be one of the messages in the thread.
         covers: how many messages one reading can hold at most.
+        earlier_mids: of messages that surely came before the part. A reading that holds such a one,
+            and something older, holds all that came after it, whatever any clock says: somebody in
+            a hurry may fill a thread's twenty within the time that clocks can be wrong by.
     """
     earliest = since - margin(by_meta=by_meta)
     possible = [s for s in candidates(thread, text, earliest) if s.mid not in recorded_mids]
@@ -102,7 +110,9 @@ def judge(
         return Found(likely[-1].mid)  # held ones are older: order is kept within a conversation
     if possible:
         return Unclear()
-    return Absent() if _reaches_back(thread, earliest, covers) else Unclear()
+    earlier = [seen.created_at for seen in thread if seen.mid in earlier_mids]
+    begin = max([earliest, *(moment - ORDER_TOLERANCE for moment in earlier)])
+    return Absent() if _reaches_back(thread, begin, covers) else Unclear()
 
 
 def _reaches_back(thread: Sequence[Seen], earliest: datetime, covers: int) -> bool:

@@ -32,7 +32,8 @@ async def session(chromium: Browser, stack: LocalStack) -> StorageState:
     await page.get_by_label("E-mail", exact=True).fill(stack.environment["ADMIN_EMAIL"])
     await page.get_by_label("Password", exact=True).fill(stack.environment["ADMIN_PASSWORD"])
     await page.keyboard.press("Enter")
-    await expect(page.get_by_role("heading", name="Inbox", level=1)).to_be_visible()
+    inbox = page.get_by_role("heading", name="Inbox", level=1)
+    await expect(inbox).to_be_visible(timeout=30_000)  # hashing takes its time on a busy machine
     state = await page.context.storage_state()
     await page.close()
     return state

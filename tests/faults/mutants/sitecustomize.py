@@ -1,13 +1,16 @@
 """Mutations of services, for the suite to find. Python runs this when a process starts.
 
-The file that `MUTANT_FILE` names holds a service and a mutation: a function here has both in its
-name. The process of that service is changed before its own first line; others, and all when there
-is no file, are as ever.
+Each line of the file that `MUTANT_FILE` names holds a service and a mutation: a function here has
+both in its name, or `any` and the mutation. The process of that service is changed before its own
+first line; others, and all when there is no file, are as ever. Some are no mistakes, but accidents
+at an exact point: to die there, to have a wrong clock, to be sent back to the log's beginning.
 """
 
+import asyncio
 import os
 import sys
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -75,6 +78,20 @@ def sender_order_off() -> None:
     _replace(consumer, "order_key", lambda _record: uuid4().hex.encode())
 
 
+def sender_leak() -> None:
+    """Each command leaves 50 kB and tasks that never end: the soak has to complain."""
+    from services.sender import consumer
+
+    order_key, kept = consumer.order_key, []
+
+    def leak(record: Any) -> bytes:  # noqa: ANN401 - as it is
+        tasks = [asyncio.create_task(asyncio.Event().wait()) for _ in range(10)]
+        kept.append((bytes(50_000), tasks))
+        return order_key(record)
+
+    _replace(consumer, "order_key", leak)
+
+
 def sender_fence_off() -> None:
     """The sender does not mind who has the conversation."""
     from libs.common.window import decide
@@ -97,6 +114,106 @@ def takeover_answer_at_once() -> None:
     _replace(Keeper, "until_quiet", do_not_wait)
 
 
+def gateway_answer_at_once() -> None:
+    """Meta hears 200 before the log has anything."""
+    import asyncio
+
+    from libs.common.errors import TransientError
+    from libs.common.kafka import KafkaPublisher
+
+    publish, pending = KafkaPublisher.publish, set[asyncio.Task[None]]()
+
+    async def try_it(publisher: KafkaPublisher, *records: Any) -> None:  # noqa: ANN401
+        with suppress(TransientError):
+            await publish(publisher, *records)
+
+    async def publish_some_time(publisher: KafkaPublisher, *records: Any) -> None:  # noqa: ANN401
+        task = asyncio.create_task(try_it(publisher, *records))
+        pending.add(task)
+        task.add_done_callback(pending.discard)
+
+    _replace(KafkaPublisher, "publish", publish_some_time)
+
+
+def gateway_dies() -> None:
+    """Killed before a webhook is on the log, between two events of one, and after it, before the
+    answer: each once, however often it is started, and noted in the file `deaths`."""
+    import signal
+
+    from libs.common.kafka import publisher
+
+    send, deaths = publisher._send, Path(os.environ["MUTANT_FILE"]).with_name("deaths")
+    done = deaths.read_text(encoding="utf-8").split() if deaths.exists() else []
+
+    def die(point: str) -> None:
+        if point not in done:
+            with deaths.open("a", encoding="utf-8") as file:
+                file.write(f"{point} ")
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    async def send_and_die(producer: Any, messages: Any) -> None:  # noqa: ANN401 - as it is
+        if len(messages) > 1:
+            await send(producer, messages[:1])
+            die("between")
+            await send(producer, messages[1:])
+            return
+        die("before")
+        await send(producer, messages)
+        die("after")
+
+    _replace(publisher, "_send", send_and_die)
+
+
+def any_rewound() -> None:
+    """Whatever was committed, it begins with the log's first record."""
+    from libs.common.kafka.session import Session
+
+    assigned = Session.on_partitions_assigned
+
+    def assigned_from_the_beginning(session: Session, partitions: Any) -> None:  # noqa: ANN401
+        partitions = list(partitions)
+        for partition in partitions:
+            session._client.seek(partition, 0)
+        assigned(session, partitions)
+
+    _replace(Session, "on_partitions_assigned", assigned_from_the_beginning)
+
+
+def any_clock() -> None:
+    """Its clock is wrong by so many seconds as the file `clock` says at each moment."""
+    import datetime
+    import time
+
+    file, real = Path(os.environ["MUTANT_FILE"]).with_name("clock"), datetime.datetime
+    time_s, read = time.time, [float("-inf"), 0.0]
+
+    def wrong_by_s() -> float:
+        now = time.monotonic()
+        if now - read[0] > 0.05:
+            read[0] = now
+            read[1] = float(file.read_text(encoding="utf-8")) if file.exists() else 0.0
+        return read[1]
+
+    class Kind(type(real)):  # type: ignore[misc]
+        def __instancecheck__(cls, value: object) -> bool:
+            return isinstance(value, real)
+
+        def __subclasscheck__(cls, kind: type) -> bool:
+            return issubclass(kind, real)
+
+    class Wrong(real, metaclass=Kind):  # type: ignore[misc,valid-type]
+        def __new__(cls, *args: Any, **more: Any) -> Any:  # noqa: ANN401
+            return real(*args, **more)
+
+        @classmethod
+        def now(cls, tz: Any = None) -> Any:  # noqa: ANN401
+            return real.fromtimestamp(time.time(), tz)
+
+    _replace(time, "time", lambda: time_s() + wrong_by_s())
+    _replace(time, "time_ns", lambda: int(time.time() * 1e9))
+    _replace(datetime, "datetime", Wrong)
+
+
 def _replace(owner: Any, name: str, value: object) -> None:  # noqa: ANN401 - a module or a class
     if not hasattr(owner, name):
         raise AttributeError(f"{owner} has no {name} any more: mend the mutation")
@@ -107,10 +224,12 @@ def _mutate() -> None:
     file = Path(os.environ.get("MUTANT_FILE", ""))
     if not file.is_file():
         return
-    service, mutation = file.read_text(encoding="utf-8").split()
-    if f"services.{service}" in sys.orig_argv:
-        print(f"mutation: {mutation}", flush=True)
-        globals()[f"{service}_{mutation}"]()
+    for line in file.read_text(encoding="utf-8").splitlines():
+        service, mutation = line.split()
+        if f"services.{service}" in sys.orig_argv:
+            print(f"mutation: {mutation}", flush=True)
+            name = f"{service}_{mutation}"
+            globals()[name if name in globals() else f"any_{mutation}"]()
 
 
 try:

@@ -4,6 +4,7 @@ Nothing in the product knows of this: a stack's processes find `sitecustomize` o
 looks for the name of a mutation in the stack's folder when a process starts.
 """
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,9 @@ from tests.stack import LocalStack
 
 VARIABLE = "MUTANT_FILE"
 FILE_NAME = "mutant"
+BACK_WITHIN_S = 120.0
+
+_one_at_a_time = threading.Lock()  # scenarios side by side may want something of the same service
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -22,17 +26,41 @@ def environment(folder: Path) -> dict[str, str]:
 @contextmanager
 def mutated(stack: LocalStack, service: str, mutation: str) -> Iterator[None]:
     """Inside the block, one service runs with a mutation of `sitecustomize`."""
-    file = stack.folder.path / FILE_NAME
-    file.write_text(f"{service} {mutation}", encoding="utf-8")
+    begin(stack, service, mutation)
     try:
-        _start_again(stack, service)
         yield
     finally:
-        file.unlink()
+        end(stack, service, mutation)
+
+
+def begin(stack: LocalStack, service: str, mutation: str) -> None:
+    """Kill the service, and return when it runs with the mutation."""
+    with _one_at_a_time:
+        _write(stack, [*_lines(stack), f"{service} {mutation}"])
         _start_again(stack, service)
+
+
+def end(stack: LocalStack, service: str, mutation: str) -> None:
+    """Kill it, and return when it runs as ever."""
+    with _one_at_a_time:
+        _write(stack, [line for line in _lines(stack) if line != f"{service} {mutation}"])
+        _start_again(stack, service)
+
+
+def _lines(stack: LocalStack) -> list[str]:
+    file = stack.folder.path / FILE_NAME
+    return file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+
+
+def _write(stack: LocalStack, lines: list[str]) -> None:
+    """In one step: a service may start at this moment."""
+    file = stack.folder.path / FILE_NAME
+    part = file.with_name(f"{FILE_NAME}.new")
+    part.write_text("\n".join(lines), encoding="utf-8")
+    part.replace(file)
 
 
 def _start_again(stack: LocalStack, service: str) -> None:
     restarts = stack.component(service)["restarts"]
     stack.kill(service)
-    stack.wait_until_back(service, restarts + 1)
+    stack.wait_until_back(service, restarts + 1, BACK_WITHIN_S)

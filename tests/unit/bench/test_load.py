@@ -13,8 +13,14 @@ def test_every_body_has_the_size_it_should_and_another_mid() -> None:
 
 
 def test_a_batch_has_all_its_messages_in_two_entries() -> None:
-    entries = json.loads(webhooks.batch(7, "r"))["entry"]
-    assert [len(entry["messaging"]) for entry in entries] == [3, 4]
+    entries = [
+        entry
+        for first in (0, 7)
+        for entry in json.loads(webhooks.batch(7, "r", first=first))["entry"]
+    ]
+    assert [len(entry["messaging"]) for entry in entries] == [3, 4, 3, 4]
+    mids = {event["message"]["mid"] for entry in entries for event in entry["messaging"]}
+    assert len(mids) == 14
 
 
 def test_a_request_is_complete_and_signed() -> None:

@@ -3,17 +3,21 @@
 import io
 import json
 import logging
+import re
 import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import structlog
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from libs.common import tracing
 from libs.common.errors import TransientError
 from libs.common.logging import Seldom, configure, keep_allowed, person_hash, tell_exception
+from libs.common.text import printable
 from tests.traces import recorded
 
 PSID = "7391028401"
@@ -26,6 +30,8 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     """What a configured service writes to standard error."""
     root = logging.getLogger()
     handlers, level = root.handlers, root.level
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    monkeypatch.setattr(logging, "captureWarnings", lambda _: None)  # pytest has them
     written = io.StringIO()
     monkeypatch.setattr(sys, "stderr", written)
     configure("parcels", form="json", hash_key=b"a key of the tests")
@@ -235,3 +241,90 @@ def test_what_libraries_repeat_is_written_seldom(lines: io.StringIO) -> None:
     for number in range(50):
         logging.getLogger("aiokafka").error("Unable connect to %s", number)
     assert only_line(lines)["event"] == "Unable connect to 0"
+
+
+# --- whatever stands in a value stays in it
+
+FORGED = (
+    "x\n" + json.dumps({"event": "forged", "level": "info"}),
+    'x", "event": "forged", "y": "',
+    "x\r\x1b[2K\x1b[31mforged\x1b[0m\x07\x9b31m",
+    "x\x85forged\u2028forged\u2029forged\x0bforged\x0cforged\x1cforged",
+    "x\u202eforged\u2066",
+    "x\ud800\x00forged",
+)
+ROUGH = st.text(max_size=30) | st.sampled_from(FORGED)
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+@pytest.mark.parametrize("shape", ["value", "list", "name", "error", "library", "conversation"])
+@pytest.mark.parametrize("text", FORGED)
+def test_no_value_leaves_its_line(
+    lines: io.StringIO, monkeypatch: pytest.MonkeyPatch, text: str, shape: str, form: str
+) -> None:
+    monkeypatch.setattr(sys, "stderr", lines)  # pytest has put its own there meanwhile
+    configure("parcels", form=form)
+    log = structlog.get_logger()
+    match shape:
+        case "value":
+            log.error("parcel_lost", reason=text)
+        case "list":
+            log.error("parcel_lost", partitions=[text, (text,)])
+        case "name":
+            log.error("parcel_lost", state={text: 1})
+        case "error":
+            log.error("parcel_lost", error=TransientError(text))
+        case "library":
+            logging.getLogger("library").error("parcel_lost %s", text)
+        case "conversation":
+            log.error("parcel_lost", conversation=f"{text}:{PSID}")
+    written = lines.getvalue()
+    assert written.endswith("\n")
+    own = _COLOURS.sub("", written) if form == "console" else written
+    assert re.findall(r"[^\x20-\x7e\xa0-\u2027\u2030-\ud7ff]", own) == ["\n"]
+    assert "forged" in own or shape == "conversation"  # whose latter part is hashed
+    if form == "json":
+        assert only_line(lines)["event"].startswith("parcel_lost")
+    else:
+        assert "[31m" not in own.replace("\\u001b[31m", "").replace("\\u009b31m", "")
+
+
+_COLOURS = re.compile(r"\x1b\[[0-9;]{1,4}m")  # the console's own; ours are the longest
+
+
+@given(ROUGH)
+def test_a_stack_keeps_its_lines_and_what_an_error_says_is_in_one_of_them(text: str) -> None:
+    try:
+        raise TransientError(text)
+    except TransientError:
+        line = tell_exception(None, "error", {"event": "tested", "exc_info": True})
+    shown = keep_allowed(None, "error", line)["exception"]
+    *stack, words = shown.split("\n")
+    assert stack[0] == "Traceback (most recent call last):"
+    assert words.startswith("libs.common.errors.TransientError: ")
+    assert shown.replace("\n", "") == printable(shown.replace("\n", ""))
+
+
+@given(ROUGH)
+def test_what_is_printable_says_what_it_was_within_json(text: str) -> None:
+    shown = printable(json.dumps(text, ensure_ascii=False))
+    assert json.loads(shown) == text
+    assert printable(shown) == shown
+
+
+def test_what_ends_the_process_is_a_line_as_well(lines: io.StringIO) -> None:
+    try:
+        raise ValueError(WRITTEN)
+    except ValueError as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+    line = only_line(lines)
+    assert (line["event"], line["error"]) == ("crashed", "ValueError")
+    assert WRITTEN not in lines.getvalue()
+
+
+def test_a_library_that_says_it_wrongly_does_not_say_what_it_was_given(lines: io.StringIO) -> None:
+    ours, *_pytests = logging.getLogger().handlers
+    ours.handle(said("%d parcels", WRITTEN))
+    line = only_line(lines)
+    assert (line["event"], line["error"]) == ("log_line_broke", "TypeError")
+    assert WRITTEN not in lines.getvalue()

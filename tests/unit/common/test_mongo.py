@@ -4,6 +4,8 @@ import asyncio
 from typing import Any, cast
 
 import pytest
+from motor.motor_asyncio import AsyncIOMotorDatabase
+from pydantic import SecretStr
 from pymongo.errors import (
     AutoReconnect,
     BulkWriteError,
@@ -25,8 +27,10 @@ from libs.common.mongo import (
     MongoUnavailableError,
     UpdateOne,
     mongo_errors,
+    open_database,
     write_all,
 )
+from libs.common.settings import MongoSettings
 
 AWAY = [
     AutoReconnect("gone"),
@@ -123,3 +127,19 @@ async def test_all_writes_fail_together_where_it_is_not_known_or_never_can_be(
 ) -> None:
     with pytest.raises(error):
         await written(**details)
+
+
+async def test_writes_count_once_a_majority_has_them_whatever_the_address_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else a primary that dies could take back what we have built on."""
+
+    async def build_info(*_: object) -> dict[str, str]:
+        return {"gitVersion": "some"}
+
+    monkeypatch.setattr(AsyncIOMotorDatabase, "command", build_info)
+    lax = MongoSettings(uri=SecretStr("mongodb://127.0.0.1:1/?w=0&journal=false"))
+    async with open_database(lax, app_name="test") as database:
+        for where in (database, database["conversations"]):
+            assert where.write_concern.acknowledged
+            assert where.write_concern.document["w"] == "majority"

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -163,6 +164,10 @@ async def test_probes_are_answered_while_resources_are_away(story: Story, free_p
             assert response.status == 200
         async with session.get("/readyz") as response:
             assert response.status == 503
+        async with session.get("/metrics") as response:
+            tasks = re.search(r"^assistant_tasks (\d+)", await response.text(), re.MULTILINE)
+    assert tasks is not None
+    assert int(tasks[1]) >= 3  # this test, `serve`, and what watches the loop
     let_in.set()
     await story.wait_for("open")
     terminate()
@@ -189,6 +194,25 @@ async def test_service_that_waits_for_its_resources_can_be_stopped(
     terminate()
     assert await task == 0
     assert set(story.lines) == {"tried"}
+
+
+async def test_service_that_is_still_opening_its_resources_can_be_stopped(
+    story: Story, free_port: int
+) -> None:
+    """Where Kafka or the database answers slowly, the whole of the start would not fit into the
+    time in which a service has to end."""
+
+    @asynccontextmanager
+    async def resources(_lifetime: Lifetime) -> AsyncIterator[None]:
+        async with part(story, "store"):
+            await asyncio.Event().wait()
+            yield
+
+    task = asyncio.create_task(Running(resources, free_port).serve())
+    await story.wait_for("store opened")
+    terminate()
+    assert await task == 0
+    assert story.lines == ["store opened", "store closed"]
 
 
 async def test_error_in_the_code_of_the_start_ends_it(story: Story, free_port: int) -> None:

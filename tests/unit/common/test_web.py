@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from pydantic import SecretStr
+from structlog.testing import capture_logs
 
 from libs.common import web as common_web
 from libs.common.errors import TransientError
@@ -180,10 +181,21 @@ def guarded() -> web.Application:
         return Late[web.Response]("The publisher").get()
 
     app.router.add_get("/parcels", parcels)
+    app.router.add_get("/people/{person}/broken", broken)
+    app.router.add_get("/people/{person}/away", away)
     app.router.add_get("/broken", broken)
     app.router.add_get("/away", away)
     app.router.add_get("/late", late)
     return app
+
+
+@pytest.mark.parametrize("what", ["broken", "away"])
+async def test_what_fails_is_logged_by_its_route_which_names_nobody(what: str) -> None:
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    with capture_logs() as logs:
+        async with serving(guarded()) as client:
+            await client.get(f"/people/7391028401%0A/{what}", headers=headers)
+    assert [line["path"] for line in logs] == [f"/people/{{person}}/{what}"]
 
 
 @pytest.mark.parametrize(
@@ -258,6 +270,24 @@ async def test_errors_are_json_and_keep_what_a_client_needs(
         assert "nobody outside" not in error["message"]
         if header is not None:
             assert response.headers[header[0]] == header[1]
+
+
+async def test_a_body_that_is_not_what_it_says_is_refused_and_no_fault_of_ours() -> None:
+    app = base_app(Readiness(), json_errors)
+
+    async def read(request: web.Request) -> web.Response:
+        return web.Response(body=await request.read())
+
+    app.router.add_post("/", read)
+    headers = {"Content-Encoding": "gzip"}
+    with capture_logs() as logged:
+        async with (
+            serving(app) as client,
+            client.post("/", data=b"no gzip", headers=headers) as got,
+        ):
+            assert got.status == 400
+            assert (await got.json())["error"]["code"] == "unreadable"
+    assert logged == []
 
 
 async def test_token_opens_the_door() -> None:

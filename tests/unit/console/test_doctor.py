@@ -1,6 +1,7 @@
 """What the connection doctor makes of what it finds, and that one cause is one failure."""
 
 import asyncio
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -180,6 +181,14 @@ def test_the_report_as_text_has_each_cure_below_its_line() -> None:
     assert text.index("FAILED") < text.index("→ cure.") < text.index("waiting") < text.rindex("→")
     assert "1 waiting, 1 failed" in text
     assert as_json(report("failed"))["findings"][0]["cure"] == "cure."
+
+
+def test_what_others_say_are_only_letters_to_a_terminal() -> None:
+    evil = "Bakery\n  ok       Forged\x1b[2K\x9b31m\u202e"
+    line = Line("l0", evil, evil)
+    text = as_text(Report(NOW, (Finding(line, failed(evil, evil)),)))
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", text)
+    assert [each for each in text.splitlines() if each.startswith("  ok")] == []
 
 
 # The public address

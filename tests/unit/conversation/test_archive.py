@@ -343,7 +343,7 @@ EVENTS = [
     make.reaction(seconds=2),
     make.echo(app_id="7"),
     make.standby("m2"),
-    make.standby("e1", is_echo=True),
+    make.standby("e1", is_echo=True, text="written by hand"),
     on_standby("message_edit", text="changed elsewhere", num_edit=4),
     on_standby("reaction", action="react", emoji="👍"),
     make.takeover_requested(),
@@ -385,9 +385,43 @@ def cuts(length: int) -> st.SearchStrategy[list[int]]:
 def without_sources(documents: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Where a record stands on the log is no matter of the message."""
     return {
-        document_id: {name: value for name, value in document.items() if name != "source"}
+        document_id: {
+            name: _without_place(value) for name, value in document.items() if name != "source"
+        }
         for document_id, document in documents.items()
     }
+
+
+def _without_place(value: Any) -> Any:  # noqa: ANN401
+    if not isinstance(value, dict):
+        return value
+    return {name: inner for name, inner in value.items() if name != "first"}
+
+
+@pytest.mark.parametrize("later_s", [-5, 0, 5])
+async def test_of_a_message_with_two_contents_the_first_is_kept(later_s: float) -> None:
+    """Whichever is greater, and whatever time it says; also when it is handed out again."""
+    for one, other in (("a", "b"), ("b", "a")):
+        first = make.image("m1", one)
+        second = make.message("m1", other, later_s)
+        documents = Documents()
+        await documents.take(first, second)
+        shown = (await documents.read(first, second))["100:m1"]
+        assert (shown["text"], len(shown["attachments"])) == (one, 1)
+        edited = (await documents.read(first, second, make.edited("m1", "changed", 0)))["100:m1"]
+        assert edited["text"] == "changed"
+
+
+async def test_a_message_stored_before_its_order_was_kept_is_not_changed_by_a_copy() -> None:
+    documents = Documents()
+    [first] = arrivals(make.message("m1", "a"))
+    stored = archive.entry_of(first, APP)
+    assert stored is not None
+    said = {"number": 0, "at": make.NOON, "text": "a"}
+    attached = {"is_deleted": False, "items": []}
+    await documents.keep([replace(stored, highest={"said": said, "attached": attached})])
+    await documents.take(make.message("m1", "z"))
+    assert documents.documents["100:m1"]["said"] == said
 
 
 async def test_one_batch_is_one_write_of_messages_and_one_a_conversation() -> None:

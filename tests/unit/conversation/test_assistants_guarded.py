@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+import httpx2
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
@@ -127,6 +128,51 @@ async def test_no_redirect_is_followed(server: Server) -> None:
     with pytest.raises((AssistantRefusedError, AssistantUnavailableError)):
         await ask(f"http://127.0.0.1:{server.port}/v1", Inside(everything=True))
     assert len(server.hosts) == 1
+
+
+@pytest.mark.parametrize("provider", ["openai", "anthropic", "simulator"])
+async def test_none_is_followed_from_where_the_installation_asks_either(
+    server: Server, provider: ModelProvider
+) -> None:
+    """An SDK would: with what people wrote, and of Anthropic's protocol with the key."""
+    server.location = f"http://localhost:{server.port}/v1/elsewhere"
+    assistant = LanguageModelAssistant(
+        provider=provider,
+        model="m",
+        api_key=KEY,
+        base_url=f"http://127.0.0.1:{server.port}/v1",
+        timeout_s=10,
+    )
+    with pytest.raises((AssistantRefusedError, AssistantUnavailableError)):
+        await assistant.reply(PROMPT)
+    await assistant.aclose()
+    assert server.hosts == [f"127.0.0.1:{server.port}"]
+
+
+async def test_a_name_that_changes_its_address_in_between_gains_nothing(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Judged and connected to is one answer of the resolver, each time anew."""
+    answers = iter([["93.184.216.34"], ["127.0.0.1"], ["127.0.0.1"]])
+    asked: list[str] = []
+    connected: list[str] = []
+
+    async def getaddrinfo(host: str, port: int, **_: object) -> list[Any]:
+        asked.append(host)
+        return [(2, 1, 6, "", (address, port)) for address in next(answers)]
+
+    async def connect(_self: object, request: httpx2.Request) -> httpx2.Response:
+        connected.append(request.url.host)
+        return httpx2.Response(503, request=request)
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo, raising=False)
+    monkeypatch.setattr(httpx2.AsyncHTTPTransport, "handle_async_request", connect)
+    async with guarded.guarded_client(Inside(), 5) as client:
+        await client.get("https://models.example/v1")
+        with pytest.raises(guarded.ForbiddenAddressError):
+            await client.get("https://models.example/v1")
+    assert connected == ["93.184.216.34"]
+    assert asked == ["models.example"] * 2
 
 
 async def test_an_answer_without_end_is_not_kept_in_memory(server: Server) -> None:

@@ -112,7 +112,6 @@ async def test_get_started_begins_a_session_with_a_welcome(world: World) -> None
         make.reaction(),
         make.standby(),
         make.echo(app_id="7"),
-        make.echo(app_id=make.APP),
         make.sent(origin="human"),
         make.unsent(),
         make.edited(),
@@ -126,6 +125,19 @@ async def test_what_is_no_message_to_us_is_remembered_and_not_answered(
     await world.handle()
     assert (world.commands, world.shown, world.prompts) == ([], [], [])
     assert world.stored.version == 1
+
+
+@pytest.mark.parametrize(
+    "event",
+    [make.echo(app_id=make.APP), make.echo(send_id="c1:0"), make.sent(), make.delivered(1)],
+    ids=["echo", "echo without an app", "sent", "delivered"],
+)
+async def test_what_comes_back_of_our_own_answer_costs_no_round_trip(
+    world: World, event: AnyRecord
+) -> None:
+    world.write(event)
+    await world.handle()
+    assert (world.steps, world.stored.version, world.committed) == ([], 0, 1)
 
 
 @pytest.mark.parametrize(

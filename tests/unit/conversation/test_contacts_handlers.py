@@ -260,6 +260,7 @@ async def test_what_is_not_suggested_or_not_done_is_told(
         ({"cursor": "x"}, "cursor"),
         ({"cursor": "bnVsbA=="}, "cursor"),
         ({"cursor": "WzFd"}, "cursor"),
+        ({"cursor": "WyJcdWQ4MDAiLCJhIl0="}, "cursor"),  # half of a surrogate pair
         ({"search": "x" * 201}, "search"),
     ],
 )

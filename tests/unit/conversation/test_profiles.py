@@ -93,6 +93,9 @@ async def test_a_profile_is_kept_for_a_week() -> None:
         (Answer(first_name="Ann", last_name="Lee", name="Lee Ann"), "Lee Ann"),
         (Answer(first_name="  Ann\n\x00 ", last_name=""), "Ann"),
         (Answer(first_name="x" * 999), "x" * 200),
+        (Answer(first_name="مهدی\u200cیار 👨‍👩‍👧‍👦🏴󠁧󠁢󠁥󠁮󠁧󠁿"), "مهدی\u200cیار 👨‍👩‍👧‍👦🏴󠁧󠁢󠁥󠁮󠁧󠁿"),
+        (Answer(first_name="\u202eAnn\u2066\u200f"), "Ann"),
+        (Answer(first_name="x" * 198 + "👨‍👩‍👧‍👦"), "x" * 198),
     ],
 )
 async def test_the_name_is_what_there_is_of_it(answer: Answer, shown: str) -> None:

@@ -90,12 +90,19 @@ def test_events_are_remembered_counted_and_wait_for_an_answer(
     assert bool(state.session_id) is bool(inbound)
 
 
-@pytest.mark.parametrize(
-    ("name", "changes"),
-    [(name, True) for name in list(EVENTS)[:18]] + [(name, False) for name in list(EVENTS)[18:]],
-)
-def test_what_is_not_about_the_memory_is_left_to_the_archive(name: str, changes: bool) -> None:
-    assert receive.changes_state(EVENTS[name]) is changes
+FOR_THE_ARCHIVE = {
+    "echo of ours",
+    "sent by the assistant",
+    "delivered",
+    "read",
+    "held",
+    "takeover",
+}
+
+
+@pytest.mark.parametrize("name", EVENTS)
+def test_what_is_not_about_the_memory_is_left_to_the_archive(name: str) -> None:
+    assert receive.changes_state(EVENTS[name], make.APP) is (name not in FOR_THE_ARCHIVE)
 
 
 @pytest.mark.parametrize("name", ["message", "image", "get started", "other button"])
@@ -288,3 +295,42 @@ def test_pending_keeps_the_newest() -> None:
     assert state.pending[0] == Pending(
         message=receive.short_id("m5"), kind="text", text="t5", at=make.at(5)
     )
+
+
+@pytest.mark.parametrize(
+    ("again", "noticed"),
+    [
+        (make.message("m1", "hello"), False),
+        (make.message("m1", "goodbye"), True),
+        (make.image("m1", "hello"), True),
+        (make.message("m1", None), True),
+        (make.unsent("m1"), False),
+        (make.message("m2", "goodbye"), False),
+    ],
+)
+def test_a_message_that_comes_again_with_another_content_is_noticed_and_changes_nothing(
+    again: AnyRecord, noticed: bool
+) -> None:
+    state = taken_in(make.message("m1", "hello"))
+    heard: list[AnyRecord] = []
+    after = receive.receive(state, arrivals(again, first=1), rules(), heard.append)
+    assert heard == ([again] if noticed else [])
+    if noticed:
+        assert after == state
+    assert receive.receive(state, arrivals(again, first=1), rules()) == after
+
+
+def test_an_edited_message_that_comes_again_as_it_was_contradicts_nothing() -> None:
+    state = taken_in(make.message("m1", "hello"), make.edited("m1", "changed"))
+    assert not receive.contradicts(state, make.message("m1", "hello"))
+    assert [line.text for line in state.history] == ["changed"]
+
+
+def test_of_what_was_edited_no_more_is_known_than_of_what_was_said() -> None:
+    """An edit of a message that is not remembered leaves nothing either."""
+    state = taken_in(make.edited("m0"), *many(HISTORY_LINES), make.edited("m3"), make.edited("m5"))
+    assert len(state.edited) == 2
+    later = taken_in(
+        *many(HISTORY_LINES, first=HISTORY_LINES), make.edited(f"m{HISTORY_LINES}"), state=state
+    )
+    assert len(later.edited) == 1

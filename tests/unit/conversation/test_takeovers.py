@@ -174,7 +174,7 @@ async def test_an_answer_that_a_takeover_kept_back_was_never_given(world: World)
 
 @pytest.mark.parametrize("part", [1, 2])
 def test_an_answer_of_which_the_beginning_went_out_stays_in_the_memory(part: int) -> None:
-    assert not receive.changes_state(make.failed(part=part))
+    assert not receive.changes_state(make.failed(part=part), make.APP)
 
 
 def test_what_a_human_sends_as_a_picture_is_remembered_as_one() -> None:

@@ -346,8 +346,8 @@ async def test_one_read_one_hmac_one_parse(
 
     monkeypatch.setattr(handlers, "read_body", counting("read", bodies.read_body))
     monkeypatch.setattr(
-        "services.gateway.domain.signature.hmac.new",
-        counting("hmac", __import__("hmac").new),
+        "services.gateway.domain.signature.hmac.digest",
+        counting("hmac", __import__("hmac").digest),
     )
     monkeypatch.setattr(json.JSONDecoder, "decode", counting("parse", json.JSONDecoder.decode))
     # signed beforehand, for this process signs with the same function

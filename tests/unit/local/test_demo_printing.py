@@ -32,6 +32,19 @@ def play(*, colour: bool, fails: bool) -> tuple[Transcript, str]:
     return transcript, told(transcript, printer, output)
 
 
+def test_what_people_write_are_only_letters_to_a_terminal() -> None:
+    evil = "evil\x1b[31m\r\x9b2K\u202e\x07"
+    output: list[str] = []
+    transcript = Transcript([Printer(output.append, colour=False)])
+    transcript.begin(evil)
+    transcript.scene("A question")
+    transcript.line(Line("person", evil, f"one\n{evil}", evil))
+    transcript.expect("it is the same", "one", evil)
+    text = "\n".join(output)
+    assert text.count("\\u001b[31m") == 5
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", text)
+
+
 def test_a_story_that_held_says_so_and_where_to_go_next() -> None:
     transcript, output = play(colour=False, fails=False)
     assert transcript.held

@@ -1,8 +1,11 @@
 """The stand-in's commits: before every acknowledgement, and never in the middle of a write."""
 
+import os
 import threading
 import time
 from typing import Any
+
+import pytest
 
 from deploy.local.mongo_server import DurableBackend
 
@@ -85,3 +88,20 @@ def test_a_write_that_fails_leaves_the_way_free() -> None:
         except ValueError:
             continue
         raise AssertionError("the error is lost")
+
+
+def test_a_commit_that_fails_ends_the_server_for_the_store_is_closed_by_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As on a full disk. Alive, it would refuse every write, with room again or without."""
+
+    class Full(Store):
+        def commit(self) -> None:
+            raise OSError("no space left")
+
+    def ended(status: int) -> None:
+        raise SystemExit(status)
+
+    monkeypatch.setattr(os, "_exit", ended)
+    with pytest.raises(SystemExit, match="1"):
+        DurableBackend(Full(), Full()).handleMessage(Words("insert"))

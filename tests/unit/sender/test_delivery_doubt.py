@@ -10,6 +10,7 @@ from libs.common.erasures import StaleTombstonesError
 from libs.common.events import ChannelTokenRejected, MessageDelivered, MessageEchoed, MessageHeld
 from libs.common.kafka import KafkaUnavailableError
 from services.sender.domain.claims import Claim
+from services.sender.domain.evidence import Seen
 from services.sender.domain.outcome import MetaError, classify
 from tests.unit.sender.stories import THREE_IDS, THREE_PARTS, delivered, play, seconds_between_posts
 from tests.unit.sender.world import (
@@ -63,6 +64,31 @@ def test_what_meta_did_not_take_is_sent_once_more_after_two_readings(reply: Repl
     assert seconds_between_posts(world)[0] >= 12.0 + 5.0  # the claim's life, then the gap
     assert world.meta.reads >= 2
     assert world.store.deliveries["c1:0"].attempts == 2
+
+
+@pytest.mark.parametrize(("after", "states"), [(10, ["sent", "sent"]), (21, ["sent", "held"])])
+def test_somebody_in_a_hurry_fills_the_thread_and_nothing_is_held_in_vain(
+    after: int, states: list[str]
+) -> None:
+    """Twenty messages within the minute by which clocks may be wrong: the reading proves what it
+    has to all the same, as long as it holds the answer before."""
+
+    async def story(world: World) -> None:
+        begun = clock()
+        await asyncio.sleep(9.5)
+        await world.deliver(send_text("first", command_id="c1"))
+        await asyncio.sleep(after + 1.0)
+        world.meta.written = [
+            Seen(f"m_q{number}", False, "and?", begun + timedelta(seconds=number))
+            for number in range(10 + after)
+        ]
+        world.meta.script = [LOST]
+        await world.deliver(send_text("second", command_id="c2"))
+
+    world = play(story)
+
+    assert [world.store.deliveries[name].state for name in ("c1:0", "c2:0")] == states
+    assert world.accepted() == ["c1:0", "c2:0"][: states.count("sent")]
 
 
 def test_what_appears_between_two_readings_is_not_sent_again() -> None:

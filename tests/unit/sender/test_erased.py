@@ -7,7 +7,7 @@ import pytest
 from libs.common.erasures import StaleTombstonesError
 from services.sender.domain.claims import Claim
 from tests.unit.sender.stories import THREE_PARTS, play
-from tests.unit.sender.world import PAGE, STARTED_AT, World, send_text
+from tests.unit.sender.world import LOST, PAGE, STARTED_AT, World, send_text
 
 LATER = STARTED_AT + timedelta(seconds=1)
 
@@ -86,6 +86,34 @@ def test_while_nobody_knows_who_was_erased_nothing_is_sent_twice_or_lost() -> No
     assert world.accepted() == ["c1:0"]
     assert world.outcomes() == [("c1:0", "message.sent")]
     assert len(world.meta.posts) == 1
+
+
+def test_what_evidence_has_told_is_not_asked_for_again_when_it_is_not_known_who_was_erased() -> (
+    None
+):
+    """As often as it is not known just then: each inquiry takes seconds, and as many calls."""
+
+    async def story(world: World) -> None:
+        original = world.meta.thread
+
+        async def thread(*args: object) -> object:
+            seen = await original(*args)  # type: ignore[arg-type]
+            world.erased.is_known = False
+            return seen
+
+        world.meta.thread = thread  # type: ignore[method-assign,assignment]
+        world.meta.script = [LOST]
+        with pytest.raises(StaleTombstonesError):
+            await world.deliver(send_text())
+        asked = world.meta.reads
+        world.erased.is_known = True
+        await world.deliver(send_text())
+        assert world.meta.reads == asked > 0
+
+    world = play(story)
+    assert world.accepted() == ["c1:0"]
+    assert world.outcomes() == [("c1:0", "message.sent")]
+    assert world.store.deliveries["c1:0"].attempts == 2
 
 
 def test_what_was_put_away_is_not_sent_either() -> None:

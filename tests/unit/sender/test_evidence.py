@@ -17,7 +17,11 @@ def seen(text: str = "hello", *, mid: str = "m", at_s: float = 1.0, from_page: b
 
 
 def judged(
-    *thread: Seen, recorded: tuple[str, ...] = (), held_alike: int = 0, by_meta: bool = True
+    *thread: Seen,
+    recorded: tuple[str, ...] = (),
+    held_alike: int = 0,
+    by_meta: bool = True,
+    earlier: tuple[str, ...] = (),
 ) -> Evidence:
     return judge(
         thread,
@@ -27,6 +31,7 @@ def judged(
         recorded_mids=recorded,
         held_alike=held_alike,
         covers=COVERS,
+        earlier_mids=earlier,
     )
 
 
@@ -137,3 +142,38 @@ def test_a_message_that_is_there_is_never_called_absent_whatever_our_clock(
     assert judged(*thread, ours, held_alike=held_alike) != Absent()
     ours = seen(mid="ours", at_s=at_s + slow_s)
     assert judged(*thread, ours, held_alike=held_alike, by_meta=False) != Absent()
+
+
+def hurried(*, answered_at: int, oldest_s: float = -19.0) -> list[Seen]:
+    """A full reading of a thread that was written within less than what clocks may be wrong by."""
+    thread = [
+        seen("a question", mid=f"q{n}", at_s=oldest_s + n, from_page=False) for n in range(20)
+    ]
+    thread[answered_at] = seen("the answer before", mid="before", at_s=oldest_s + answered_at)
+    return thread
+
+
+@pytest.mark.parametrize("by_meta", [True, False])
+def test_a_reading_that_holds_the_answer_before_holds_all_that_came_after_it(by_meta: bool) -> None:
+    """Twenty messages within a minute are enough, if one of them is known to be older."""
+    thread = hurried(answered_at=16)
+    assert judged(*thread, by_meta=by_meta) == Unclear()
+    assert judged(*thread, recorded=("before",), by_meta=by_meta) == Unclear()
+    assert judged(*thread, by_meta=by_meta, earlier=("before",)) == Absent()
+    assert judged(*thread, by_meta=by_meta, earlier=("of another thread",)) == Unclear()
+    thread[18] = seen(mid="ours", at_s=-1)
+    assert judged(*thread, earlier=("before",)) == Found("ours")
+
+
+@pytest.mark.parametrize(("answered_at", "evidence"), [(2, Unclear()), (3, Absent())])
+def test_something_clearly_older_than_the_answer_before_has_to_be_there_too(
+    answered_at: int, evidence: Evidence
+) -> None:
+    """Else ours, of the same moment as that, may have fallen out of the reading."""
+    assert judged(*hurried(answered_at=answered_at), earlier=("before",)) == evidence
+
+
+def test_a_message_of_the_text_after_the_answer_before_stays_unclear_if_a_clock_is_wrong() -> None:
+    thread = hurried(answered_at=5)
+    thread[8] = seen(mid="like ours", at_s=-11)
+    assert judged(*thread, earlier=("before",)) == Unclear()

@@ -149,6 +149,12 @@ class FakeStore:
         known = {delivery.mid for delivery in self.deliveries.values()}
         return {mid for mid in mids if mid in known}
 
+    async def mids_in_order(self, _conversation: str, mids: Iterable[str]) -> Collection[str]:
+        await self._arrive("read mids")
+        sent = [item for item in self.deliveries.values() if item.state == "sent"]
+        known = {item.mid for item in sent if item.since is None and not item.generation}
+        return {mid for mid in mids if mid in known}
+
     async def held_texts(self, _conversation: str, since: datetime) -> list[str]:
         await self._arrive("read held")
         held = [item for item in self.deliveries.values() if item.state == "held"]
@@ -339,6 +345,7 @@ class FakeMeta:
         self.script: list[Reply] = []
         self.otherwise = OK
         self.posts: list[tuple[str, datetime]] = []
+        self.written: list[Seen] = []  # by the person; then the thread has nothing older
         self.accepted: list[Accepted] = []
         self.readable = True
         self.read_outcome: Outcome | None = None
@@ -414,11 +421,14 @@ class FakeMeta:
         if self.shows_nothing:
             return []
         theirs = Seen("m_theirs", False, "hello?", STARTED_AT - timedelta(hours=1))
-        return [theirs] + [
+        ours = [
             Seen(item.mid, True, item.text, item.at.replace(microsecond=0))
             for item in self.accepted[-19:]
             if item.psid == psid and item.at + shown <= clock()
         ]
+        if self.written:
+            return sorted([*self.written, *ours], key=lambda seen: seen.created_at)[-20:]
+        return [theirs, *ours]
 
     async def message(self, channel: Channel, mid: str) -> Seen:
         await self.points.reach("read message")

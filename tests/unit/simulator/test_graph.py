@@ -377,14 +377,19 @@ async def test_a_held_back_answer_took_effect_already(facebook: Facebook) -> Non
         await sending
 
 
-async def test_faults_are_for_one_endpoint_and_page_and_can_be_cleared(facebook: Facebook) -> None:
+async def test_faults_are_for_one_endpoint_page_and_person_and_can_be_cleared(
+    facebook: Facebook,
+) -> None:
     await facebook.says("hello")
     await fault(facebook, page="1", status=500)
+    await fault(facebook, psid="1", status=500)
     await fault(facebook, endpoint="profile", status=500)
     assert (await facebook.send("hi"))[0] == 200
-    assert len((await facebook.control("GET", "/faults"))["faults"]) == 2
+    assert len((await facebook.control("GET", "/faults"))["faults"]) == 3
     await facebook.control("DELETE", "/faults")
     assert (await facebook.graph("GET", f"/{facebook.psid}"))[0] == 200
+    await fault(facebook, page=facebook.page, psid=facebook.psid, status=500)
+    assert [(await facebook.send("hi"))[0] for _ in range(2)] == [500, 200]
 
 
 async def test_latency_is_before_the_decision(facebook: Facebook) -> None:

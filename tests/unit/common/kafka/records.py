@@ -6,7 +6,13 @@ TOPIC = "letters"
 
 
 def record(
-    offset: int, key: bytes = b"k", *, partition: int = 0, value: bytes = b"", kind: bytes = b"a"
+    offset: int,
+    key: bytes = b"k",
+    *,
+    partition: int = 0,
+    value: bytes = b"",
+    kind: bytes = b"a",
+    timestamp_ms: int = 0,
 ) -> ConsumedRecord:
     return ConsumedRecord(
         topic=TOPIC,
@@ -15,5 +21,5 @@ def record(
         key=key,
         value=value,
         headers={"type": kind},
-        timestamp_ms=0,
+        timestamp_ms=timestamp_ms,
     )

@@ -129,6 +129,27 @@ def test_a_handler_sees_what_comes_while_it_works_and_all_is_finished_together()
     assert joined == [1]
 
 
+def test_who_only_looks_for_more_waits_for_no_timer() -> None:
+    seen: list[bool] = []
+
+    async def handler(batch: KeyBatch) -> None:
+        began_at = asyncio.get_running_loop().time()
+        seen.append(await batch.wait_for_more(0))
+        await asyncio.sleep(1)
+        seen.append(await batch.wait_for_more(0))
+        assert asyncio.get_running_loop().time() == began_at + 1
+
+    async def story() -> None:
+        engine = make_engine(handler)
+        engine.add(0, [record(0)])
+        await asyncio.sleep(0.5)
+        engine.add(0, [record(1)])
+        await until(lambda: engine.committable() == {0: 1})
+
+    run_virtually(story())
+    assert seen[:2] == [False, True]
+
+
 def test_only_the_bad_record_of_a_batch_becomes_a_dead_letter() -> None:
     handled: list[int] = []
     buried: Buried = []

@@ -21,6 +21,8 @@ from tests.virtual_time import run_virtually
 
 PARTITIONS = 2
 FETCH = 8
+NOW_MS = 1_700_000_000_000
+FRESH_S = 30.0
 RECORD_BYTES = OVERHEAD_BYTES + 2 + len("type") + 1
 Place = tuple[int, int]  # partition, offset
 
@@ -33,6 +35,7 @@ class Behaviour:
     transient: int = 0  # so many times first
     fails: str = ""  # then "" it is handled, "error" or "permanent" for ever
     wanted: bool = True
+    is_old: bool = False
     lingers_s: float = 0.0  # looks for more records that long
 
 
@@ -73,6 +76,7 @@ class World:
                 partition=partition,
                 kind=b"w" if behaviour.wanted else b"u",
                 value=b"",
+                timestamp_ms=0 if behaviour.is_old else NOW_MS,
             )
             for index, (key, behaviour) in enumerate(entries)
         ]
@@ -144,7 +148,10 @@ async def _tell(story: Story) -> World:
         group="g",
         wants=lambda headers: headers["type"] == b"w",
         key_of=lambda r: r.key,
-        limits=Limits(story.max_keys, story.max_batch, story.max_bytes, max_span=20),
+        limits=Limits(
+            story.max_keys, story.max_batch, story.max_bytes, max_span=20, fresh_s=FRESH_S
+        ),
+        wall_s=lambda: NOW_MS / 1000,
     )
     engine.assign(range(PARTITIONS))
     async with asyncio.timeout(1000):
@@ -202,6 +209,7 @@ BEHAVIOURS = st.builds(
     transient=st.sampled_from([0, 0, 0, 0, 1, 3]),
     fails=st.sampled_from(["", "", "", "", "", "error", "permanent"]),
     wanted=st.sampled_from([True, True, True, False]),
+    is_old=st.booleans(),
     lingers_s=st.sampled_from([0.0, 0.0, 0.3]),
 )
 LOG = st.lists(st.tuples(st.sampled_from([b"k1", b"k2", b"k3"]), BEHAVIOURS), max_size=25)

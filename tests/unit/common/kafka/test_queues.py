@@ -6,7 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from libs.common.kafka.queues import Backpressure, KeyQueues, Lane
+from libs.common.kafka.queues import OLD_EVERY, Backpressure, KeyQueues, Lane
 from libs.common.kafka.records import ConsumedRecord
 from tests.unit.common.kafka.records import record
 
@@ -22,24 +22,33 @@ class QueueMachine(RuleBasedStateMachine):
         self.offset = 0
         self.waiting: dict[Lane, list[ConsumedRecord]] = defaultdict(list)
         self.held: dict[Lane, list[ConsumedRecord]] = {}
+        self.fresh: set[Lane] = set()
+        self.passed_over = 0  # lanes that were handed out since an old one was, or none waited
 
-    @rule(key=KEYS, partition=st.integers(0, 1), size=st.integers(0, 50))
-    def put(self, key: bytes, partition: int, size: int) -> None:
+    @rule(key=KEYS, partition=st.integers(0, 1), size=st.integers(0, 50), is_old=st.booleans())
+    def put(self, key: bytes, partition: int, size: int, is_old: bool) -> None:
         lane = Lane(partition, key)
         new = record(self.offset, key, partition=partition, value=b"x" * size)
         self.offset += 1
-        assert self.queues.put(lane, new) == (lane in self.held)
+        assert self.queues.put(lane, new, is_old=is_old) == (lane in self.held)
         self.waiting[lane].append(new)
+        if not is_old:
+            self.fresh.add(lane)
 
-    @rule()
-    def next_lane(self) -> None:
-        lane = self.queues.next_lane()
+    @rule(may_be_old=st.booleans())
+    def next_lane(self, may_be_old: bool) -> None:
         runnable = {lane for lane, records in self.waiting.items() if records} - set(self.held)
+        old = runnable - self.fresh
+        assert self.queues.has_old == bool(old)
+        lane = self.queues.next_lane(may_be_old=may_be_old)
         if lane is None:
-            assert not runnable
-        else:
-            assert lane in runnable
-            self.held[lane] = []
+            assert not (runnable if may_be_old else runnable - old)
+            return
+        assert lane in runnable
+        assert may_be_old or lane not in old
+        self.passed_over = 0 if lane in old or not old or not may_be_old else self.passed_over + 1
+        assert self.passed_over < OLD_EVERY, "old ones are forgotten"
+        self.held[lane] = []
 
     @precondition(lambda self: self.held)
     @rule(data=st.data(), limit=st.integers(1, 3))
@@ -48,6 +57,7 @@ class QueueMachine(RuleBasedStateMachine):
         taken = self.queues.take(lane, limit)
         assert taken == self.waiting[lane][:limit]
         del self.waiting[lane][: len(taken)]
+        self._forget_fresh()
         self.held[lane].extend(taken)
 
     @precondition(lambda self: self.held)
@@ -69,6 +79,15 @@ class QueueMachine(RuleBasedStateMachine):
         self.queues.drop(partition)
         for lane in [lane for lane in self.waiting if lane.partition == partition]:
             del self.waiting[lane]
+        self._forget_fresh()
+
+    def _forget_fresh(self) -> None:
+        self.fresh = {lane for lane in self.fresh if self.waiting.get(lane)}
+
+    @invariant()
+    def a_lane_is_old_where_nothing_fresh_waits(self) -> None:
+        for lane, records in self.waiting.items():
+            assert self.queues.is_old(lane) == (bool(records) and lane not in self.fresh)
 
     @invariant()
     def memory_is_what_waits_and_what_is_held(self) -> None:
@@ -90,6 +109,26 @@ def test_lanes_take_turns() -> None:
     queues.take(busy, 2)
     queues.release(busy)
     assert queues.next_lane() == quiet
+
+
+def test_a_fresh_lane_goes_before_old_ones_but_for_every_fourth() -> None:
+    queues = KeyQueues()
+    for number in range(3):
+        queues.put(Lane(0, b"old%d" % number), record(number, b"o"), is_old=True)
+    for number in range(6):
+        queues.put(Lane(0, b"new%d" % number), record(3 + number, b"n"))
+    order = [lane.key[:3] for _ in range(9) if (lane := queues.next_lane()) is not None]
+    assert order == [b"new", b"new", b"new", b"old", b"new", b"new", b"new", b"old", b"old"]
+
+
+def test_who_writes_again_is_served_with_those_who_write_now() -> None:
+    queues = KeyQueues()
+    for number, key in enumerate((b"a", b"b")):
+        queues.put(Lane(0, key), record(number, key), is_old=True)
+    queues.put(Lane(0, b"b"), record(2, b"b"))
+    assert queues.next_lane(may_be_old=False) == Lane(0, b"b")
+    assert [each.offset for each in queues.take(Lane(0, b"b"), 9)] == [1, 2]
+    assert queues.next_lane(may_be_old=False) is None
 
 
 def test_too_many_bytes_pause_everything_until_half_is_gone() -> None:

@@ -23,9 +23,15 @@ def lag(partition: int) -> float | None:
 
 @pytest.fixture
 async def session() -> AsyncIterator[Session]:
-    names = {"topic": WHO.topic, "group": WHO.group}
     runner = BatchRunner(AsyncMock(), AsyncMock(), Patience(), topic=WHO.topic, group=WHO.group)
-    engine = KeyedEngine(runner, wants=wants_all, key_of=record_key, limits=Limits(), **names)
+    engine = KeyedEngine(
+        runner,
+        topic=WHO.topic,
+        group=WHO.group,
+        wants=wants_all,
+        key_of=record_key,
+        limits=Limits(),
+    )
     session = Session(KafkaSettings(), WHO, engine, AsyncMock(return_value=True), Times())
     yield session
     await session.close()

@@ -1,0 +1,60 @@
+"""How fast work may begin, from how late the loop is. Pure: what it is told is all it knows.
+
+Who begins two thousand turns in one pass of the loop hears from nobody until all of them have had
+their first piece of it: that costs heartbeats, and so the partitions.
+"""
+
+TOO_LATE_S = 0.01
+"""A loop that comes so much later than asked is at its limit: whoever waits for it, waits long."""
+AT_ONCE = 32
+"""Keys that may begin between two passes of the loop."""
+
+FIRST_PER_S = 100.0
+LEAST_PER_S = 100.0
+"""However late the loop is: others may make it late, and a tenth of a processor is left for those
+who have waited for long."""
+MOST_PER_S = 2000.0
+MORE_PER_S = 1000.0  # each second
+
+
+class Pace:
+    """How many keys of old work may begin.
+
+    As in congestion control: more and more as long as the loop is in time, half of it after a look
+    that came too late. So old work takes what fresh work leaves of the processor, whatever a piece
+    of it costs.
+    """
+
+    def __init__(self) -> None:
+        self._per_s = FIRST_PER_S
+        self._saved = 0.0
+
+    def grant(self, passed_s: float, late_s: float) -> int:
+        """How many more keys may begin now.
+
+        Args:
+            passed_s: time since the last look.
+            late_s: by how much of it the loop was later than asked.
+        """
+        if late_s > TOO_LATE_S:
+            self._per_s = max(LEAST_PER_S, self._per_s / 2)
+        else:
+            self._per_s = min(MOST_PER_S, self._per_s + MORE_PER_S * passed_s)
+        self._saved += self._per_s * passed_s
+        whole = int(self._saved)
+        self._saved -= whole
+        return whole
+
+
+def at_once(late_s: float, ended: int) -> int:
+    """How many keys of any kind may begin now, however many wait; never none.
+
+    Args:
+        late_s: by how much the loop was later than asked since the last look.
+        ended: how many keys have come to their end since then.
+
+    Where the loop is late, whoever has ended is replaced: so as many as before are at work, and
+    one more. Fewer would help nobody where the processor is slow for reasons of its own, such as a
+    container's limit: work that waits for a model takes none of it.
+    """
+    return min(AT_ONCE, 1 + ended) if late_s > TOO_LATE_S else AT_ONCE

@@ -1,0 +1,167 @@
+"""Who writes now is not kept waiting by a backlog, and who is in it is not forgotten."""
+
+import asyncio
+
+from libs.common.kafka.batch import KeyBatch
+from libs.common.kafka.engine import KeyedEngine, Limits
+from libs.common.kafka.handling import BatchRunner, Handler, Patience
+from libs.common.kafka.pace import AT_ONCE
+from libs.common.kafka.records import ConsumedRecord
+from tests.unit.common.kafka.records import TOPIC, record
+from tests.virtual_time import VirtualTimeLoop, run_virtually
+
+NOW_S = 1_700_000_000.0
+LIMITS = Limits(max_keys_in_flight=8, fresh_s=30)
+TURN_S = 1.0
+
+
+class World:
+    """What was handled, in the order in which it was begun."""
+
+    def __init__(self) -> None:
+        self.begun: list[bytes] = []
+        self.in_flight = 0
+        self.most_old_in_flight = 0
+
+    async def handle(self, batch: KeyBatch) -> None:
+        self.begun.append(batch.key)
+        old = batch.key.startswith(b"old")
+        self.in_flight += old
+        self.most_old_in_flight = max(self.most_old_in_flight, self.in_flight)
+        await asyncio.sleep(TURN_S)
+        self.in_flight -= old
+
+
+def engine_of(handler: Handler, limits: Limits = LIMITS) -> KeyedEngine:
+    async def never(_record: ConsumedRecord, _error: BaseException, _attempts: int) -> None:
+        raise AssertionError
+
+    engine = KeyedEngine(
+        BatchRunner(handler, never, Patience(), topic=TOPIC, group="g"),
+        topic=TOPIC,
+        group="g",
+        wants=lambda _headers: True,
+        key_of=lambda r: r.key,
+        limits=limits,
+        wall_s=lambda: NOW_S,
+    )
+    engine.assign([0])
+    return engine
+
+
+def old(offset: int, key: bytes | None = None) -> ConsumedRecord:
+    return record(offset, key or b"old%d" % offset, timestamp_ms=int((NOW_S - 31) * 1000))
+
+
+def fresh(offset: int, key: bytes | None = None) -> ConsumedRecord:
+    return record(offset, key or b"new%d" % offset, timestamp_ms=int((NOW_S - 29) * 1000))
+
+
+def test_who_writes_now_begins_at_once_though_hundreds_wait() -> None:
+    world = World()
+
+    async def story() -> None:
+        engine = engine_of(world.handle)
+        engine.add(0, [old(number) for number in range(300)])
+        await asyncio.sleep(10.5)  # no place is free for old ones, that go on one after the other
+        assert world.begun
+        engine.add(0, [fresh(300)])
+        await asyncio.sleep(0)
+        assert world.begun[-1] == b"new300"
+        async with asyncio.timeout(1000):
+            while engine.committable() != {0: 301}:
+                engine.moved.clear()
+                await engine.moved.wait()
+
+    run_virtually(story())
+    assert len(world.begun) == 301
+    assert world.most_old_in_flight == LIMITS.max_old_in_flight == 6
+
+
+def test_old_ones_get_their_share_while_fresh_ones_never_cease() -> None:
+    world = World()
+
+    async def story() -> None:
+        engine = engine_of(world.handle)
+        engine.add(0, [old(number) for number in range(20)])
+        async with asyncio.timeout(1000):
+            offset = 20
+            while sum(key.startswith(b"old") for key in world.begun) < 20:
+                engine.add(0, [fresh(offset + number) for number in range(10)])
+                offset += 10
+                await asyncio.sleep(TURN_S / 2)
+        engine.forget()
+
+    run_virtually(story())
+
+
+def test_who_waits_and_writes_again_is_answered_to_both_at_once_and_in_order() -> None:
+    handled: dict[bytes, list[int]] = {}
+
+    async def handle(batch: KeyBatch) -> None:
+        handled.setdefault(batch.key, []).extend(each.offset for each in batch.records)
+        await asyncio.sleep(TURN_S)
+
+    async def story() -> None:
+        engine = engine_of(handle)
+        engine.add(0, [old(number) for number in range(50)])
+        engine.add(0, [fresh(50, b"old49")])
+        await asyncio.sleep(0)
+        assert handled == {b"old49": [49, 50]}
+        engine.forget()
+
+    run_virtually(story())
+
+
+def test_between_two_passes_of_the_loop_only_so_many_begin() -> None:
+    world = World()
+
+    async def story() -> None:
+        engine = engine_of(world.handle, Limits())
+        engine.add(0, [fresh(number) for number in range(20 * AT_ONCE)])
+        seen = 0
+        while seen < 20 * AT_ONCE:
+            await asyncio.sleep(0)
+            assert len(world.begun) <= seen + AT_ONCE
+            seen = len(world.begun)
+        engine.forget()
+
+    run_virtually(asyncio.wait_for(story(), TURN_S / 2))
+
+
+def test_where_others_make_the_loop_late_as_many_are_at_work_as_before() -> None:
+    """One key a pass would be five a second here, though turns wait and need no processor."""
+    world = World()
+    turns = 20 * AT_ONCE
+
+    async def story() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualTimeLoop)
+
+        def take_the_processor() -> None:
+            loop.pass_time(0.2)
+            loop.call_soon(take_the_processor)
+
+        take_the_processor()
+        engine = engine_of(world.handle, Limits())
+        engine.add(0, [fresh(number) for number in range(turns)])
+        async with asyncio.timeout(turns / AT_ONCE * TURN_S * 2):
+            while engine.committable() != {0: turns}:
+                engine.moved.clear()
+                await engine.moved.wait()
+
+    run_virtually(story())
+    assert len(world.begun) == turns
+
+
+def test_without_a_bound_for_fresh_everything_goes_in_the_order_of_the_log() -> None:
+    world = World()
+
+    async def story() -> None:
+        engine = engine_of(world.handle, Limits(max_keys_in_flight=1))
+        engine.add(0, [old(0), fresh(1), old(2)])
+        await asyncio.sleep(3 * TURN_S)
+        engine.forget()
+
+    run_virtually(story())
+    assert world.begun == [b"old0", b"new1", b"old2"]
