@@ -14,7 +14,7 @@ from simulator.model_faults import ModelCalls, ModelFault, ModelFaults
 
 KEPT_REQUESTS = 50
 KEPT_BYTES = 1 << 20  # of a larger request only its size is kept
-QUOTED_CHARACTERS = 400
+QUOTED_CHARACTERS = 1_600  # with the words around it, still one message
 PIECE_CHARACTERS = 24
 LOOK_EVERY_S = 0.1  # whether who asked is still there
 

@@ -125,11 +125,10 @@ def judge(
     sends = [call for call in calls if call["endpoint"] == "messages"]
     accepted = Counter(_send_id(call) for call in sends if call["outcome"] == "accepted")
     verdict.sent_twice = [send_id for send_id, times in accepted.items() if times > 1]
-    shown = {each.send_id for each in listed}
     if evidence:
-        verdict.listed_in_vain = sorted(shown)
+        verdict.listed_in_vain = sorted(f"{each.send_id} ({_why(each, hands)})" for each in listed)
     else:
-        verdict.unlisted = sorted(unanswered(sends) - shown)
+        verdict.unlisted = sorted(unanswered(sends) - {each.send_id for each in listed})
     return verdict
 
 
@@ -138,6 +137,13 @@ def unanswered(calls: Iterable[Call]) -> set[str]:
     sends = [call for call in calls if call["endpoint"] == "messages"]
     clear = {_send_id(call) for call in sends if "fault" not in call}
     return {_send_id(call) for call in sends if "fault" in call} - clear
+
+
+def _why(listed: Listed, takeovers: Mapping[str, Takeovers]) -> str:
+    """What it is listed for, and how much of it nobody had answered for the assistant."""
+    about = set(topics(listed.text))
+    due = about - takeovers.get(listed.psid, NOBODY).excused
+    return f"{listed.state}, {listed.reason}, {len(due)} of {len(about)} due"
 
 
 def _rightly_superseded(listed: Listed, takeovers: Mapping[str, Takeovers]) -> bool:

@@ -43,7 +43,8 @@ class Measure:
 
 MEASURES = (
     Measure("memory", "MiB", lambda each: each.usage.anonymous_bytes / MIB, 32.0, 96.0),
-    Measure("descriptors", "", lambda each: each.usage.descriptors, 40.0, 60.0),
+    # at rest the database's client keeps all connections that it has opened, up to 100
+    Measure("descriptors", "", lambda each: each.usage.descriptors, 40.0, 160.0),
     Measure("threads", "", lambda each: each.usage.threads, 20.0, 20.0),
     Measure("tasks", "", lambda each: each.tasks, 60.0, 20.0),
 )
@@ -55,6 +56,8 @@ class Reading:
 
     warm_up_s: float = 180.0
     span_s: float = 30.0
+    least_s: float = 900.0
+    """Of warm life, before a slope is more than the end of warming up."""
 
 
 @dataclass(frozen=True)
@@ -68,10 +71,16 @@ class Growth:
     last: float | None
     """The same when all had been answered and nobody wrote any more."""
     most: float
+    is_long_enough: bool
+    """To complain about the trend."""
 
     def complaints(self) -> list[str]:
         measure, found = self.measure, []
-        if self.trend is not None and self.trend.lowest > measure.most_per_hour:
+        if (
+            self.trend is not None
+            and self.is_long_enough
+            and self.trend.lowest > measure.most_per_hour
+        ):
             found.append(
                 f"{measure.name} grow by {self.trend.per_hour:.0f} {measure.unit}/h, at least by "
                 f"{self.trend.lowest:.0f}; at most {measure.most_per_hour:g} are allowed"
@@ -119,6 +128,7 @@ class Process:
             _middle(self.before, measure),
             _middle(self.after, measure),
             max(told, default=0.0),
+            self.warm_s(reading) >= reading.least_s,
         )
 
     def warm_s(self, reading: Reading) -> float:

@@ -251,6 +251,7 @@ FORGED = (
     "x\r\x1b[2K\x1b[31mforged\x1b[0m\x07\x9b31m",
     "x\x85forged\u2028forged\u2029forged\x0bforged\x0cforged\x1cforged",
     "x\u202eforged\u2066",
+    "x\u200fforged\u061c \u200e",
     "x\ud800\x00forged",
 )
 ROUGH = st.text(max_size=30) | st.sampled_from(FORGED)
@@ -282,6 +283,7 @@ def test_no_value_leaves_its_line(
     assert written.endswith("\n")
     own = _COLOURS.sub("", written) if form == "console" else written
     assert re.findall(r"[^\x20-\x7e\xa0-\u2027\u2030-\ud7ff]", own) == ["\n"]
+    assert not set(own) & set("\u061c\u200e\u200f")
     assert "forged" in own or shape == "conversation"  # whose latter part is hashed
     if form == "json":
         assert only_line(lines)["event"].startswith("parcel_lost")

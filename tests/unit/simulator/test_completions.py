@@ -78,7 +78,7 @@ async def test_what_is_no_request_is_refused(facebook: Facebook, body: object) -
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("", "Hello!"), ([{"type": "text", "text": "in parts"}], "in parts"), ("x" * 500, "x…")],
+    [("", "Hello!"), ([{"type": "text", "text": "in parts"}], "in parts"), ("x" * 1_601, "x…")],
 )
 async def test_odd_questions_are_answered_too(
     facebook: Facebook, text: object, expected: str

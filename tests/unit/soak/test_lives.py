@@ -81,6 +81,12 @@ def test_what_a_process_does_while_it_warms_up_is_no_leak() -> None:
     assert judged(Process(life(1, 20, warm_up)), READING).complaints == ()
 
 
+def test_the_slope_of_a_short_run_is_told_and_not_complained_about() -> None:
+    judgement = judged(Process(life(1, 12, more_memory(200))), READING)
+    assert judgement.complaints == ()
+    assert judgement.to_json()["memory"]["per_hour"] == pytest.approx(200, abs=1)
+
+
 def test_slow_growth_is_told_and_not_complained_about() -> None:
     judgement = judged(Process(life(1, 20, more_memory(5))), READING)
     assert judgement.complaints == ()
