@@ -5,6 +5,7 @@ Facebook's record, the model's and the archive say what became of each text.
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from deploy.local.services import SERVICES
 from libs.common.text import printable, utf16_length
 from libs.common.topics import EVENTS
 from services.conversation.domain.receive import LINE_CHARACTERS
+from simulator.completions import QUOTED_CHARACTERS
 from tests.e2e.shop import WITHIN_S, Shop, open_shop
 from tests.stack import LocalStack
 
@@ -27,6 +29,7 @@ LIMIT = 2000  # UTF-16 code units
 ANN = {"by": "user:ann", "by_name": "Ann"}
 FORGED = '\n{"event": "forged", "level": "info"}\n\x1b[31m\x9b2K'
 FAMILY, FLAG, ENGLAND = "👨‍👩‍👧‍👦", "🇫🇷", "🏴󠁧󠁢󠁥󠁮󠁧󠁿"
+SUPERVISORS = re.compile(r"--- \S+ supervisor: ended with [\w ]+; starting it again in \d+ s")
 PILE = "e" + "\u0301" * 10_000
 
 
@@ -110,7 +113,8 @@ async def test_every_text_is_kept_read_and_answered_for_what_it_is(shop: Shop) -
 
     for case, psid in zip(CASES, people, strict=True):
         _, answer = await shop.simulator.wait_for_answers(shop.page, psid, 2, within_s=WITHIN_S)
-        quoted = case.asked if len(case.asked) <= 400 else case.asked[:400] + "…"
+        is_short = len(case.asked) <= QUOTED_CHARACTERS
+        quoted = case.asked if is_short else case.asked[:QUOTED_CHARACTERS] + "…"
         assert answer["text"] == (
             f"Thanks for your message! You wrote: “{quoted}”. (This is the simulated model.)"
         ), case.name
@@ -200,6 +204,8 @@ def _wrong_lines(log: Path) -> list[str]:
     text = log.read_text(encoding="utf-8")
     assert text.endswith("\n")
     for line in text[:-1].split("\n"):
+        if SUPERVISORS.fullmatch(line):  # another test has killed it
+            continue
         try:
             is_event = isinstance(json.loads(line)["event"], str)
             is_forged = json.loads(line)["event"] == "forged"
