@@ -31,6 +31,7 @@ UNITS = (
         "tests/faults/test_scenarios.py",
         "tests/faults/test_soak.py",
     ),
+    ("tests/faults/test_more_scenarios.py",),
     ("tests/solo/test_takeover_fence.py",),
     ("tests/solo/test_start_orders.py",),
     ("tests/solo/test_doctor.py",),

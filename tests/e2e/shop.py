@@ -156,8 +156,7 @@ class Shop:
 
 @asynccontextmanager
 async def open_shop(stack: LocalStack, name: str, **settings: Any) -> AsyncIterator[Shop]:  # noqa: ANN401
-    """A new Page, connected as the console does it: nobody has anything of it in a cache; and the
-    simulated model as it is when nobody has told it anything."""
+    """A new Page, connected as the console does it: nobody has anything of it in a cache."""
     env = stack.environment
     keys = KeyRing.parse(env["ENCRYPTION_KEYS"])
     mongo = MongoSettings(uri=SecretStr(env["MONGODB_URI"]), database=env["MONGODB_DATABASE"])
@@ -167,7 +166,6 @@ async def open_shop(stack: LocalStack, name: str, **settings: Any) -> AsyncItera
         )
         database = await opened.enter_async_context(open_database(mongo, app_name="test"))
         simulator = Simulator(session, stack.url("simulator"))
-        await simulator.set_model()
         page = await simulator.add_page(name)
         if "notification_secret" in settings:
             sealed = keys.encrypt(settings["notification_secret"], context=page["id"])

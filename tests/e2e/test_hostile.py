@@ -77,6 +77,7 @@ CASES = (
 @pytest.fixture
 async def shop(modelled: LocalStack, request: pytest.FixtureRequest) -> AsyncIterator[Shop]:
     async with open_shop(modelled, request.node.name[:60]) as opened:
+        await opened.simulator.set_model()  # whatever others have told it
         yield opened
 
 

@@ -208,7 +208,7 @@ def _kill(name: str, times: int = 1) -> Play:
 
 
 META, SENDER = "Meta", "sender"
-SCENARIOS = (
+TURNS = (
     Scenario("no fault", _some_time, beside=META),
     Scenario("5xx after accept", _lossy(status=500, accept=True), beside=META, rows=(26,)),
     Scenario("timeout after accept", _lossy(delay_ms=6000), beside=META, rows=(30,)),
@@ -280,11 +280,11 @@ SCENARIOS = (
     Scenario("kafka killed", _kill("kafka"), hurry=True, rows=(16,)),
     Scenario("mongo killed", _kill("mongo", times=2), hurry=True, rows=(19,)),
     Scenario("gateway killed", _kill("gateway", times=2), rows=(1, 2)),
-    *PARTS,
-    *STORES,
-    *REPLICAS,
-    *WORLD,
 )
+"""Messages on their way, and who has them dies."""
+
+REST = (*PARTS, *STORES, *REPLICAS, *WORLD)
+SCENARIOS = (*TURNS, *REST)
 
 
 def named(part: str = "") -> list[Scenario]:

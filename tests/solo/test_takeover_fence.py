@@ -1,11 +1,13 @@
 """Once *Take over* has answered, no message of the assistant leaves: raced, and judged by Meta.
 
-A thousand takeovers meet turns at every stage: the quiet window, the model at work, save and
-publish, the sender's queue, between the parts of an answer, and while Meta is being called. The
-simulator's record is the judge, on the clock of this machine. Mutants show that it can complain.
+Hundreds of takeovers (`TAKEOVERS=1000` says how many) meet turns at every stage: the quiet window,
+the model at work, save and publish, the sender's queue, between the parts of an answer, and while
+Meta is being called. The simulator's record is the judge, on the clock of this machine. Mutants
+show that it can complain.
 """
 
 import asyncio
+import os
 import random
 import time
 from collections import Counter
@@ -22,7 +24,8 @@ from tests.e2e.shop import open_shop
 from tests.faults.mutants.switching import environment, mutated
 from tests.stack import LocalStack, local_stack
 
-TAKEOVERS, SIDE_BY_SIDE, ROUNDS = 1000, 40, 5
+TAKEOVERS = int(os.environ.get("TAKEOVERS") or 400)
+SIDE_BY_SIDE, ROUNDS = 40, 5
 MUTANT_TAKEOVERS, MUTANT_RACES = 120, 5
 PARTS = 5
 ANSWER = "\n\n".join(f"This is part {n} of an answer in five parts." for n in range(PARTS))

@@ -19,11 +19,12 @@ def test_each_file_is_there_and_in_one_unit() -> None:
 
 
 def test_files_of_a_folder_whose_stack_is_shared_stay_together() -> None:
-    """But for one that needs none."""
+    """But for one that needs none, and one that needs its own."""
+    others = ("test_judging.py", "test_more_scenarios.py")
     for folder, (first, *_) in SHARED.items():
         for path in (TESTS / folder).glob("test_*.py"):
             file = f"tests/{folder}/{path.name}"
-            assert (unit(file) == first) == (path.name != "test_judging.py"), file
+            assert (unit(file) == first) == (path.name not in others), file
 
 
 def test_the_long_ones_begin_and_who_is_not_named_stays_where_it_was() -> None:
