@@ -15,6 +15,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.local.admin import open_admin
+from deploy.local.seed import seed
 from deploy.local.services import SERVICES
 from services.console.domain.tokens import Scope
 from simulator.client import Simulator
@@ -139,7 +140,8 @@ async def test_hostile_webhooks_are_digested_by_every_reader(stack: LocalStack) 
     timeout = aiohttp.ClientTimeout(total=30)
     async with aiohttp.ClientSession(timeout=timeout) as session:
         simulator = Simulator(session, stack.url("simulator"))
-        page = str((await simulator.pages())[0]["id"])
+        page = str((await simulator.add_page("Bakery"))["id"])  # nobody has set anything there
+        await seed(stack.environment)
         hostile = await simulator.add_person(page, "Eve", "\u202eBad\x00")
         for body in hostile_bodies(page, hostile):
             url = f"{stack.url('gateway')}/webhooks/messenger"
