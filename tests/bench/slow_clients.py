@@ -8,8 +8,8 @@ import asyncio
 import json
 import secrets
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,8 @@ GOOD_WITHIN_S = SECONDS + 60.0
 ATTACK_S = 600.0  # at most: it is ended when its round is over
 STARTED_WITHIN_S = 120.0
 CLOSED_WITHIN_S = 15.0
+NEW, KEPT = "new connections", "kept connections"
+ALONE, ATTACKED = "alone", "attacked"
 MOST_P99 = Goal("at most", 2.0)
 LONGEST_STAY = Goal("at most", CLOSED_WITHIN_S)
 
@@ -46,19 +48,21 @@ async def measure(servers: Servers, rounds: int, say: Say) -> list[Figure]:
     port = int(environment["HTTP_PORT"])
     stays: list[float] = []
     async with server("services.gateway", environment):
-        await _good(port)  # warm
+        await _good(port, NEW)  # warm
 
         async def run(name: str) -> Run:
-            if name == "alone":
-                result = await _good(port)
-            else:
-                async with _attacked(port, stays):
-                    result = await _good(port)
+            how, _, state = name.partition(", ")
+            async with _attacked(port, stays) if state == ATTACKED else nullcontext():
+                result = await _good(port, how)
             say(f"{name}: p50 {result.p50_ms:.2f} ms, p99 {result.p99_ms:.2f} ms")
             return result
 
-        runs = await interleaved(["alone", "attacked"], min(rounds, MOST_ROUNDS), run)
-    return _figures(runs["alone"], runs["attacked"], stays)
+        names = [f"{how}, {state}" for how in (NEW, KEPT) for state in (ALONE, ATTACKED)]
+        runs = await interleaved(names, min(rounds, MOST_ROUNDS), run)
+    figures = [figure for how in (NEW, KEPT) for figure in _figures(how, runs)]
+    if stays:
+        figures.append(Figure("longest stay of a slow client", tuple(stays), "s", LONGEST_STAY))
+    return figures
 
 
 @asynccontextmanager
@@ -85,24 +89,24 @@ async def _attacked(port: int, stays: list[float]) -> AsyncIterator[None]:
             stays.append(max(report["longest_s"].values(), default=0.0))
 
 
-async def _good(port: int) -> Run:
+async def _good(port: int, how: str) -> Run:
     flags = ["--port", str(port), "--per-s", str(PER_S), "--seconds", str(SECONDS)]
+    flags += ["--kept"] * (how == KEPT)
     flags += ["--run", secrets.token_hex(4)]
     seen = json.loads(await output_of("tests.bench.steady", *flags, within_s=GOOD_WITHIN_S))
     accepted = seen["statuses"].get("200", 0)
     return Run(seen["p50_ms"], seen["p99_ms"], sum(seen["statuses"].values()) - accepted)
 
 
-def _figures(alone: list[Run], attacked: list[Run], stays: list[float]) -> list[Figure]:
-    name = f"good webhooks' p99, {ATTACKERS:,} slow clients : none"
+def _figures(how: str, runs: Mapping[str, list[Run]]) -> list[Figure]:
+    alone, attacked = runs[f"{how}, {ALONE}"], runs[f"{how}, {ATTACKED}"]
+    name = f"good webhooks' p99 over {how}, {ATTACKERS:,} slow clients : none"
     p99 = ([run.p99_ms for run in attacked], [run.p99_ms for run in alone])
     figures = [ratios(name, *p99, goal=MOST_P99)]
-    for title, runs in (("alone", alone), ("attacked", attacked)):
+    for title, some in ((ALONE, alone), (ATTACKED, attacked)):
         figures += [
-            Figure(f"  {title}, p50", tuple(run.p50_ms for run in runs), "ms"),
-            Figure(f"  {title}, p99", tuple(run.p99_ms for run in runs), "ms"),
-            Figure(f"  {title}, good ones refused", tuple(run.refused for run in runs), ""),
+            Figure(f"  {title}, p50", tuple(run.p50_ms for run in some), "ms"),
+            Figure(f"  {title}, p99", tuple(run.p99_ms for run in some), "ms"),
+            Figure(f"  {title}, good ones refused", tuple(run.refused for run in some), ""),
         ]
-    if stays:
-        figures.append(Figure("  longest stay of a slow client", tuple(stays), "s", LONGEST_STAY))
     return figures

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import socket
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field, replace
 import aiohttp
 import pytest
 from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
 
 from libs.common import service as common_service
 from libs.common.deadlines import GuardedRunner, Limits
@@ -279,6 +281,33 @@ async def test_port_that_is_taken_is_an_error_and_nothing_is_opened(
     finally:
         await runner.cleanup()
     assert story.lines == []
+
+
+async def test_of_many_who_connect_at_once_few_are_taken_in_a_pass_and_none_is_refused(
+    free_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[int] = []  # in which pass of the loop
+    passes, make = 0, web.Server.__call__
+
+    def counted(server: web.Server) -> RequestHandler:
+        taken.append(passes)
+        return make(server)
+
+    monkeypatch.setattr(web.Server, "__call__", counted)
+    runner = web.AppRunner(web.Application())
+    await runner.setup()
+    await common_service._listen(runner, HttpSettings(host="127.0.0.1", port=free_port))
+    clients = [socket.create_connection(("127.0.0.1", free_port), DEADLINE_S) for _ in range(300)]
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            while len(taken) < len(clients):
+                passes += 1
+                await asyncio.sleep(0)
+    finally:
+        for client in clients:
+            client.close()
+        await runner.cleanup()
+    assert max(Counter(taken).values()) == common_service.ACCEPTED_IN_A_PASS
 
 
 async def test_request_in_flight_is_answered_before_its_resources_go(
