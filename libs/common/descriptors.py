@@ -15,12 +15,16 @@ KEPT_FOR_OURSELVES = 100
 
 
 def raise_limit() -> int:
-    """As many as are allowed, or `ENOUGH`; returns how many there are then."""
+    """As many as are allowed, or `ENOUGH`; returns how many there are then. Where a sandbox forbids
+    it, those that there are have to do."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = ENOUGH if hard == resource.RLIM_INFINITY else min(hard, ENOUGH)
     if soft == resource.RLIM_INFINITY or soft >= wanted:
         return soft
-    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    except (OSError, ValueError):
+        return soft
     return wanted
 
 

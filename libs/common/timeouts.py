@@ -5,6 +5,7 @@ and hardly one of them ever fires.
 """
 
 import asyncio
+from itertools import takewhile
 from time import monotonic
 from types import TracebackType
 
@@ -34,7 +35,7 @@ class SharedTimeout:
     def _end_overdue(self) -> None:
         self._timer = None
         now = monotonic()
-        for wait in [wait for wait, ends_at in self.waits.items() if ends_at <= now]:
+        for wait in [*takewhile(lambda each: self.waits[each] <= now, self.waits)]:
             wait.end()
         self.watch()
 

@@ -193,10 +193,10 @@ class Part:
         return Attempt(Exactly(sending.claim_id, begins=begins))
 
     def _was_absent(self, doubt: Doubt) -> bool:
-        """Whether an earlier run found that out, could not go on, and no echo has come since."""
+        """Whether an earlier run has just found that out, could not go on, and no echo has come."""
         if self._echoed is not None:
             return False
-        return self._desk.memory.is_absent(self._send_id, doubt.claim_id)
+        return self._desk.memory.is_absent(self._send_id, doubt.claim_id, now())
 
     @property
     def _echoed(self) -> str | None:
@@ -412,7 +412,7 @@ class Part:
         if isinstance(found, Found):
             return await self.found(found.mid, found.by, doubt.since)
         if isinstance(found, Absent) and self._attempts < MAX_ATTEMPTS:
-            self._desk.memory.keep_absent(self._send_id, doubt.claim_id)
+            self._desk.memory.keep_absent(self._send_id, doubt.claim_id, now())
             self._clear(doubt)
             return Attempt(Exactly(doubt.claim_id))
         return await self._conclude(await self._held(doubt, tried=isinstance(found, Absent)))

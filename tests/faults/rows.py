@@ -258,7 +258,8 @@ ROWS = (
     Row(
         39,
         "slow and idle clients",
-        "closed within 15 s; good webhooks are served meanwhile",
+        "closed within 15 s (an Ingress of Kubernetes may keep idle ones for 75 s); good webhooks "
+        "are served meanwhile",
         (SLOW_CLIENTS,),
     ),
     Row(

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 import structlog
 from prometheus_client import Counter
@@ -21,6 +22,8 @@ from libs.common.kafka.queues import Backpressure, KeyQueues, Lane
 from libs.common.kafka.records import ConsumedRecord
 
 LOOK_EVERY_S = 0.01  # whether more may begin
+SOON_SHARE = 0.9
+"""Of what may be in hand, to read on: where that has stopped, who writes now waits for it."""
 
 RECORDS = Counter(
     "assistant_consumer_records_total",
@@ -88,13 +91,18 @@ class KeyedEngine:
         self._key_of = key_of
         self._limits = limits
         self._queues = KeyQueues()
-        self._backpressure = Backpressure(limits.max_buffered_bytes, limits.max_span)
+        self._backpressure = (
+            Backpressure(limits.max_buffered_bytes, limits.max_span)
+            if limits.fresh_s is None
+            else Backpressure(limits.max_buffered_bytes, limits.max_span, SOON_SHARE)
+        )
         self._partitions: dict[int, _Partition] = {}
         self._workers: dict[Lane, _Worker] = {}
         self._wall_s = wall_s
         self._old_in_flight = 0
         self._may_begin_old = 0
         self._is_held = False  # more waits than may begin at once
+        self._begun_now = 0  # in this pass of the loop
         self._ended = 0  # workers since the last look at the pace
         self._pacing: asyncio.Task[None] | None = None
         self._counted = {
@@ -130,8 +138,7 @@ class KeyedEngine:
             log.error("offsets_went_back", partition=partition, last=last, now=records[0].offset)
             self.assign([partition])
             assigned = self._partitions[partition]
-        fresh_s = self._limits.fresh_s
-        old_ms = 0 if fresh_s is None else int((self._wall_s() - fresh_s) * 1000)
+        old_ms = self._old_ms()
         skipped = sum(not self._accept(assigned, record, old_ms) for record in records)
         if skipped:
             self._counted["skipped"].inc(skipped)
@@ -148,6 +155,11 @@ class KeyedEngine:
         if self._queues.put(lane, record, is_old=record.timestamp_ms < old_ms):
             self._workers[lane].arrived.set()
         return True
+
+    def _old_ms(self) -> int:
+        """What was stamped before that is old."""
+        fresh_s = self._limits.fresh_s
+        return 0 if fresh_s is None else int((self._wall_s() - fresh_s) * 1000)
 
     def _start_workers(self) -> None:
         """Begin what may begin; where that is more than the loop should be given at once, the rest
@@ -167,7 +179,10 @@ class KeyedEngine:
         return self.failure is None and has_room and self._queues.has_runnable
 
     def _begin(self, most: int) -> None:
-        begun = 0
+        """Begin so many at most, with those that have begun in this pass of the loop."""
+        most, begun = max(0, most - self._begun_now), 0
+        if self._limits.fresh_s is not None:
+            self._queues.grow_old(self._old_ms())
         while begun < most and self._could_begin():
             lane = self._queues.next_lane(may_be_old=self._may_begin_old_now())
             if lane is None:
@@ -178,9 +193,15 @@ class KeyedEngine:
                 self._may_begin_old -= 1
             self._workers[lane] = worker
             worker.task = asyncio.create_task(self._work(worker), name="key")
-            worker.task.add_done_callback(self._worker_done)
+            worker.task.add_done_callback(partial(self._worker_done, worker))
             begun += 1
+        if begun and not self._begun_now:
+            asyncio.get_running_loop().call_soon(self._next_pass)
+        self._begun_now += begun
         self._is_held = begun == most and self._could_begin()
+
+    def _next_pass(self) -> None:
+        self._begun_now = 0
 
     def _may_begin_old_now(self) -> bool:
         return self._may_begin_old > 0 and self._old_in_flight < self._limits.max_old_in_flight
@@ -212,21 +233,19 @@ class KeyedEngine:
 
     async def _work(self, worker: "_Worker") -> None:
         """Handle one lane until nothing waits in it, or another lane has waited for its turn."""
-        try:
+        with suppress(EndingError):  # what is not finished will come again
             while records := worker.take(self._limits.max_batch):
                 worker.since = _now()
                 batch = KeyBatch(worker.lane.key, records, worker, self._limits.max_batch)
                 await self._runner.run(batch, worker)
                 if self._queues.has_runnable:
                     break
-        except EndingError:
-            pass  # what is not finished will come again
-        finally:
-            self._queues.release(worker.lane)
-            self._old_in_flight -= worker.is_old
-            del self._workers[worker.lane]
 
-    def _worker_done(self, task: "asyncio.Task[None]") -> None:
+    def _worker_done(self, worker: "_Worker", task: "asyncio.Task[None]") -> None:
+        """Also of one that was cancelled before its first step, so nothing of this can be its."""
+        self._queues.release(worker.lane)
+        self._old_in_flight -= worker.is_old
+        del self._workers[worker.lane]
         self._ended += 1
         if not task.cancelled() and (error := task.exception()) is not None:
             self._fail(error)

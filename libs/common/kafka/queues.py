@@ -30,7 +30,8 @@ class KeyQueues:
     finished, its lane released, or its partition dropped while it waited.
 
     A lane in which an old record waits, and nothing newer, is old. It is handed out only where that
-    is asked for, and when no other lane waits, or as every `OLD_EVERY`th.
+    is asked for, and when no other lane waits, or as every `OLD_EVERY`th. `grow_old` has those join
+    them that have waited here for too long.
     """
 
     def __init__(self) -> None:
@@ -62,6 +63,17 @@ class KeyQueues:
             self._old.pop(lane, None)
             self._runnable.setdefault(lane)
         else:
+            self._old.setdefault(lane)
+
+    def grow_old(self, before_ms: int) -> None:
+        """Lanes whose newest record was stamped before that are old, from the one on that has been
+        runnable for longest."""
+        while self._runnable:
+            lane = next(iter(self._runnable))
+            if self._waiting[lane][-1].timestamp_ms >= before_ms:
+                return
+            self._fresh.discard(lane)
+            del self._runnable[lane]
             self._old.setdefault(lane)
 
     def next_lane(self, *, may_be_old: bool = True) -> Lane | None:
@@ -136,19 +148,19 @@ class KeyQueues:
 class Backpressure:
     """Which partitions must not be fetched from for now.
 
-    Too many bytes stop all partitions, too long an uncommitted span stops its own. Both resume at
-    half, so that a partition is not stopped and started with every record.
+    Too many bytes stop all partitions, too long an uncommitted span stops its own. Both resume at a
+    share of that, so that a partition is not stopped and started with every record.
     """
 
-    def __init__(self, max_bytes: int, max_span: int) -> None:
-        self._max_bytes = max_bytes
-        self._max_span = max_span
+    def __init__(self, max_bytes: int, max_span: int, resume_share: float = 0.5) -> None:
+        self._max_bytes, self._bytes_to_resume = max_bytes, int(max_bytes * resume_share)
+        self._max_span, self._span_to_resume = max_span, int(max_span * resume_share)
         self._too_many_bytes = False
         self._too_long: frozenset[int] = frozenset()
 
     def paused(self, buffered_bytes: int, spans: Mapping[int, int]) -> frozenset[int]:
         """The partitions to pause, of those in `spans` (partition: records not committable)."""
-        limit = self._max_bytes // 2 if self._too_many_bytes else self._max_bytes
+        limit = self._bytes_to_resume if self._too_many_bytes else self._max_bytes
         self._too_many_bytes = buffered_bytes > limit
         self._too_long = frozenset(
             partition for partition, span in spans.items() if span > self._limit(partition)
@@ -156,4 +168,4 @@ class Backpressure:
         return frozenset(spans) if self._too_many_bytes else self._too_long
 
     def _limit(self, partition: int) -> int:
-        return self._max_span // 2 if partition in self._too_long else self._max_span
+        return self._span_to_resume if partition in self._too_long else self._max_span

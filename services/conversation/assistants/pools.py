@@ -4,7 +4,7 @@ A pool of httpx2 looks at each of its connections for each request: a thousand r
 more than ten times what a hundred do. Import it only where it is used, like `llm.py`.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import httpx2
 
@@ -22,7 +22,8 @@ class _Pool:
 
 
 class PooledTransport(httpx2.AsyncBaseTransport):
-    """Each request goes to the first pool that has room; another one is made when none has.
+    """Each request goes to the first pool that has room; another one is made when none has, and
+    closed when nobody needs it any more: a pool lets idle connections go only as requests come.
 
     Beyond `MOST_CONNECTIONS` requests wait in the pool where the fewest do.
     """
@@ -38,14 +39,20 @@ class PooledTransport(httpx2.AsyncBaseTransport):
         try:
             response = await pool.transport.handle_async_request(request)
         except BaseException:
-            pool.waiting -= 1
+            await self._leave(pool)
             raise
         if isinstance(response.stream, httpx2.AsyncByteStream):
             # some providers begin their answer at once, and send blanks while the model thinks
-            response.stream = _Counted(response.stream, pool)
+            response.stream = _Counted(response.stream, lambda: self._leave(pool))
         else:
-            pool.waiting -= 1
+            await self._leave(pool)
         return response
+
+    async def _leave(self, pool: _Pool) -> None:
+        pool.waiting -= 1
+        if not pool.waiting and pool in self._pools[1:]:
+            self._pools.remove(pool)
+            await pool.transport.aclose()
 
     async def aclose(self) -> None:
         for pool in self._pools:
@@ -69,16 +76,18 @@ class PooledTransport(httpx2.AsyncBaseTransport):
 class _Counted(httpx2.AsyncByteStream):
     """What is answered; its connection is free again when it is closed."""
 
-    def __init__(self, inner: httpx2.AsyncByteStream, pool: _Pool) -> None:
+    def __init__(self, inner: httpx2.AsyncByteStream, leave: Callable[[], Awaitable[None]]) -> None:
         self._inner = inner
-        self._pool: _Pool | None = pool
+        self._leave: Callable[[], Awaitable[None]] | None = leave
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         async for chunk in self._inner:
             yield chunk
 
     async def aclose(self) -> None:
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.waiting -= 1
-        await self._inner.aclose()
+        leave, self._leave = self._leave, None
+        try:
+            await self._inner.aclose()
+        finally:
+            if leave is not None:
+                await leave()

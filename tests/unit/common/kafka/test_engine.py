@@ -324,6 +324,24 @@ def test_a_log_that_was_made_anew_is_read_from_its_new_beginning() -> None:
     assert handled == [100, 101, 3]
 
 
+def test_one_that_is_cancelled_before_its_first_step_leaves_its_key_free() -> None:
+    handled: list[int] = []
+
+    async def handler(batch: KeyBatch) -> None:
+        handled.extend(each.offset for each in batch.records)
+
+    async def story() -> None:
+        engine = make_engine(handler)
+        engine.add(0, [record(0)])
+        engine.assign([0])  # in the same pass of the loop
+        await until(lambda: engine.keys_in_flight == 0)
+        engine.add(0, [record(0)])
+        await until(lambda: engine.committable() == {0: 1})
+
+    run_virtually(story())
+    assert handled == [0]
+
+
 def test_records_of_a_partition_that_was_never_assigned_are_refused() -> None:
     async def story() -> None:
         async def handler(_batch: KeyBatch) -> None: ...

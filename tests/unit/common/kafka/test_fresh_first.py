@@ -1,6 +1,7 @@
 """Who writes now is not kept waiting by a backlog, and who is in it is not forgotten."""
 
 import asyncio
+from collections.abc import Callable
 
 from libs.common.kafka.batch import KeyBatch
 from libs.common.kafka.engine import KeyedEngine, Limits
@@ -32,7 +33,9 @@ class World:
         self.in_flight -= old
 
 
-def engine_of(handler: Handler, limits: Limits = LIMITS) -> KeyedEngine:
+def engine_of(
+    handler: Handler, limits: Limits = LIMITS, wall_s: Callable[[], float] = lambda: NOW_S
+) -> KeyedEngine:
     async def never(_record: ConsumedRecord, _error: BaseException, _attempts: int) -> None:
         raise AssertionError
 
@@ -43,7 +46,7 @@ def engine_of(handler: Handler, limits: Limits = LIMITS) -> KeyedEngine:
         wants=lambda _headers: True,
         key_of=lambda r: r.key,
         limits=limits,
-        wall_s=lambda: NOW_S,
+        wall_s=wall_s,
     )
     engine.assign([0])
     return engine
@@ -108,6 +111,46 @@ def test_who_waits_and_writes_again_is_answered_to_both_at_once_and_in_order() -
         engine.add(0, [fresh(50, b"old49")])
         await asyncio.sleep(0)
         assert handled == {b"old49": [49, 50]}
+        engine.forget()
+
+    run_virtually(story())
+
+
+def test_who_has_waited_here_for_long_lets_those_go_before_who_write_now() -> None:
+    """More comes than can be handled: in the order of coming, soon nobody would be in time."""
+    world = World()
+
+    async def story() -> None:
+        loop = asyncio.get_running_loop()
+        limits = Limits(max_keys_in_flight=1, fresh_s=30)
+        engine = engine_of(world.handle, limits, lambda: NOW_S + loop.time() - began_at)
+        began_at = loop.time()
+        engine.add(0, [now_stamped(number, 0) for number in range(100)])
+        await asyncio.sleep(40.5)
+        engine.add(0, [now_stamped(number, 40) for number in range(100, 103)])
+        await asyncio.sleep(6)
+        engine.forget()
+
+    run_virtually(story())
+    assert {b"100", b"101", b"102"} <= set(world.begun[40:48])
+
+
+def now_stamped(number: int, at_s: float) -> ConsumedRecord:
+    return record(number, b"%d" % number, timestamp_ms=int((NOW_S + at_s) * 1000))
+
+
+def test_however_many_partitions_bring_something_only_so_many_begin_in_a_pass() -> None:
+    world = World()
+
+    async def story() -> None:
+        engine = engine_of(world.handle, Limits())
+        engine.assign(range(12))
+        for number in range(12):
+            lines = [record(n, b"%d-%d" % (number, n), partition=number) for n in range(31)]
+            engine.add(number, lines)
+        assert engine.keys_in_flight == AT_ONCE
+        await asyncio.sleep(TURN_S / 2)
+        assert engine.keys_in_flight == 12 * 31
         engine.forget()
 
     run_virtually(story())

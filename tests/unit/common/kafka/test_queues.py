@@ -140,6 +140,14 @@ def test_too_many_bytes_pause_everything_until_half_is_gone() -> None:
     assert pressure.paused(50, spans) == frozenset()
 
 
+def test_where_told_so_they_go_on_as_soon_as_there_is_a_little_room() -> None:
+    pressure = Backpressure(max_bytes=100, max_span=10, resume_share=0.9)
+    assert pressure.paused(101, {0: 11}) == {0}
+    assert pressure.paused(91, {0: 10}) == {0}
+    assert pressure.paused(90, {0: 10}) == {0}  # by its span
+    assert pressure.paused(90, {0: 9}) == frozenset()
+
+
 def test_too_long_a_span_pauses_its_own_partition_until_half_is_done() -> None:
     pressure = Backpressure(max_bytes=100, max_span=10)
     assert pressure.paused(0, {0: 11, 1: 10}) == {0}
