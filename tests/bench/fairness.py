@@ -14,10 +14,10 @@ from tests.bench.rounds import Say, interleaved
 from tests.stack import Servers
 
 LARGE, OTHERS = "400", ("401", "402", "403")
-PER_S = 40.0
+PER_S = 20.0  # about half of what two processors bear: it is about lines, and not about them
 LARGE_SHARE = 0.95
-ALLOWED_PER_S = 30
-SECONDS = 25
+ALLOWED_PER_S = 15
+SECONDS = 45
 MODEL_MS = 200
 MAX_ROUNDS = 3
 WITHIN_S = 120.0
@@ -59,7 +59,7 @@ async def measure(servers: Servers, rounds: int, say: Say) -> list[Figure]:
             "  the large Page's own p99",
             tuple(map(p99, large)),
             "ms",
-            note="it may send 30/s and is asked for 38/s",
+            note=f"it may send {ALLOWED_PER_S}/s and is asked for {PER_S * LARGE_SHARE:g}/s",
         ),
     ]
 
