@@ -204,7 +204,9 @@ async def test_what_was_not_sent_is_sent_again(shop: Shop, ada: Desk) -> None:
     await ada.open(shop.id(eve))
     await ada.takes_over()
     before = len(await shop.got(eve))
-    await shop.facebook.add_fault(endpoint="messages", page=shop.page, status=400, error=GONE)
+    await shop.facebook.add_fault(
+        endpoint="messages", page=shop.page, psid=eve, status=400, error=GONE
+    )
     await ada.says("Can you read this?")
     failed = ada.message("Can you read this?")
     await expect(failed.locator(".trouble")).to_be_visible(timeout=SLOW_MS)
@@ -380,7 +382,9 @@ async def three(shop: Shop) -> dict[str, str]:
         await shop.known(psid)
     await shop.human_writes(people["Pia"], "Here I am.")
     await shop.until_quiet(people["Failed"])
-    await shop.facebook.add_fault(endpoint="messages", page=shop.page, status=400, error=GONE)
+    await shop.facebook.add_fault(  # for nobody else: the others' answers may still be on their way
+        endpoint="messages", page=shop.page, psid=people["Failed"], status=400, error=GONE
+    )
     await shop.human_writes(people["Failed"], "This fails.")
     return {name: shop.id(psid) for name, psid in people.items()}
 
