@@ -29,7 +29,7 @@ from libs.common.web import Readiness
 
 STOP_WITHIN_S = 25.0  # promised: a pod's grace period is 30 s
 HTTP_DRAIN_S = 5.0
-ACCEPTED_IN_A_PASS, QUEUED = 32, 1024  # connections
+ACCEPTED_IN_A_PASS, QUEUED = 32, 4096  # connections; Linux allows no longer queue by default
 LEAVE_WITHIN_S = 1.0  # before that, for those who keep connections open
 LONGEST_PAUSE_S = 2.0  # between two looks for what is needed: who comes last is waited for by all
 

@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 from prometheus_client import REGISTRY
 
-from libs.common.deadlines import GuardedRunner, Limits
+from libs.common.deadlines import CUT_OFF_IN_A_PASS, GuardedRunner, Limits
 
 TIMEOUT_S = 0.4
 WITHIN_S = 10.0  # a deadline that doesn't work takes for ever
@@ -112,3 +112,18 @@ async def test_whoever_dawdles_over_a_body_makes_room_for_others(service: Servic
         for each in (first, writer):
             each.close()
     assert cut_off("evicted") == before + 1
+
+
+async def test_of_many_who_overstay_together_some_are_cut_off_in_a_pass(service: Service) -> None:
+    before = cut_off("receiving")
+    async with service.serving(Limits(TIMEOUT_S, 60)) as port:
+        people = [await asyncio.open_connection("127.0.0.1", port) for _ in range(200)]
+        most = seen = 0.0
+        async with asyncio.timeout(WITHIN_S):
+            while seen < len(people):
+                await asyncio.sleep(0)
+                now = cut_off("receiving") - before
+                most, seen = max(most, now - seen), now
+        for _, writer in people:
+            writer.close()
+    assert most == CUT_OFF_IN_A_PASS
