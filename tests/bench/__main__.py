@@ -7,7 +7,6 @@ import argparse
 import asyncio
 import json
 import logging
-import os
 import sys
 import tempfile
 import time
@@ -33,10 +32,12 @@ from tests.bench import (
 )
 from tests.bench.figures import Figure, table
 from tests.bench.peers import bench as peers
+from tests.bench.processes import busy_share
 from tests.bench.report import BUSY_SHARE, report, store, stored, with_figures
 from tests.bench.rounds import Say
 from tests.stack import Servers, servers
 
+BUSY_FOR_S = 3.0
 Benchmark = Callable[[Servers, int, Say], Awaitable[list[Figure]]]
 BENCHMARKS: dict[str, Benchmark] = {
     "counters": counters.measure,
@@ -88,7 +89,7 @@ def measure(names: list[str], rounds: int, *, as_json: bool) -> int:
     would read. What is measured is stored at once; one that breaks keeps nobody from the rest."""
     project_logging.configure("bench", level="warning")
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # a topic just made has no leader yet
-    busy = os.getloadavg()[0] / (os.cpu_count() or 1)
+    busy = busy_share(BUSY_FOR_S)
     began_at = time.monotonic()
     measured: dict[str, list[Figure]] = {}
     for number, name in enumerate(names, start=1):

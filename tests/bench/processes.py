@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -22,6 +23,25 @@ def free_port() -> int:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
+
+
+def busy_share(for_s: float) -> float:
+    """The share of all CPUs that is at work now; looks for so many seconds. Where the system does
+    not tell, its load average, which is late by a minute."""
+
+    def ticks() -> tuple[int, int]:
+        """All, and those without work: idle, and waiting for a disk."""
+        first = Path("/proc/stat").read_text(encoding="utf-8").partition("\n")[0]
+        counts = [int(each) for each in first.split()[1:9]]
+        return sum(counts), counts[3] + counts[4]
+
+    try:
+        all_before, idle_before = ticks()
+        time.sleep(for_s)
+        all_now, idle_now = ticks()
+    except FileNotFoundError:
+        return os.getloadavg()[0] / (os.cpu_count() or 1)
+    return 1 - (idle_now - idle_before) / max(1, all_now - all_before)
 
 
 def cpu_seconds(pid: int) -> float | None:
