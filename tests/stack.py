@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -153,8 +153,11 @@ class LocalStack:
         return component
 
     def kill(self, name: str) -> None:
-        """End a component without warning; the supervisor starts it again."""
-        os.kill(self.component(name)["pid"], signal.SIGKILL)
+        """End a component without warning, unless it has just died; the supervisor starts it again."""
+        pid = self.component(name)["pid"]
+        if pid is not None:
+            with suppress(ProcessLookupError):  # it has died since that was written
+                os.kill(pid, signal.SIGKILL)
 
     def restart(self, name: str, within_s: float = 60) -> None:
         """End a component as an update would; return when it is ready again, with the secrets that
