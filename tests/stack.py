@@ -153,7 +153,7 @@ class LocalStack:
         return component
 
     def kill(self, name: str) -> None:
-        """End a component without warning, unless it has just died; the supervisor starts it again."""
+        """End a component without warning, unless it has just died. It is started again."""
         pid = self.component(name)["pid"]
         if pid is not None:
             with suppress(ProcessLookupError):  # it has died since that was written
