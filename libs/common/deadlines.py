@@ -139,10 +139,8 @@ class Doorkeeper:
         some = list(islice(overdue, CUT_OFF_IN_A_PASS))
         for connection in some:
             connection.cut_off(connection.state)
-        if len(some) == CUT_OFF_IN_A_PASS:
-            self._ticking = loop.call_later(0, self._tick)
-        else:
-            self._ticking = loop.call_later(self._tick_s, self._tick) if self._open else None
+        pause_s = 0.0 if len(some) == CUT_OFF_IN_A_PASS else self._tick_s
+        self._ticking = loop.call_later(pause_s, self._tick) if self._open else None
 
 
 def _or_ever(timeout_s: float | None) -> float:

@@ -28,9 +28,7 @@ class Memory:
 
     def keep_result(self, delivery: Delivery) -> None:
         """The part is final; the record of it is still to be written."""
-        self._results[delivery.send_id] = delivery
-        if len(self._results) > KEPT:
-            self._results.popitem(last=False)
+        _keep(self._results, delivery.send_id, delivery)
 
     def result(self, send_id: str) -> Delivery | None:
         return self._results.get(send_id)

@@ -108,9 +108,8 @@ async def play_all(
     """With all these seeds at the same time, one group of scenarios after the other."""
     async with open_ground(stack) as ground:
         played: list[tuple[Run, float]] = []
-        for group in side_by_side(scenarios):
+        for name, group in side_by_side(scenarios).items():
             began, before = time.monotonic(), await lives(stack)
-            name = group[0].beside or group[0].name
             try:
                 runs = await play_group(ground, group, seeds, people, long=results.long)
             except Exception:

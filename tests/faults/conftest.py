@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from tests.faults.ground import breakable_stack, open_ground
-from tests.faults.run import Ground
+from tests.faults.run import Ground, Run
 from tests.stack import LocalStack
 
 
@@ -19,3 +19,9 @@ def breakable(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
 async def ground(breakable: LocalStack) -> AsyncIterator[Ground]:
     async with open_ground(breakable) as opened:
         yield opened
+
+
+@pytest.fixture(scope="module")
+def played() -> list[Run]:
+    """All runs of a file so far."""
+    return []

@@ -292,9 +292,9 @@ def named(part: str = "") -> list[Scenario]:
     return [each for each in SCENARIOS if any(some in each.name for some in part.split("|"))]
 
 
-def side_by_side(scenarios: Iterable[Scenario]) -> list[list[Scenario]]:
-    """In groups that can be played at the same time."""
+def side_by_side(scenarios: Iterable[Scenario]) -> dict[str, list[Scenario]]:
+    """In groups that can be played at the same time, by name."""
     groups: dict[str, list[Scenario]] = {}
     for scenario in scenarios:
         groups.setdefault(scenario.beside or scenario.name, []).append(scenario)
-    return list(groups.values())
+    return groups

@@ -6,17 +6,11 @@ from collections.abc import Sequence
 from tests.faults.ground import play
 from tests.faults.run import Ground, Plan, Run
 from tests.faults.scenario import Scenario
-from tests.faults.scenarios import side_by_side
 from tests.faults.world import WORLD
 
 SEEDS = (1, 2)
 FEWEST, MOST = 3, 10  # on a Page: one of each kind where not everybody waits
 TOGETHER = 60  # about so many, on all Pages
-
-
-def groups(scenarios: Sequence[Scenario]) -> dict[str, list[Scenario]]:
-    """What is played at the same time, by name."""
-    return {group[0].beside or group[0].name: group for group in side_by_side(scenarios)}
 
 
 async def play_shortly(ground: Ground, group: Sequence[Scenario]) -> list[Run]:

@@ -169,6 +169,6 @@ def test_seeds_are_a_number_or_a_range(text: str, seeds: list[int]) -> None:
 
 
 def test_scenarios_have_names_of_their_own_and_groups_hold_them_all() -> None:
-    names = [scenario.name for group in side_by_side(SCENARIOS) for scenario in group]
+    names = [scenario.name for group in side_by_side(SCENARIOS).values() for scenario in group]
     assert len(set(names)) == len(SCENARIOS)
     assert sorted(names) == sorted(scenario.name for scenario in SCENARIOS)

@@ -8,10 +8,10 @@ import pytest
 
 from tests.faults.ground import breakable_stack, open_ground
 from tests.faults.run import Ground, Run
-from tests.faults.scenarios import REST
-from tests.faults.short import groups, nothing_came_later, play_shortly
+from tests.faults.scenarios import REST, side_by_side
+from tests.faults.short import nothing_came_later, play_shortly
 
-GROUPS = groups(REST)
+GROUPS = side_by_side(REST)
 
 
 @pytest.fixture(scope="module")
@@ -19,12 +19,6 @@ async def ground(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Grou
     with breakable_stack(tmp_path_factory.mktemp("more-faults")) as stack:
         async with open_ground(stack) as opened:
             yield opened
-
-
-@pytest.fixture(scope="module")
-def played() -> list[Run]:
-    """All runs so far."""
-    return []
 
 
 @pytest.mark.parametrize("name", GROUPS)

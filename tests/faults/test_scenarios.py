@@ -3,16 +3,10 @@
 import pytest
 
 from tests.faults.run import Ground, Run
-from tests.faults.scenarios import TURNS
-from tests.faults.short import groups, nothing_came_later, play_shortly
+from tests.faults.scenarios import TURNS, side_by_side
+from tests.faults.short import nothing_came_later, play_shortly
 
-GROUPS = groups(TURNS)
-
-
-@pytest.fixture(scope="module")
-def played() -> list[Run]:
-    """All runs so far."""
-    return []
+GROUPS = side_by_side(TURNS)
 
 
 @pytest.mark.parametrize("name", GROUPS)

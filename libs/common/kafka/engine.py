@@ -22,8 +22,8 @@ from libs.common.kafka.queues import Backpressure, KeyQueues, Lane
 from libs.common.kafka.records import ConsumedRecord
 
 LOOK_EVERY_S = 0.01  # whether more may begin
-SOON_SHARE = 0.9
-"""Of what may be in hand, to read on: where that has stopped, who writes now waits for it."""
+HALF, SOON_SHARE = 0.5, 0.9
+"""Of what may be in hand, to read on. Soon, where who writes now waits for it."""
 
 RECORDS = Counter(
     "assistant_consumer_records_total",
@@ -91,11 +91,8 @@ class KeyedEngine:
         self._key_of = key_of
         self._limits = limits
         self._queues = KeyQueues()
-        self._backpressure = (
-            Backpressure(limits.max_buffered_bytes, limits.max_span)
-            if limits.fresh_s is None
-            else Backpressure(limits.max_buffered_bytes, limits.max_span, SOON_SHARE)
-        )
+        resume_share = HALF if limits.fresh_s is None else SOON_SHARE
+        self._backpressure = Backpressure(limits.max_buffered_bytes, limits.max_span, resume_share)
         self._partitions: dict[int, _Partition] = {}
         self._workers: dict[Lane, _Worker] = {}
         self._wall_s = wall_s

@@ -152,7 +152,7 @@ class Backpressure:
     share of that, so that a partition is not stopped and started with every record.
     """
 
-    def __init__(self, max_bytes: int, max_span: int, resume_share: float = 0.5) -> None:
+    def __init__(self, max_bytes: int, max_span: int, resume_share: float) -> None:
         self._max_bytes, self._bytes_to_resume = max_bytes, int(max_bytes * resume_share)
         self._max_span, self._span_to_resume = max_span, int(max_span * resume_share)
         self._too_many_bytes = False

@@ -132,7 +132,7 @@ def test_who_writes_again_is_served_with_those_who_write_now() -> None:
 
 
 def test_too_many_bytes_pause_everything_until_half_is_gone() -> None:
-    pressure = Backpressure(max_bytes=100, max_span=10)
+    pressure = Backpressure(max_bytes=100, max_span=10, resume_share=0.5)
     spans = {0: 1, 1: 1}
     assert pressure.paused(100, spans) == frozenset()
     assert pressure.paused(101, spans) == {0, 1}
@@ -149,7 +149,7 @@ def test_where_told_so_they_go_on_as_soon_as_there_is_a_little_room() -> None:
 
 
 def test_too_long_a_span_pauses_its_own_partition_until_half_is_done() -> None:
-    pressure = Backpressure(max_bytes=100, max_span=10)
+    pressure = Backpressure(max_bytes=100, max_span=10, resume_share=0.5)
     assert pressure.paused(0, {0: 11, 1: 10}) == {0}
     assert pressure.paused(0, {0: 6, 1: 10}) == {0}
     assert pressure.paused(0, {0: 5, 1: 10}) == frozenset()
