@@ -2,16 +2,13 @@
 
 `python -m deploy.local.mongo_server --port 27117 --store .local/mongo/store.h2 JAR...`. It runs in
 this process's own Java machine until SIGTERM. Not MongoDB: no transactions, no change streams, no
-secondary indexes; `docs/architecture.md` lists what our code may use.
+indexes but `_id`; `docs/architecture.md` lists what our code may use.
 """
 
 import argparse
-import os
 import signal
 import threading
-import traceback
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +17,73 @@ import jpype
 
 VERSION = (5, 0, 0)
 WIRE_VERSION = 13  # the server's own highest is 8, which PyMongo refuses
+CACHE_MB = 64  # by default 16: reading a page means deserialising all documents in it
 RETENTION_MS = 1_000  # old pages are kept that long, by default 45 s: the file would swell
 # Commands that write nothing; after every other one the store is committed before the answer.
-READS = {"hello", "ismaster", "isMaster", "ping", "find", "getMore", "count", "distinct"}
+READS = ("hello", "ismaster", "isMaster", "ping", "find", "getMore", "count", "distinct")
+ID_AND_MORE = """{
+    if (keys().size() == 1 && keys().contains("_id") && $1.size() > 1 && $1.containsKey("_id"))
+        return canHandle(new de.bwaldvogel.mongo.bson.Document("_id", $1.get("_id")));
+}"""
+DURABLE = "de.bwaldvogel.mongo.backend.h2.DurableBackend"
+FIELDS = """
+    public java.util.Set reads;
+    private final java.util.concurrent.locks.ReadWriteLock store =
+        new java.util.concurrent.locks.ReentrantReadWriteLock();
+    private final java.util.concurrent.locks.Lock committing =
+        new java.util.concurrent.locks.ReentrantLock();
+    private volatile long begun = 0L;
+"""  # `store`: writes beside each other, no commit beside one; `begun`: commits, as they begin
+HANDLE = """
+    public de.bwaldvogel.mongo.bson.Document handleMessage(
+            de.bwaldvogel.mongo.wire.message.MongoMessage message) {
+        if (this.reads.contains(message.getDocument().keySet().iterator().next()))
+            return super.handleMessage(message);
+        try {
+            return this.write(message);
+        } finally {
+            this.makeDurable();
+        }
+    }
+"""
+WRITE = """
+    private de.bwaldvogel.mongo.bson.Document write(
+            de.bwaldvogel.mongo.wire.message.MongoMessage message) {
+        this.store.readLock().lock();
+        try {
+            return super.handleMessage(message);
+        } finally {
+            this.store.readLock().unlock();
+        }
+    }
+"""
+# Commit, or wait for one that began after our write: many writers share one. Without room on the
+# disk the store is closed by then, for good: whoever starts us again finds what was committed.
+MAKE_DURABLE = """
+    private void makeDurable() {
+        long seen = this.begun;
+        this.committing.lock();
+        try {
+            if (this.begun > seen)
+                return;
+            this.begun = this.begun + 1L;
+            this.store.writeLock().lock();
+            try {
+                this.getMvStore().commit();
+            } catch (Throwable error) {
+                error.printStackTrace();
+                Runtime.getRuntime().halt(1);
+            } finally {
+                this.store.writeLock().unlock();
+            }
+        } finally {
+            this.committing.unlock();
+        }
+    }
+"""
 JAVA_OPTIONS = (
     "-Xms64m",
-    "-Xmx384m",
+    "-Xmx768m",
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",  # quick code at once, as for Kafka
     "-XX:+ExitOnOutOfMemoryError",
@@ -66,82 +124,50 @@ def start_java(jars: Sequence[str]) -> None:
     )
 
 
+def look_up_by_id(pool: Any) -> None:  # noqa: ANN401 - Java objects
+    """Have the server look a document up by its `_id` also where a query names more than that.
+
+    By itself it looks through the whole collection then, as for each compare-and-set. What the
+    index finds it holds against the whole query in any case.
+    """
+    # of its package, through which the changed class gets in
+    neighbour = jpype.JClass("de.bwaldvogel.mongo.backend.Index").class_
+    changed = pool.get("de.bwaldvogel.mongo.backend.AbstractUniqueIndex")
+    changed.getDeclaredMethod("canHandle").insertBefore(ID_AND_MORE)
+    changed.toClass(neighbour)
+
+
+def durable_backend(pool: Any) -> Any:  # noqa: ANN401 - Java objects
+    """The class of a backend with each write in the store's file before it is acknowledged.
+
+    By itself the store is committed once a second: a kill would lose what was acknowledged in
+    between. No commit falls into the middle of a write, which touches the documents and their index
+    one after the other. In Java, for hundreds of threads at once come through it.
+    """
+    base = jpype.JClass("de.bwaldvogel.mongo.backend.h2.H2Backend").class_
+    made = pool.makeClass(DURABLE, pool.get(base.getName()))
+    members = jpype.JClass("javassist.CtField"), jpype.JClass("javassist.CtNewMethod")
+    for field in FIELDS.strip().split(";\n"):
+        made.addField(members[0].make(f"{field.strip().rstrip(';')};", made))
+    for method in (MAKE_DURABLE, WRITE, HANDLE):
+        made.addMethod(members[1].make(method, made))
+    return made.toClass(base)
+
+
 def serve(port: int, file: Path) -> tuple[Any, Any]:
     """Open the store and listen on 127.0.0.1; the server and its store, both to be closed."""
     file.parent.mkdir(parents=True, exist_ok=True)
     mvstore = jpype.JClass("org.h2.mvstore.MVStore")
-    store = mvstore.Builder().fileName(str(file)).open()
+    store = mvstore.Builder().fileName(str(file)).cacheSize(CACHE_MB).open()
     store.setRetentionTime(RETENTION_MS)
-    backend = jpype.JClass("de.bwaldvogel.mongo.backend.h2.H2Backend")(store)
+    pool = jpype.JClass("javassist.ClassPool")(True)
+    look_up_by_id(pool)
+    backend = jpype.JClass(durable_backend(pool))(store)
+    backend.reads = jpype.JClass("java.util.Set").of(READS)
     backend.version(_version())
-    durable = jpype.JProxy("de.bwaldvogel.mongo.MongoBackend", inst=DurableBackend(backend, store))
-    server = jpype.JClass("de.bwaldvogel.mongo.MongoServer")(durable)
+    server = jpype.JClass("de.bwaldvogel.mongo.MongoServer")(backend)
     server.bind("127.0.0.1", port)
     return server, store
-
-
-class DurableBackend:
-    """The backend, with each write in the store's file before it is acknowledged.
-
-    By itself the store is committed once a second: a kill would lose what was acknowledged in
-    between. No commit falls into the middle of a write, which touches the documents and their index
-    one after the other. Called by the server's threads, as the Java interface `MongoBackend`.
-    """
-
-    def __init__(self, backend: Any, store: Any) -> None:  # noqa: ANN401 - Java objects
-        self._backend = backend
-        self._commit = store.commit
-        self._committing = threading.Lock()
-        self._begun = 0  # commits so far, counted when they begin
-        self._turn = threading.Condition()
-        self._writers = 0
-        self._commit_waits = False
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - all other methods are the backend's
-        return getattr(self._backend, name)
-
-    def handleMessage(self, message: Any) -> Any:  # noqa: ANN401, N802 - Java's name
-        """Every command of today's drivers comes through here."""
-        command = str(message.getDocument().keySet().iterator().next())
-        if command in READS:
-            return self._backend.handleMessage(message)
-        try:
-            return self._write(message)
-        finally:
-            self._make_durable()
-
-    def _write(self, message: Any) -> Any:  # noqa: ANN401 - Java objects
-        """Beside other writes, not beside a commit."""
-        with self._turn:
-            self._turn.wait_for(lambda: not self._commit_waits)
-            self._writers += 1
-        try:
-            return self._backend.handleMessage(message)
-        finally:
-            with self._turn:
-                self._writers -= 1
-                self._turn.notify_all()
-
-    def _make_durable(self) -> None:
-        """Commit, or wait for one that began after our write: many writers share one."""
-        seen = self._begun
-        with self._committing:
-            if self._begun > seen:
-                return
-            self._begun += 1
-            with self._turn:
-                self._commit_waits = True
-                self._turn.wait_for(lambda: self._writers == 0)
-            try:
-                self._commit()
-            except BaseException:  # no room on the disk: the store is closed by now, for good
-                with suppress(OSError):  # there may be no room for the log either
-                    traceback.print_exc()
-                os._exit(1)  # whoever starts us again finds what was committed
-            finally:
-                with self._turn:
-                    self._commit_waits = False
-                    self._turn.notify_all()
 
 
 def _version() -> Any:  # noqa: ANN401 - a Java proxy

@@ -9,6 +9,7 @@ from libs.common.channels import ChannelDirectory
 from libs.common.crypto import KeyRing
 from libs.common.erasure_api import ERASER, add_erasure_routes
 from libs.common.erasures import Tombstones
+from libs.common.freshness import FRESH_S
 from libs.common.graph import open_graph
 from libs.common.kafka import BroadcastReader, KeyedConsumer, Limits, Times, open_publisher
 from libs.common.keys_api import add_keys_route
@@ -56,7 +57,14 @@ HISTORY_GROUP = "conversation-history"
 NOTIFICATIONS_GROUP = "conversation-notifications"
 CONTACTS_GROUP = "conversation-contacts"
 PEOPLE_IN_FLIGHT = 100  # each may wait some seconds for Meta
-FRESH_S = 30.0  # who wrote longer ago has seen that we were away: whoever writes now goes first
+AT_LEISURE_BYTES = 4 * 1024 * 1024
+"""What nobody waits for is not read ahead: after an outage that would keep the loop from finding
+those who write now."""
+ARCHIVING = Limits(
+    max_keys_in_flight=2, max_batch=history.MANY, max_buffered_bytes=AT_LEISURE_BYTES
+)
+"""So many partitions and records at a time: what the archive has to catch up with must not keep the
+database from the answers."""
 READ_AHEAD_BYTES = 192 * 1024 * 1024
 """Whoever writes now is beyond all that waits, and has to be found: room for 100,000 messages. Real
 memory is about half of it."""
@@ -156,6 +164,7 @@ def create_service(settings: Settings) -> Service:
                 ).handle,
                 wants=history.wants,
                 key_of=history.whole_partition,
+                limits=ARCHIVING,
                 traced="no",  # a batch is everybody's
                 times=UNHURRIED,
             )
@@ -205,7 +214,9 @@ def create_service(settings: Settings) -> Service:
                 group=CONTACTS_GROUP,
                 handler=settler.handle,
                 wants=contacts.wants,
-                max_keys_in_flight=PEOPLE_IN_FLIGHT,
+                limits=Limits(
+                    max_keys_in_flight=PEOPLE_IN_FLIGHT, max_buffered_bytes=AT_LEISURE_BYTES
+                ),
                 times=UNHURRIED,
             )
             # the quick ones first: they end last, and leave the other nearly all the time there is

@@ -20,7 +20,7 @@ from libs.common.channels import Channel
 from libs.common.erasures import Erased, NobodyErased
 from libs.common.kafka import KeyBatch, Publisher
 from libs.common.metrics import from_zero
-from services.conversation.answering import Answering
+from services.conversation.answering import Answering, Found
 from services.conversation.assistants.base import Assistant
 from services.conversation.desk import Channels, Desk, Spending, Store, Unmetered
 from services.conversation.domain import receive, turns
@@ -113,6 +113,7 @@ class _Exchange:
 
     def __init__(self, desk: Desk, batch: KeyBatch, conversation: str) -> None:
         self._desk = desk
+        self._batch = batch
         self._conversation = conversation
         self._page_id, _, self._psid = conversation.partition(":")
         self._intake = Intake(desk.store, batch, conversation, desk.erased)
@@ -152,7 +153,7 @@ class _Exchange:
         self._signs.show("mark_seen", "typing_on")
         is_sent = False
         try:
-            found = await answering.find(state)
+            found = await self._found(answering, state)
             if found.answer is None:  # nothing is to be said
                 return await self._desk.store.save(stored, found.state)
             state, turn = turns.finish(
@@ -171,6 +172,13 @@ class _Exchange:
                 self._signs.show("typing_off")
         self._count(turn)
         return stored
+
+    async def _found(self, answering: Answering, state: State) -> Found:
+        began_at = _now()
+        try:
+            return await answering.find(state)
+        finally:
+            self._batch.note_away(_now() - began_at)
 
     async def _publish(self, turn: Turn) -> bool:
         """The command and the fact of the turn, together: one wait for Kafka.

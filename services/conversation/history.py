@@ -4,6 +4,7 @@ A consumer of its own, beside the one that answers: a message can be read in the
 model still thinks about it, and hundreds of conversations share a round trip to the database.
 """
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Protocol
@@ -16,6 +17,9 @@ from services.conversation.domain.receive import Arrival
 from services.conversation.domain.state import Position
 
 WANTED = OF_HISTORY
+MANY = 100
+"""Records of a batch. So many at once, and we are behind, as after an outage."""
+REST = 2.0  # then so many times as long as it took is nothing done: others want the database more
 
 
 class Store(Protocol):
@@ -60,6 +64,12 @@ class HistoryKeeper:
 
     async def handle(self, batch: KeyBatch) -> None:
         """Return when the batch is in the archive, but for what is of somebody who was erased."""
+        began_at = _now()
+        await self._keep(batch)
+        if len(batch.records) >= MANY:
+            await asyncio.sleep(REST * (_now() - began_at))
+
+    async def _keep(self, batch: KeyBatch) -> None:
         arrivals = [arrival_of(record) for record in batch.records]
         arrivals = [each for each in arrivals if not is_of_erased(self._erased, each.event)]
         entries = [archive.entry_of(arrival, self._own_app_id) for arrival in arrivals]
@@ -92,3 +102,7 @@ def _moment(timestamp_ms: int) -> datetime | None:
         return datetime.fromtimestamp(timestamp_ms / 1000, UTC) if timestamp_ms > 0 else None
     except (ValueError, OverflowError, OSError):
         return None
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

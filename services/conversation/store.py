@@ -61,6 +61,7 @@ class ConversationStore:
         self._reader = GroupReader(self._conversations, {"version": 1, "state": 1, "takeover": 1})
         self._writer = BulkWriter(self._conversations)
         self._archive = BulkWriter(self._messages)
+        self._activities = BulkWriter(self._conversations)  # no turn waits behind the archive's
 
     async def ensure_indexes(self) -> None:
         with mongo_errors():
@@ -116,7 +117,7 @@ class ConversationStore:
 
     async def note_activity(self, activities: Iterable[Activity]) -> None:
         """Move conversations' moments and watermarks forward, and make those that are new."""
-        await _all(self._writer, [_activity_write(activity) for activity in activities])
+        await _all(self._activities, [_activity_write(activity) for activity in activities])
 
     async def sources(self, message_ids: Sequence[str]) -> dict[str, str]:
         """Of these messages, those in the archive, with the record that brought each there."""

@@ -6,8 +6,8 @@ from heapq import heapify, heappop, heappush
 
 from services.sender.pacing import Allowance
 
-Place = tuple[bool, int]
-"""The order in the line: whether it is the assistant's, then a number in the order of coming."""
+Place = tuple[bool, float, int]
+"""The order in the line: whether it is the assistant's, as from when it stands there, a number."""
 
 
 class Call:

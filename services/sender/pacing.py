@@ -2,6 +2,8 @@
 
 from heapq import heappop, heappush
 
+from libs.common.shortest import Shortest
+
 BURST_SHARE = 0.05  # of a second's calls may go at once, and one more: a late timer is made up for
 STEADY_SHARE = 0.99  # of the allowed rate, on the long run
 SECOND_S = 1.002  # Meta's second, with what clocks that count whole milliseconds may be off
@@ -29,25 +31,6 @@ def ceiling_for(percent: float) -> float:
     return max(0.1, 0.5 - 0.4 * (percent - SLOWER_FROM) / (100.0 - SLOWER_FROM))
 
 
-class Shortest:
-    """The shortest time that an answer took of late."""
-
-    def __init__(self) -> None:
-        self._since = float("-inf")
-        self._now, self._before = float("inf"), float("inf")
-        self._count = 0
-
-    def note(self, now: float, took_s: float) -> None:
-        if now - self._since > SHORTEST_FOR_S:
-            self._since, self._before, self._now = now, self._now, float("inf")
-        self._now = min(self._now, took_s)
-        self._count += 1
-
-    def get(self) -> float:
-        """0 while too little is known."""
-        return min(self._now, self._before) if self._count >= SHORTEST_OF else 0.0
-
-
 class Window:
     """The calls that Meta may count into one second, and whether one more may join them.
 
@@ -73,7 +56,7 @@ class Window:
         self._number = 0
         self._begun: dict[int, float] = {}
         self._free_at: list[float] = []
-        self._shortest = Shortest()
+        self._shortest = Shortest(SHORTEST_FOR_S, SHORTEST_OF)
 
     def is_full(self, now: float) -> bool:
         """Whether nobody more may be let in."""

@@ -22,6 +22,7 @@ from prometheus_client import Counter
 from libs.common import tracing
 from libs.common.channels import Channel
 from libs.common.events import SendText
+from libs.common.freshness import FRESH_S
 from libs.common.metrics import from_zero
 from libs.common.window import Decision, Refuse, Send, Wait, as_human_agent, decide
 from services.sender import reply_times
@@ -106,7 +107,9 @@ class Part:
         self._needs_tag = False  # the 24 hours are over, by what Meta says
         self._send_id = send_id(command.command_id, part)
         self._page = desk.pages[command.page_id]
-        self._place = self._page.place(human=command.origin == "human")  # whatever comes between
+        self._place = self._page.place(  # whatever comes between
+            human=command.origin == "human", old=_is_old(command, desk.now())
+        )
         self._attempts = 0
         self._refusals = 0
         self._since: datetime | None = None  # of the first attempt that may have got through
@@ -530,6 +533,13 @@ class Part:
     def _backoff_s(self) -> float:
         self._refusals += 1
         return min(2.0 ** min(self._refusals - 1, 10), MAX_BACKOFF_S) * random.uniform(0.5, 1.0)
+
+
+def _is_old(command: SendText, now: datetime) -> bool:
+    """Whether it answers somebody who has waited so long that others may go first."""
+    if command.waiting_since is None:
+        return False
+    return (now - command.waiting_since).total_seconds() - (command.model_s or 0.0) > FRESH_S
 
 
 def _decide(

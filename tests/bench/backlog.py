@@ -30,6 +30,8 @@ WAITING = 100_000
 AWAY_S = 600.0
 PER_S = 10.0
 SECONDS = 30
+SOON_S = 10  # by then the log has been read to its end
+FIRST = int(SOON_S * PER_S)
 MAX_ROUNDS = 2  # they are long
 MODEL_MS = 200
 GROUPS = ("", "-history", "-contacts", "-notifications")  # after `conversation`
@@ -75,6 +77,10 @@ async def measure(servers: Servers, rounds: int, say: Say) -> list[Figure]:
             "backlog: fresh people's p99 : without a backlog",
             tuple(p99(b) / p99(a) for a, b in zip(alone, beside, strict=True)),
             goal=UNMOVED,
+        ),
+        Figure(
+            f"  the same, who wrote after the first {SOON_S} s",
+            tuple(p99(b[FIRST:]) / p99(a[FIRST:]) for a, b in zip(alone, beside, strict=True)),
         ),
         Figure(
             "  the same, median",

@@ -23,7 +23,7 @@ from services.sender.store import DeliveryStore
 from tests.bench import webhooks
 from tests.bench.figures import Figure, Goal
 from tests.bench.posting import server_environment
-from tests.bench.processes import HOST, free_port, server
+from tests.bench.processes import HOST, server
 from tests.bench.rounds import Say
 from tests.bench.system import (
     Meta,
@@ -35,6 +35,7 @@ from tests.bench.system import (
     reader,
     round_trips,
 )
+from tests.ports import free_port
 from tests.stack import Servers
 
 MESSAGES = 20

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from tests.bench.figures import Figure, Goal, ratios
 from tests.bench.posting import Run, Server, details, posted, server_environment
-from tests.bench.processes import free_port, server
+from tests.bench.processes import server
 from tests.bench.rounds import Say, interleaved
+from tests.ports import free_port
 from tests.stack import Servers
 
 WARM_UP = 500

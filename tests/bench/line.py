@@ -33,7 +33,8 @@ from libs.common.mongo import open_database
 from libs.common.settings import MongoSettings
 from simulator.completions import ModelSettings, SimulatedModel
 from tests.bench import webhooks
-from tests.bench.processes import HOST, free_port, server
+from tests.bench.processes import HOST, server
+from tests.ports import free_port
 from tests.stack import Servers
 
 SERVICES = ("gateway", "conversation", "sender")

@@ -27,9 +27,10 @@ from libs.common.mongo import open_database
 from libs.common.settings import MongoSettings
 from simulator.client import Call, Simulator
 from tests.bench.figures import Figure, Goal, ratios
-from tests.bench.processes import HOST, free_port, server
+from tests.bench.processes import HOST, server
 from tests.bench.rounds import Say, interleaved
 from tests.bench.system import kafka_settings
+from tests.ports import free_port
 from tests.stack import Servers
 
 PEOPLE = 200

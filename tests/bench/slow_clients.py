@@ -15,8 +15,9 @@ from typing import Any
 
 from tests.bench.figures import Figure, Goal, ratios
 from tests.bench.posting import server_environment
-from tests.bench.processes import ROOT, free_port, output_of, server
+from tests.bench.processes import ROOT, output_of, server
 from tests.bench.rounds import Say, interleaved
+from tests.ports import free_port
 from tests.stack import Servers
 
 ATTACKERS = 5000

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from tests.bench.figures import Figure
 from tests.bench.line import Outside, environment_of
-from tests.bench.processes import ROOT, free_port, server
+from tests.bench.processes import ROOT, server
 from tests.bench.rounds import Say, interleaved
+from tests.ports import free_port
 from tests.stack import Servers
 
 SERVICES = ("gateway", "conversation", "sender", "takeover", "analytics", "console")

@@ -8,7 +8,6 @@ import asyncio
 import json
 import math
 import shutil
-import socket
 import subprocess
 import time
 import urllib.request
@@ -27,6 +26,7 @@ from libs.common.kafka.publisher import Message
 from libs.common.settings import KafkaSettings
 from libs.common.topics import EVENTS
 from tests.e2e.shop import Shop, open_shop
+from tests.ports import free_port
 from tests.stack import LocalStack
 from tests.unit.deploy import boards, metrics
 from tests.unit.deploy.boards import Shown
@@ -119,12 +119,6 @@ def copied(path: Path, folder: Path) -> Path:
     copy = folder / path.name
     copy.write_text(yaml.safe_dump(rules, sort_keys=False), encoding="utf-8")
     return copy
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind((HOST, 0))
-        return int(found.getsockname()[1])
 
 
 def until_it_answers(process: "subprocess.Popen[bytes]", url: str, log: Path) -> None:

@@ -3,13 +3,13 @@
 import asyncio
 import hashlib
 import hmac
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import aiohttp
 
+from tests.ports import free_port
 from tests.stack import LocalStack
 
 READY_WITHIN_S = 60.0
@@ -20,7 +20,7 @@ LOOK_EVERY_S = 0.1
 @asynccontextmanager
 async def second_gateway(stack: LocalStack) -> AsyncIterator[str]:
     """Its webhooks' address, while the block runs."""
-    port = _free_port()
+    port = free_port()
     environment = {**stack.environment, "HTTP_PORT": str(port)}
     log = stack.folder.path / "logs" / f"gateway-{port}.log"
     with log.open("wb") as written:
@@ -54,13 +54,6 @@ async def post_signed(stack: LocalStack, url: str, body: bytes) -> int:
         session.post(url, data=body, headers=headers) as response,
     ):
         return response.status
-
-
-def _free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port: int = taken.getsockname()[1]
-        return port
 
 
 async def _until_ready(url: str) -> None:

@@ -8,7 +8,6 @@ import http.client
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -23,6 +22,7 @@ import pytest
 from deploy.local.ports import DEFAULTS as PORTS
 from deploy.local.secrets_file import MADE
 from tests.image.building import Image, build
+from tests.ports import free_port
 
 APP = {"FACEBOOK_APP_ID", "SERVICE_TOKEN"}
 META = {"FACEBOOK_APP_SECRET", "WEBHOOK_VERIFY_TOKEN"}
@@ -159,12 +159,6 @@ def get(port: int, path: str) -> tuple[int, str]:
         connection.request("GET", path)
         response = connection.getresponse()
         return response.status, response.read().decode()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 each = pytest.mark.parametrize("service", REQUIRED)

@@ -1,13 +1,19 @@
 """What the local stack's servers promise: what they acknowledged is kept, whatever ends them."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from pydantic import SecretStr
+from pymongo.errors import OperationFailure
 
+from deploy.local import jars
 from libs.common.mongo import (
     Database,
     DuplicateKeyError,
@@ -21,6 +27,7 @@ from libs.common.mongo import (
 from libs.common.settings import KafkaSettings, MongoSettings
 from libs.common.topics import EVENTS, TOPICS
 from tests.integration.conftest import MakeTopic, admin
+from tests.ports import free_port
 from tests.stack import LocalStack, local_stack
 
 WITHIN_S = 60.0
@@ -74,10 +81,11 @@ async def test_acknowledged_writes_outlive_a_kill_of_the_database(stack: LocalSt
     settings = MongoSettings(uri=SecretStr(stack.environment["MONGODB_URI"]), timeout_s=30)
     async with open_database(settings, app_name="test") as database:
         acknowledged: list[int] = []
-        with pytest.raises(MongoUnavailableError):
-            await write_until_killed(stack, database, acknowledged)
+        await write_until_killed(stack, database, acknowledged)
         stack.wait_until_back("mongo", restarts + 1)
         kept = {document["_id"] async for document in database["numbers"].find()}
+        by_id = database["numbers"].find({"_id": {"$in": sorted(kept)}})
+        assert {document["_id"] async for document in by_id} == kept  # no half of a write
     assert len(acknowledged) >= 300
     assert kept >= set(acknowledged)
 
@@ -85,18 +93,74 @@ async def test_acknowledged_writes_outlive_a_kill_of_the_database(stack: LocalSt
 async def write_until_killed(
     stack: LocalStack, database: Database, acknowledged: list[int]
 ) -> None:
-    """Eight writers; the kill comes in the middle of their work."""
+    """Eight writers; the kill comes in the middle of their work. The driver may repeat a write."""
+    is_killed = False
 
     async def write(start: int) -> None:
+        nonlocal is_killed
         for number in range(start, 100_000, 8):
+            if is_killed:
+                return
             with mongo_errors():
                 await database["numbers"].insert_one({"_id": number, "text": "x" * 200})
             acknowledged.append(number)
             if len(acknowledged) == 300:
+                is_killed = True
                 stack.kill("mongo")
 
-    results = await asyncio.gather(*map(write, range(8)), return_exceptions=True)
-    raise next(result for result in results if isinstance(result, BaseException))
+    for result in await asyncio.gather(*map(write, range(8)), return_exceptions=True):
+        if result is not None and not isinstance(result, MongoUnavailableError):
+            raise result
+
+
+async def test_a_database_without_room_ends_and_has_all_that_it_acknowledged(
+    tmp_path: Path,
+) -> None:
+    """As on a full disk. Alive, it would refuse every write, with room again or without."""
+    acknowledged: list[int] = []
+    with database_server(tmp_path, most_bytes=400_000) as (server, uri):
+        settings = MongoSettings(uri=SecretStr(uri), timeout_s=30)
+        async with open_database(settings, app_name="test") as database:
+            with pytest.raises(MongoUnavailableError):
+                await write_on(database, acknowledged)
+        assert server.wait(WITHIN_S) == 1
+    with database_server(tmp_path) as (_, uri):
+        settings = MongoSettings(uri=SecretStr(uri), timeout_s=30)
+        async with open_database(settings, app_name="test") as database:
+            kept = {document["_id"] async for document in database["numbers"].find()}
+            await database["numbers"].insert_one({"_id": -1})
+    assert len(acknowledged) >= 10
+    assert kept >= set(acknowledged)
+
+
+async def write_on(database: Database, acknowledged: list[int]) -> None:
+    for number in range(10_000):
+        with mongo_errors():
+            await database["numbers"].insert_one({"_id": number, "text": "x" * 2000})
+        acknowledged.append(number)
+
+
+@contextmanager
+def database_server(
+    folder: Path, most_bytes: int | None = None
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A database of one's own, whose file has no room for more than `most_bytes`, and its URI."""
+    port = free_port()
+    found = jars.class_path(jars.locked("mongo"), jars.JgoSource())
+    command = [sys.executable, "-m", "deploy.local.mongo_server", "--port", str(port)]
+    if most_bytes is not None:
+        command = ["prlimit", f"--fsize={most_bytes}", *command]
+    command += ["--store", str(folder / "store.h2"), *map(str, found)]
+    with (
+        (folder / "log").open("a") as log_file,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log_file, text=True) as server,
+    ):
+        assert server.stdout is not None
+        try:
+            assert "listening" in server.stdout.readline()
+            yield server, f"mongodb://127.0.0.1:{port}"
+        finally:
+            server.kill()
 
 
 async def test_database_does_what_our_stores_ask_for(database: Database) -> None:
@@ -124,6 +188,31 @@ async def test_database_does_what_our_stores_ask_for(database: Database) -> None
     errors = refused.value.details["writeErrors"]  # type: ignore[attr-defined]
     assert [(error["index"], error["code"]) for error in errors] == [(0, 11000)]
     assert await things.count_documents({"n": 6}) == 1
+
+
+async def test_a_document_is_looked_up_by_its_id_whatever_else_a_query_names(
+    database: Database,
+) -> None:
+    """On whatever server: who looks at the other document as well can't add to a word."""
+    things = database["things"]
+    await things.insert_many([{"_id": "a", "n": 2, "who": "us"}, {"_id": "b", "n": "no"}])
+    is_2 = {"$expr": {"$eq": [{"$add": ["$n", 1]}, 3]}}
+    with pytest.raises(OperationFailure, match="numeric"):
+        await things.find(is_2).to_list(None)
+
+    assert await things.find_one({**is_2, "_id": "a"}) == {"_id": "a", "n": 2, "who": "us"}
+    assert await things.find_one({**is_2, "_id": {"$in": ["a", "c"]}, "who": "us"})
+    assert await things.find_one({**is_2, "_id": "a", "who": "them"}) is None
+    assert await things.find_one({**is_2, "_id": "c"}) is None
+    changed = await things.update_one({**is_2, "_id": "a", "who": "us"}, {"$set": {"who": "them"}})
+    assert changed.matched_count == 1
+    refused = await things.update_one({**is_2, "_id": "a", "who": "us"}, {"$set": {"who": "none"}})
+    assert refused.matched_count == 0
+    with pytest.raises(DuplicateKeyError):
+        await things.update_one({"_id": "a", "who": "us"}, {"$inc": {"n": 1}}, upsert=True)
+    assert (await things.delete_many({"_id": {"$in": ["a", "b"]}, "who": "us"})).deleted_count == 0
+    assert (await things.delete_one({**is_2, "_id": "a", "who": "them"})).deleted_count == 1
+    assert await things.find_one({"_id": {"$gt": "a"}, "n": "no"}) == {"_id": "b", "n": "no"}
 
 
 async def test_topic_of_a_test_has_the_partitions_it_asked_for(

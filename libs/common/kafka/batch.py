@@ -16,6 +16,8 @@ class Source(Protocol):
 
     async def wait_for_more(self, timeout_s: float) -> bool: ...
 
+    def note_away(self, seconds: float) -> None: ...
+
 
 class KeyBatch:
     """The records of one key, in order. All of them are finished together when the handler returns.
@@ -63,6 +65,14 @@ class KeyBatch:
         more = self._source.take(self._room())
         self._records.extend(more)
         return more
+
+    def note_away(self, seconds: float) -> None:
+        """So long nothing here was at work on it: a model thought, a person might have written on.
+
+        What is left of the time it takes tells how strained we and our database are.
+        """
+        if self._source is not None:
+            self._source.note_away(seconds)
 
     def close(self) -> None:
         """Nothing joins from now on: the batch has been finished or given up."""

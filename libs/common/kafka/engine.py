@@ -17,7 +17,7 @@ from prometheus_client import Counter
 from libs.common.kafka.batch import KeyBatch
 from libs.common.kafka.handling import BatchRunner, EndingError
 from libs.common.kafka.offsets import OffsetTracker
-from libs.common.kafka.pace import AT_ONCE, TOO_LATE_S, Pace, at_once
+from libs.common.kafka.pace import AT_ONCE, TOO_LATE_S, Pace, Places, at_once
 from libs.common.kafka.queues import Backpressure, KeyQueues, Lane
 from libs.common.kafka.records import ConsumedRecord
 
@@ -98,6 +98,7 @@ class KeyedEngine:
         self._wall_s = wall_s
         self._old_in_flight = 0
         self._may_begin_old = 0
+        self._places = Places(limits.max_old_in_flight)
         self._is_held = False  # more waits than may begin at once
         self._begun_now = 0  # in this pass of the loop
         self._ended = 0  # workers since the last look at the pace
@@ -201,7 +202,7 @@ class KeyedEngine:
         self._begun_now = 0
 
     def _may_begin_old_now(self) -> bool:
-        return self._may_begin_old > 0 and self._old_in_flight < self._limits.max_old_in_flight
+        return self._may_begin_old > 0 and self._old_in_flight < self._places.get()
 
     async def _keep_beginning(self) -> None:
         """Pass by pass, as much as the loop can bear, until nothing waits, or there is no room and
@@ -232,9 +233,11 @@ class KeyedEngine:
         """Handle one lane until nothing waits in it, or another lane has waited for its turn."""
         with suppress(EndingError):  # what is not finished will come again
             while records := worker.take(self._limits.max_batch):
-                worker.since = _now()
+                worker.begin()
                 batch = KeyBatch(worker.lane.key, records, worker, self._limits.max_batch)
                 await self._runner.run(batch, worker)
+                if worker.away_s is not None:
+                    self._places.note(worker.since, _now(), worker.away_s)
                 if self._queues.has_runnable:
                     break
 
@@ -377,11 +380,15 @@ class _Worker:
         self.lane = lane
         self.partition = partition
         self.task: asyncio.Task[None] | None = None
-        self.since = _now()
+        self.begin()
         self.is_old = engine.is_old(lane)
         self.arrived = asyncio.Event()
         self._engine = engine
         self._pause: asyncio.Future[None] | None = None
+
+    def begin(self) -> None:
+        self.since = _now()
+        self.away_s: float | None = None  # since then, where anybody says so
 
     def has_more(self) -> bool:
         """Records that came for a later assignment are not this worker's."""
@@ -400,6 +407,9 @@ class _Worker:
                     self.arrived.clear()
                     await self.arrived.wait()
         return self.has_more()
+
+    def note_away(self, seconds: float) -> None:
+        self.away_s = (self.away_s or 0.0) + seconds
 
     def finish(self, records: Sequence[ConsumedRecord], outcome: str) -> None:
         self._engine.finish(self, records, outcome)

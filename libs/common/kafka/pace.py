@@ -1,8 +1,11 @@
-"""How fast work may begin, from how late the loop is. Pure: what it is told is all it knows.
+"""How fast work may begin, from how late the loop is, and how much of it may be under way, from how
+long it takes. Pure: what it is told is all it knows.
 
 Who begins two thousand turns in one pass of the loop hears from nobody until all of them have had
 their first piece of it: that costs heartbeats, and so the partitions.
 """
+
+from libs.common.shortest import Shortest
 
 TOO_LATE_S = 0.01
 """A loop that comes so much later than asked is at its limit: whoever waits for it, waits long."""
@@ -15,6 +18,47 @@ LEAST_PER_S = 100.0
 who have waited for long."""
 MOST_PER_S = 2000.0
 MORE_PER_S = 1000.0  # each second
+
+
+TOO_LONG_S = 0.1
+"""So much longer than at its quickest may work take, with old work beside it."""
+QUICKEST_FOR_S = 60.0
+FIRST_PLACES, FEWEST_PLACES = 32.0, 4.0
+MORE_PLACES = 4.0  # with each round, once it is known what is too many
+
+
+class Places:
+    """How many keys of old work may be under way at a time.
+
+    A loop that waits for a slow database is in time, and whoever writes now waits behind all that
+    is in line there. As in congestion control: twice as many with each round, until work takes
+    longer than it should; then half as many, and from there on only a few more with each round.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = float(most)
+        self._places = min(FIRST_PLACES, self._most)
+        self._is_known = False  # what is too many
+        self._changed_at = float("-inf")
+        self._quickest = Shortest(QUICKEST_FOR_S)
+
+    def get(self) -> int:
+        return int(self._places)
+
+    def note(self, began_at: float, now: float, away_s: float) -> None:
+        """Some work, old or not, has come to its end.
+
+        Args:
+            away_s: how much of the time it was with a model, or waited for a person.
+        """
+        took_s = max(0.0, now - began_at - away_s)
+        self._quickest.note(now, took_s)
+        if took_s <= self._quickest.get() + TOO_LONG_S:
+            more = MORE_PLACES / self._places if self._is_known else 1.0
+            self._places = min(self._most, self._places + more)
+        elif began_at >= self._changed_at:  # what began before has not seen the latest change
+            self._places = max(min(FEWEST_PLACES, self._most), self._places / 2)
+            self._is_known, self._changed_at = True, now
 
 
 class Pace:

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from tests.bench.figures import Figure, Goal, ratios
 from tests.bench.posting import Run, Server, details, posted, server_environment
-from tests.bench.processes import ROOT, free_port, program, server
+from tests.bench.processes import ROOT, program, server
 from tests.bench.rounds import Say, interleaved
+from tests.ports import free_port
 from tests.stack import Servers
 
 HERE = Path(__file__).parent

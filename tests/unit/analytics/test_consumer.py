@@ -47,6 +47,9 @@ class Waiting:
         await asyncio.sleep(timeout_s)
         return self.has_more()
 
+    def note_away(self, seconds: float) -> None:
+        raise AssertionError("nobody is away here")
+
 
 def batch(partition: int, first: int, size: int, more: Iterable[ConsumedRecord] = ()) -> KeyBatch:
     records = [

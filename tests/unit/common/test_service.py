@@ -21,6 +21,7 @@ from libs.common.errors import PermanentError, TransientError
 from libs.common.service import Lifetime, Resources, Service, WorkerEndedError, serve
 from libs.common.settings import HttpSettings, RuntimeSettings
 from libs.common.web import Readiness, base_app
+from tests.ports import free_port
 
 DEADLINE_S = 10.0
 
@@ -117,10 +118,9 @@ async def story() -> AsyncIterator[Story]:
         asyncio.get_running_loop().remove_signal_handler(number)
 
 
-@pytest.fixture
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+@pytest.fixture(name="free_port")
+def one_free_port() -> int:
+    return free_port()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

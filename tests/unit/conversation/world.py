@@ -99,6 +99,8 @@ class World:
         self.published: list[Record] = []
         self.produces = 0
         self.shown: list[str] = []
+        self.away_s: list[float] = []
+        """What each turn was with the model, or waited for the person."""
         self._source: _Rest | None = None
 
     # --- what tests do
@@ -276,6 +278,9 @@ class _Rest:
         except TimeoutError:
             pass
         return self.has_more()
+
+    def note_away(self, seconds: float) -> None:
+        self._world.away_s.append(seconds)
 
 
 def _through_the_database(state: State) -> State:

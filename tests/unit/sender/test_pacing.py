@@ -17,7 +17,6 @@ from services.sender.pacing import (
     SECOND_S,
     SHORTEST_OF,
     Allowance,
-    Shortest,
     Window,
     ceiling_for,
 )
@@ -178,19 +177,6 @@ def test_a_call_that_never_began_takes_up_no_place_and_costs_nothing() -> None:
     assert not allowance.take(0.0)
     allowance.give_back(0.0)
     assert allowance.take(0.0)
-
-
-@given(st.lists(st.floats(0.001, 5), min_size=1, max_size=40), st.floats(0, 15))
-def test_the_shortest_time_is_that_of_the_last_seconds(took: list[float], apart_s: float) -> None:
-    shortest = Shortest()
-    for _ in range(SHORTEST_OF - 1):
-        shortest.note(-100.0, 9.0)
-        assert shortest.get() == 0.0
-    for number, took_s in enumerate(took):
-        shortest.note(number * apart_s, took_s)
-        assert shortest.get() in [9.0, *took[: number + 1]]
-        recent = [t for n, t in enumerate(took[: number + 1]) if (number - n) * apart_s <= 10]
-        assert shortest.get() <= min(recent)
 
 
 @given(st.floats(0, 60))

@@ -10,7 +10,7 @@ from prometheus_client import REGISTRY
 from libs.common.graph import Usage
 from services.sender.draining import Drain, DrainingError
 from services.sender.line import Place
-from services.sender.pages import Page, Pages
+from services.sender.pages import OLD_WAITS_S, Page, Pages
 from tests.virtual_time import run_virtually
 
 Story = Callable[[Page, Drain], Awaitable[None]]
@@ -87,6 +87,8 @@ def test_calls_wait_out_a_pause_or_their_patience() -> None:
         assert now() - began_at == pytest.approx(3.0, abs=0.01)
         await call(page, times)
         assert times[0] - began_at == pytest.approx(9.0, abs=0.01)
+
+    play(story)
 
 
 def test_nobody_waits_in_place_for_a_page_that_is_stopped_for_long() -> None:
@@ -532,3 +534,32 @@ def test_a_used_up_allowance_stops_the_page_before_meta_refuses(
         assert times[0] - began_at == pytest.approx(pause_s, abs=0.1)
 
     play(story)
+
+
+def test_who_has_waited_for_long_goes_behind_who_waits_now_but_not_for_ever() -> None:
+    async def story(page: Page, _drain: Drain) -> None:
+        order: list[str] = []
+
+        async def stand(name: str, place: Place) -> None:
+            async with page.turn(1e6, place) as leave:
+                assert leave
+                await leave.room()
+                with leave:
+                    order.append(name)
+
+        async with asyncio.TaskGroup() as group:
+            for number in range(20):
+                group.create_task(stand(f"old{number}", page.place(old=True)))
+            await asyncio.sleep(3.1)
+            for number in range(3):
+                group.create_task(stand(f"new{number}", page.place()))
+            group.create_task(stand("human", page.place(human=True)))
+        waited = order.index("human")
+        assert order[waited : waited + 4] == ["human", "new0", "new1", "new2"]
+        assert waited < 10
+        assert [name for name in order if "old" in name] == [f"old{n}" for n in range(20)]
+        first = page.place(old=True)
+        await asyncio.sleep(OLD_WAITS_S + 1)
+        assert first < page.place()
+
+    play(story, 2)

@@ -32,6 +32,7 @@ from libs.common.graph import (
     open_graph,
 )
 from libs.common.settings import GraphSettings
+from tests.ports import free_port
 from tests.unit.common.graph.meta_server import (
     Answer,
     MetaServer,
@@ -309,11 +310,6 @@ async def test_hook_that_fails_costs_no_message() -> None:
     says_usage = says(SENT, X_App_Usage="{}")
     async with answering(says_usage, on_usage=broken, on_date=broken) as (_, graph):
         assert (await graph.send_message(PAGE, TOKEN, PAYLOAD)).message_id == "m_AG5Hz2U"
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 async def test_refused_connection_is_not_sent() -> None:

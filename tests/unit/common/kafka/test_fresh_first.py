@@ -135,6 +135,45 @@ def test_who_has_waited_here_for_long_lets_those_go_before_who_write_now() -> No
     assert {b"100", b"101", b"102"} <= set(world.begun[40:48])
 
 
+def test_where_old_work_makes_all_work_slow_fewer_of_it_are_under_way() -> None:
+    """A database that takes one piece of work after the other, and the loop has nothing to do."""
+    waits: dict[bytes, float] = {}
+    in_flight, most = 0, 0
+
+    async def story() -> None:
+        nonlocal most
+        loop = asyncio.get_running_loop()
+        free_at = loop.time()
+
+        async def handle(batch: KeyBatch) -> None:
+            nonlocal free_at, in_flight, most
+            began_at = loop.time()
+            in_flight += 1
+            most = max(most, in_flight)
+            free_at = max(free_at, loop.time()) + 0.01
+            await asyncio.sleep(free_at - loop.time())
+            waits[batch.key] = loop.time() - began_at
+            await asyncio.sleep(TURN_S)
+            batch.note_away(TURN_S)
+            in_flight -= 1
+
+        engine = engine_of(handle, Limits(fresh_s=30))
+        engine.add(0, [old(number) for number in range(5000)])
+        await asyncio.sleep(30)
+        most = 0
+        for number in range(5000, 5200):
+            engine.add(0, [fresh(number)])
+            await asyncio.sleep(0.1)
+        engine.forget()
+
+    run_virtually(story())
+    fresh_s = [waited_s for key, waited_s in waits.items() if key.startswith(b"new")]
+    assert len(fresh_s) >= 180
+    assert sorted(fresh_s)[len(fresh_s) * 9 // 10] < 0.3
+    assert 20 < most < 200  # of 1,500 that might be
+    assert len(waits) - len(fresh_s) > 1000
+
+
 def now_stamped(number: int, at_s: float) -> ConsumedRecord:
     return record(number, b"%d" % number, timestamp_ms=int((NOW_S + at_s) * 1000))
 
