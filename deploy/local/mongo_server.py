@@ -17,7 +17,7 @@ import jpype
 
 VERSION = (5, 0, 0)
 WIRE_VERSION = 13  # the server's own highest is 8, which PyMongo refuses
-CACHE_MB = 64  # by default 16: reading a page means deserialising all documents in it
+CACHE_MB = 32  # by default 16: reading a page means deserialising all documents in it
 RETENTION_MS = 1_000  # old pages are kept that long, by default 45 s: the file would swell
 # Commands that write nothing; after every other one the store is committed before the answer.
 READS = ("hello", "ismaster", "isMaster", "ping", "find", "getMore", "count", "distinct")
@@ -83,7 +83,7 @@ MAKE_DURABLE = """
 """
 JAVA_OPTIONS = (
     "-Xms64m",
-    "-Xmx768m",
+    "-Xmx512m",
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",  # quick code at once, as for Kafka
     "-XX:+ExitOnOutOfMemoryError",
@@ -142,7 +142,7 @@ def durable_backend(pool: Any) -> Any:  # noqa: ANN401 - Java objects
 
     By itself the store is committed once a second: a kill would lose what was acknowledged in
     between. No commit falls into the middle of a write, which touches the documents and their index
-    one after the other. In Java, for hundreds of threads at once come through it.
+    one after the other. In Java: each command of everybody comes through it.
     """
     base = jpype.JClass("de.bwaldvogel.mongo.backend.h2.H2Backend").class_
     made = pool.makeClass(DURABLE, pool.get(base.getName()))

@@ -62,8 +62,7 @@ FAULTS_OF_THE_DOCUMENT = frozenset(
 )
 """Bad value, parse error, type mismatch, invalid BSON or field names, immutable field, failed
 validation, too large. Source: MongoDB, "Error codes"."""
-MAX_BULK = 100
-"""Others wait for a database that is busy with this; more at once save next to nothing."""
+MAX_BULK = 500
 UNKNOWN_COMMAND = 59
 
 ROUND_TRIPS = Counter(

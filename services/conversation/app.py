@@ -61,10 +61,16 @@ AT_LEISURE_BYTES = 4 * 1024 * 1024
 """What nobody waits for is not read ahead: after an outage that would keep the loop from finding
 those who write now."""
 ARCHIVING = Limits(
-    max_keys_in_flight=2, max_batch=history.MANY, max_buffered_bytes=AT_LEISURE_BYTES
+    max_keys_in_flight=4, max_batch=history.MOST, max_buffered_bytes=AT_LEISURE_BYTES
 )
 """So many partitions and records at a time: what the archive has to catch up with must not keep the
-database from the answers."""
+database from the answers. The same goes for people from before an outage."""
+SETTLING = Limits(
+    max_keys_in_flight=PEOPLE_IN_FLIGHT,
+    max_buffered_bytes=AT_LEISURE_BYTES,
+    fresh_s=FRESH_S,
+    max_old_in_flight=8,
+)
 READ_AHEAD_BYTES = 192 * 1024 * 1024
 """Whoever writes now is beyond all that waits, and has to be found: room for 100,000 messages. Real
 memory is about half of it."""
@@ -214,9 +220,7 @@ def create_service(settings: Settings) -> Service:
                 group=CONTACTS_GROUP,
                 handler=settler.handle,
                 wants=contacts.wants,
-                limits=Limits(
-                    max_keys_in_flight=PEOPLE_IN_FLIGHT, max_buffered_bytes=AT_LEISURE_BYTES
-                ),
+                limits=SETTLING,
                 times=UNHURRIED,
             )
             # the quick ones first: they end last, and leave the other nearly all the time there is

@@ -9,7 +9,7 @@ person costs no round trip.
 import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -21,7 +21,6 @@ from libs.common.channels import Channel
 from libs.common.erasures import Erased, NobodyErased, is_of_erased
 from libs.common.errors import TransientError
 from libs.common.events import AnyRecord, MessageEdited, MessageReceived
-from libs.common.freshness import FRESH_S
 from libs.common.kafka import KeyBatch
 from services.conversation.contacts_store import (
     ChangedMeanwhileError,
@@ -97,7 +96,6 @@ class ContactKeeper:
         self._clock = clock
         self._erased = erased or NobodyErased()
         self._quiet: OrderedDict[str, _Quiet] = OrderedDict()
-        self._catching_up = asyncio.Lock()
 
     async def handle(self, batch: KeyBatch) -> None:
         """Take in a person's events; return when what follows from them is durable."""
@@ -110,11 +108,7 @@ class ContactKeeper:
         if not events:
             return
         heard = addresses_in(_texts(events)) if _asks_for_contacts(channel) else Addresses()
-        if self._is_quiet(person_id, channel, heard):
-            return
-        # whom an outage has kept waiting is seen to one by one: the answers need the database
-        is_old = self._clock().timestamp() - batch.records[-1].timestamp_ms / 1000 > FRESH_S
-        async with self._catching_up if is_old else nullcontext():
+        if not self._is_quiet(person_id, channel, heard):
             await self.settle(channel, person_id, heard)
 
     async def settle(

@@ -31,8 +31,6 @@ MOST_FOUND = 50  # more than a handful is as ambiguous as two
 NAMELESS = "\uffff"  # behind every name
 UNKNOWN = Person()
 AT_ONCE = datetime.fromtimestamp(0, UTC)
-SAVES_AT_ONCE = 2
-"""Of people. Nobody waits for these, and others wait for the database."""
 
 
 class ChangedMeanwhileError(TransientError):
@@ -78,7 +76,6 @@ class ContactStore:
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._inbox = InboxStore(database)
         self._reader = GroupReader(self._people)
-        self._saving = asyncio.Semaphore(SAVES_AT_ONCE)
 
     async def ensure_indexes(self) -> None:
         with mongo_errors():
@@ -113,8 +110,7 @@ class ContactStore:
         if self._erased.erased_at(known.id) != known.erased_at:
             raise ChangedMeanwhileError("erased")
         fields = person.model_dump() | {"see_to_at": _see_to_at(person)}
-        async with self._saving:
-            await _compare_and_set(self._people, known.id, known.version, fields)
+        await _compare_and_set(self._people, known.id, known.version, fields)
         return replace(known, person=person, version=known.version + 1)
 
     async def tell_inbox(self, known: KnownPerson) -> None:

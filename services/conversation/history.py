@@ -5,21 +5,24 @@ model still thinks about it, and hundreds of conversations share a round trip to
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Protocol
 
 from libs.common.erasures import Erased, NobodyErased, is_of_erased
 from libs.common.events import OF_HISTORY, ConversationRecord, decode
+from libs.common.freshness import FRESH_S
 from libs.common.kafka import ConsumedRecord, KeyBatch
 from services.conversation.domain import archive
 from services.conversation.domain.receive import Arrival
 from services.conversation.domain.state import Position
 
 WANTED = OF_HISTORY
-MANY = 100
-"""Records of a batch. So many at once, and we are behind, as after an outage."""
-REST = 2.0  # then so many times as long as it took is nothing done: others want the database more
+MOST = 100  # records of a batch
+REST, LONGEST_REST_S = 2.0, 1.0
+"""So many times as long as a batch took is nothing done, where it is of before: somebody who writes
+now wants the database more."""
 
 
 class Store(Protocol):
@@ -56,7 +59,10 @@ class HistoryKeeper:
         own_app_id: str,
         erased: Erased | None = None,
         inbox: Inbox | None = None,
+        wall_s: Callable[[], float] = time.time,
     ) -> None:
+        """`wall_s`: the clock that records are stamped by, in seconds since 1970."""
+        self._wall_s = wall_s
         self._store = store
         self._inbox = inbox
         self._own_app_id = own_app_id
@@ -66,8 +72,12 @@ class HistoryKeeper:
         """Return when the batch is in the archive, but for what is of somebody who was erased."""
         began_at = _now()
         await self._keep(batch)
-        if len(batch.records) >= MANY:
-            await asyncio.sleep(REST * (_now() - began_at))
+        if any(self._is_old(record) for record in batch.records[:1]):
+            await asyncio.sleep(min(REST * (_now() - began_at), LONGEST_REST_S))
+
+    def _is_old(self, record: ConsumedRecord) -> bool:
+        stamp_s = record.timestamp_ms / 1000
+        return stamp_s > 0 and self._wall_s() - stamp_s > FRESH_S
 
     async def _keep(self, batch: KeyBatch) -> None:
         arrivals = [arrival_of(record) for record in batch.records]

@@ -23,7 +23,7 @@ PROBE_EVERY_S = 60.0  # with a token that was refused
 TELL_EVERY_S = 60.0
 FULL_PERCENT = 100.0
 USAGE_FOR_S = 3600.0
-OLD_WAITS_S = 300.0
+OLD_WAITS_S = 60.0
 LONG_STOP_S = 10.0
 """A stop that lasts longer is not waited out in place: what waits is put away (`keeper.py`)."""
 
@@ -127,7 +127,7 @@ class Page:
         """The next place in line.
 
         A human's is before all of the assistant's. One for what is `old` is behind those of others
-        also where they come within the next minutes, so that it goes while there is room, and in
+        also where they come within the next minute, so that it goes while there is room, and in
         the end in any case.
         """
         return not human, _now() + (OLD_WAITS_S if old else 0.0), next(self._numbers)

@@ -108,7 +108,8 @@ class Part:
         self._send_id = send_id(command.command_id, part)
         self._page = desk.pages[command.page_id]
         self._place = self._page.place(  # whatever comes between
-            human=command.origin == "human", old=_is_old(command, desk.now())
+            human=command.origin == "human",
+            old=not part and not generation and _is_old(command, desk.now()),
         )
         self._attempts = 0
         self._refusals = 0

@@ -1,6 +1,5 @@
 """MongoDB: the claim in `conversations.sending`, and `deliveries`."""
 
-import asyncio
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,9 +19,6 @@ from services.sender.domain.claims import After, Claim, Exactly, Expected, Fresh
 from services.sender.domain.deliveries import Delivery
 
 RECENT_COMMANDS = 50
-CLAIMS_AT_ONCE = 32
-"""A slow database answers no sooner for being asked hundreds of times at once, and everything else
-then waits behind that: also the look at who was erased, without which nothing is sent."""
 _DECIDING = ("last_user_message_at", "last_direct_message_at", "takeover")
 KEEP_DELIVERIES = timedelta(days=40)
 """Longer than any command is on the log: kept for a week, then among the dead letters, put back."""
@@ -54,7 +50,6 @@ class DeliveryStore:
         self._conversations = database["conversations"]
         self._deliveries = database["deliveries"]
         self._writer = BulkWriter(self._deliveries)
-        self._claiming = asyncio.Semaphore(CLAIMS_AT_ONCE)
 
     async def ensure_indexes(self) -> None:
         with mongo_errors():
@@ -73,14 +68,13 @@ class DeliveryStore:
         expect the same, one gets it. After a takeover, `fence` lets none of an older epoch pass.
         """
         wanted = {"_id": conversation, **_fenced(fence), **_expected(expected, claim.command_id)}
-        async with self._claiming:
-            with mongo_errors():
-                document = await self._conversations.find_one_and_update(
-                    wanted,
-                    _claiming(claim, begins=_begins(expected)),
-                    projection=dict.fromkeys(_DECIDING, 1),
-                    return_document=ReturnDocument.AFTER,
-                )
+        with mongo_errors():
+            document = await self._conversations.find_one_and_update(
+                wanted,
+                _claiming(claim, begins=_begins(expected)),
+                projection=dict.fromkeys(_DECIDING, 1),
+                return_document=ReturnDocument.AFTER,
+            )
         return None if document is None else _snapshot(document)
 
     async def conversation(self, conversation: str) -> Snapshot | None:

@@ -19,7 +19,7 @@ from services.conversation.domain.archive import Activity
 from services.conversation.domain.spending import Spent
 from services.conversation.domain.state import HumanRequest, Mode, Position, State, Takeover
 from services.conversation.domain.turns import Answer
-from services.conversation.history import MANY, HistoryKeeper
+from services.conversation.history import MOST, HistoryKeeper
 from services.conversation.spending import SpendingStore
 from services.conversation.store import ConversationChangedError, ConversationStore, Stored
 from tests.unit.conversation import factories as make
@@ -365,7 +365,7 @@ async def test_a_batch_of_history_costs_two_round_trips_on_the_wire(
     store: ConversationStore,
 ) -> None:
     before = round_trips()
-    await keep(store, *[make.message(f"m{number}") for number in range(MANY - 1)], make.read(1))
+    await keep(store, *[make.message(f"m{number}") for number in range(MOST - 1)], make.read(1))
     assert round_trips() - before == 2
 
 

@@ -1,6 +1,7 @@
 """What the local stack's servers promise: what they acknowledged is kept, whatever ends them."""
 
 import asyncio
+import resource
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -148,12 +149,17 @@ def database_server(
     port = free_port()
     found = jars.class_path(jars.locked("mongo"), jars.JgoSource())
     command = [sys.executable, "-m", "deploy.local.mongo_server", "--port", str(port)]
-    if most_bytes is not None:
-        command = ["prlimit", f"--fsize={most_bytes}", *command]
     command += ["--store", str(folder / "store.h2"), *map(str, found)]
+
+    def bound() -> None:
+        if most_bytes is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
+
     with (
         (folder / "log").open("a") as log_file,
-        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log_file, text=True) as server,
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=log_file, text=True, preexec_fn=bound
+        ) as server,
     ):
         assert server.stdout is not None
         try:

@@ -49,10 +49,14 @@ class Limits:
     """What is older than this waits for what is not, and begins as fast as the loop can bear.
     None: everything in the order of the log."""
 
+    max_old_in_flight: int | None = None
+    """Of the keys, at most. None: as many as seems right, and three quarters of all, so that a
+    place is free when somebody comes who is waiting for an answer."""
+
     @property
-    def max_old_in_flight(self) -> int:
-        """Of the keys, so that a place is free when somebody comes who is waiting for an answer."""
-        return max(1, self.max_keys_in_flight - self.max_keys_in_flight // 4)
+    def most_old(self) -> int:
+        three_quarters = max(1, self.max_keys_in_flight - self.max_keys_in_flight // 4)
+        return min(self.max_old_in_flight or three_quarters, three_quarters)
 
 
 @dataclass(eq=False)
@@ -98,7 +102,7 @@ class KeyedEngine:
         self._wall_s = wall_s
         self._old_in_flight = 0
         self._may_begin_old = 0
-        self._places = Places(limits.max_old_in_flight)
+        self._places = Places(limits.most_old)
         self._is_held = False  # more waits than may begin at once
         self._begun_now = 0  # in this pass of the loop
         self._ended = 0  # workers since the last look at the pace
@@ -208,6 +212,8 @@ class KeyedEngine:
         """Pass by pass, as much as the loop can bear, until nothing waits, or there is no room and
         nothing old waits."""
         pace = Pace()
+        if not self._old_in_flight:
+            self._places.begin_anew()
         pause_s = 0.0
         self._ended = 0
         while self._is_waited_for():
@@ -236,8 +242,9 @@ class KeyedEngine:
                 worker.begin()
                 batch = KeyBatch(worker.lane.key, records, worker, self._limits.max_batch)
                 await self._runner.run(batch, worker)
-                if worker.away_s is not None:
-                    self._places.note(worker.since, _now(), worker.away_s)
+                if worker.away_s is not None and not worker.was_hindered:
+                    is_full = self._old_in_flight >= self._places.get() // 2
+                    self._places.note(worker.since, _now(), worker.away_s, is_full=is_full)
                 if self._queues.has_runnable:
                     break
 
@@ -389,6 +396,7 @@ class _Worker:
     def begin(self) -> None:
         self.since = _now()
         self.away_s: float | None = None  # since then, where anybody says so
+        self.was_hindered = False  # had to try again: how long that took says nothing
 
     def has_more(self) -> bool:
         """Records that came for a later assignment are not this worker's."""
@@ -415,6 +423,7 @@ class _Worker:
         self._engine.finish(self, records, outcome)
 
     def check(self) -> None:
+        self.was_hindered = True
         if not self.partition.is_open or self._engine.failure is not None:
             raise EndingError
 

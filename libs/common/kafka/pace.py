@@ -21,10 +21,13 @@ MORE_PER_S = 1000.0  # each second
 
 
 TOO_LONG_S = 0.1
-"""So much longer than at its quickest may work take, with old work beside it."""
+"""So much longer than at its quickest, or twice as long, may work take with old work beside it."""
+TOO_MANY_SHARE, FEWEST_ENDED = 0.25, 16
+"""Of a round, so much has to have taken too long: some may have reasons of their own."""
 QUICKEST_FOR_S = 60.0
 FIRST_PLACES, FEWEST_PLACES = 32.0, 4.0
-MORE_PLACES = 4.0  # with each round, once it is known what is too many
+MORE_PLACES, MORE_SHARE = 4.0, 0.125  # with each round, once it is known what is too many
+KNOWN_FOR_S = 60.0
 
 
 class Places:
@@ -32,33 +35,56 @@ class Places:
 
     A loop that waits for a slow database is in time, and whoever writes now waits behind all that
     is in line there. As in congestion control: twice as many with each round, until work takes
-    longer than it should; then half as many, and from there on only a few more with each round.
+    longer than it should; then half as many, and from there on only a few more with each round,
+    until that was long ago.
     """
 
     def __init__(self, most: int) -> None:
         self._most = float(most)
-        self._places = min(FIRST_PLACES, self._most)
-        self._is_known = False  # what is too many
-        self._changed_at = float("-inf")
         self._quickest = Shortest(QUICKEST_FOR_S)
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """There was no old work for a while: how much of it is too much, nobody knows any more."""
+        self._places = min(FIRST_PLACES, self._most)
+        self._changed_at = self._halved_at = float("-inf")
+        self._begin_round()
 
     def get(self) -> int:
         return int(self._places)
 
-    def note(self, began_at: float, now: float, away_s: float) -> None:
+    def note(self, began_at: float, now: float, away_s: float, *, is_full: bool) -> None:
         """Some work, old or not, has come to its end.
 
         Args:
             away_s: how much of the time it was with a model, or waited for a person.
+            is_full: whether the places were in use: else there is nothing to learn for them.
         """
         took_s = max(0.0, now - began_at - away_s)
         self._quickest.note(now, took_s)
-        if took_s <= self._quickest.get() + TOO_LONG_S:
-            more = MORE_PLACES / self._places if self._is_known else 1.0
-            self._places = min(self._most, self._places + more)
-        elif began_at >= self._changed_at:  # what began before has not seen the latest change
+        quickest_s = self._quickest.get()
+        is_slow = took_s > quickest_s + max(TOO_LONG_S, quickest_s)
+        if is_full and not is_slow:
+            self._grow(now)
+        if began_at < self._changed_at:
+            return  # it has not seen the latest change
+        self._ended += 1
+        self._slow += is_slow
+        if self._ended < self._round:
+            return
+        if self._slow > TOO_MANY_SHARE * self._ended:
             self._places = max(min(FEWEST_PLACES, self._most), self._places / 2)
-            self._is_known, self._changed_at = True, now
+            self._halved_at = self._changed_at = now
+        self._begin_round()
+
+    def _begin_round(self) -> None:
+        self._round = max(FEWEST_ENDED, self.get())
+        self._ended = self._slow = 0  # of what began since the latest change
+
+    def _grow(self, now: float) -> None:
+        is_known = now - self._halved_at < KNOWN_FOR_S
+        share = max(MORE_PLACES / self._places, MORE_SHARE) if is_known else 1.0
+        self._places = min(self._most, self._places + share)
 
 
 class Pace:

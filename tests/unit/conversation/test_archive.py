@@ -1,5 +1,6 @@
 """What the thread view keeps of events, and the status that each message shows."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -16,6 +17,7 @@ from services.conversation.domain.archive import DELIVERED_MIDS, Activity, Entry
 from services.conversation.history import HistoryKeeper
 from tests.unit.conversation import factories as make
 from tests.unit.conversation.factories import APP, CONVERSATION, PAGE, PATIENTLY, PSID, arrivals
+from tests.virtual_time import run_virtually
 
 NOON_MS = int(make.NOON.timestamp() * 1000)
 
@@ -594,3 +596,25 @@ def test_records_without_headers_are_left_alone() -> None:
 def test_a_partition_is_archived_together() -> None:
     first, second = make.record(make.message()), make.record(make.read(1))
     assert history.whole_partition(first) == history.whole_partition(second)
+
+
+@pytest.mark.parametrize(
+    ("took_s", "age_s", "rests_s"),
+    [(0.2, 29, 0.0), (0.2, 31, 0.4), (20, 31, 1.0), (0.2, None, 0.0)],
+)
+def test_behind_an_outage_the_archive_leaves_the_database_to_others_for_a_while(
+    took_s: float, age_s: float | None, rests_s: float
+) -> None:
+    class Slow(Documents):
+        async def keep(self, entries: Any) -> None:  # noqa: ANN401
+            await asyncio.sleep(took_s)
+
+    async def story() -> float:
+        record = make.record(make.message())
+        record = replace(record, timestamp_ms=int((10**9 - age_s) * 1000) if age_s else 0)
+        keeper = HistoryKeeper(Slow(), APP, wall_s=lambda: 1e9)
+        began_at = asyncio.get_running_loop().time()
+        await keeper.handle(KeyBatch(b"", [record]))
+        return asyncio.get_running_loop().time() - began_at
+
+    assert run_virtually(story()) == pytest.approx(took_s + rests_s, abs=0.001)

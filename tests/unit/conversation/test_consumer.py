@@ -474,6 +474,16 @@ async def test_typing_is_shown_again_while_the_model_takes_its_time(
     assert "typing_off" not in world.shown  # the answer itself ends it
 
 
+async def test_the_time_with_the_model_is_told_apart_from_our_own(world: World) -> None:
+    async def slowly(asked: int) -> None:
+        await asyncio.sleep(0.2)
+
+    world.on_ask = slowly
+    world.write(make.message())
+    await world.handle()
+    assert sum(world.away_s) >= 0.2
+
+
 # --- the fence
 
 

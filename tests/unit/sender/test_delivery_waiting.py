@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -46,6 +47,30 @@ def test_a_limit_of_one_page_stops_its_other_people_too() -> None:
         await first
 
     assert sorted(play(story).accepted()) == ["c1:0", "c2:0"]
+
+
+def test_who_has_waited_for_long_lets_those_go_before_who_wait_now_but_is_not_torn_apart() -> None:
+    async def story(world: World) -> None:
+        for psid in ("201", "202", "203"):
+            world.store.conversations[f"{PAGE}:{psid}"] = Conversation()
+        world.meta.script = [LIMITED]
+        long_ago = STARTED_AT - timedelta(seconds=40)
+        thinking: dict[str, Any] = {"waiting_since": long_ago, "model_s": 20.0}
+        began_at = clock()
+        async with asyncio.TaskGroup() as group:
+            for command in (
+                send_text(command_id="c1"),
+                send_text(THREE_PARTS, "old", psid="201", waiting_since=long_ago),
+                send_text(command_id="slow model", psid="202", **thinking),
+                send_text(command_id="new", psid="203", waiting_since=STARTED_AT),
+            ):
+                group.create_task(world.deliver(command))
+                await asyncio.sleep(0.5)
+        assert (clock() - began_at).total_seconds() < 12
+
+    accepted = play(story).accepted()
+    assert set(accepted[:3]) == {"c1:0", "slow model:0", "new:0"}
+    assert accepted[3:] == ["old:0", "old:1", "old:2"]
 
 
 def test_a_limit_of_one_person_stops_nobody_else() -> None:

@@ -78,7 +78,7 @@ def test_who_writes_now_begins_at_once_though_hundreds_wait() -> None:
 
     run_virtually(story())
     assert len(world.begun) == 301
-    assert world.most_old_in_flight == LIMITS.max_old_in_flight == 6
+    assert world.most_old_in_flight == LIMITS.most_old == 6
 
 
 def test_old_ones_get_their_share_while_fresh_ones_never_cease() -> None:
