@@ -36,6 +36,14 @@ async def call(page: Page, times: list[float], patience_s: float = 1e6) -> None:
                 times.append(now())
 
 
+async def stand(page: Page, place: Place, name: str, order: list[str]) -> None:
+    async with page.turn(1e6, place) as leave:
+        assert leave
+        await leave.room()
+        with leave:
+            order.append(name)
+
+
 def shows_a_sign(page: Page) -> bool:
     with page.turn_now() as leave:
         if leave:
@@ -315,11 +323,7 @@ def test_who_comes_back_with_the_same_place_goes_before_all_who_came_later() -> 
         order: list[str] = []
 
         async def person(name: str, place: Place) -> None:
-            async with page.turn(1e6, place) as leave:
-                assert leave
-                await leave.room()
-                with leave:
-                    order.append(name)
+            await stand(page, place, name, order)
 
         refused = [page.place() for _ in range(3)]
         others = [asyncio.create_task(person(f"other {n}", page.place())) for n in range(5)]
@@ -540,20 +544,13 @@ def test_who_has_waited_for_long_goes_behind_who_waits_now_but_not_for_ever() ->
     async def story(page: Page, _drain: Drain) -> None:
         order: list[str] = []
 
-        async def stand(name: str, place: Place) -> None:
-            async with page.turn(1e6, place) as leave:
-                assert leave
-                await leave.room()
-                with leave:
-                    order.append(name)
-
         async with asyncio.TaskGroup() as group:
             for number in range(20):
-                group.create_task(stand(f"old{number}", page.place(old=True)))
+                group.create_task(stand(page, page.place(old=True), f"old{number}", order))
             await asyncio.sleep(3.1)
             for number in range(3):
-                group.create_task(stand(f"new{number}", page.place()))
-            group.create_task(stand("human", page.place(human=True)))
+                group.create_task(stand(page, page.place(), f"new{number}", order))
+            group.create_task(stand(page, page.place(human=True), "human", order))
         waited = order.index("human")
         assert order[waited : waited + 4] == ["human", "new0", "new1", "new2"]
         assert waited < 10
