@@ -11,14 +11,15 @@ ID_AND_MORE = """{
         return canHandle(new de.bwaldvogel.mongo.bson.Document("_id", $1.get("_id")));
 }"""
 DURABLE = "de.bwaldvogel.mongo.backend.h2.DurableBackend"
-FIELDS = """
-    public java.util.Set reads;
-    private final java.util.concurrent.locks.ReadWriteLock store =
-        new java.util.concurrent.locks.ReentrantReadWriteLock();
-    private final java.util.concurrent.locks.Lock committing =
-        new java.util.concurrent.locks.ReentrantLock();
-    private volatile long begun = 0L;
-"""  # `store`: writes beside each other, no commit beside one; `begun`: commits, as they begin
+FIELDS = (
+    "public java.util.Set reads;",
+    # writes beside each other, no commit beside one
+    "private final java.util.concurrent.locks.ReadWriteLock store ="
+    " new java.util.concurrent.locks.ReentrantReadWriteLock();",
+    "private final java.util.concurrent.locks.Lock committing ="
+    " new java.util.concurrent.locks.ReentrantLock();",
+    "private volatile long begun = 0L;",  # commits, counted as they begin
+)
 HANDLE = """
     public de.bwaldvogel.mongo.bson.Document handleMessage(
             de.bwaldvogel.mongo.wire.message.MongoMessage message) {
@@ -99,9 +100,8 @@ def durable_backend(pool: Any) -> Any:  # noqa: ANN401 - Java objects
     """
     base = jpype.JClass("de.bwaldvogel.mongo.backend.h2.H2Backend").class_
     made = pool.makeClass(DURABLE, pool.get(base.getName()))
-    members = jpype.JClass("javassist.CtField"), jpype.JClass("javassist.CtNewMethod")
-    for field in FIELDS.strip().split(";\n"):
-        made.addField(members[0].make(f"{field.strip().rstrip(';')};", made))
+    for field in FIELDS:
+        made.addField(jpype.JClass("javassist.CtField").make(field, made))
     for method in (MAKE_DURABLE, WRITE, HANDLE):
-        made.addMethod(members[1].make(method, made))
+        made.addMethod(jpype.JClass("javassist.CtNewMethod").make(method, made))
     return made.toClass(base)
