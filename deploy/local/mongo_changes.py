@@ -19,6 +19,7 @@ FIELDS = (
     "private final java.util.concurrent.locks.Lock committing ="
     " new java.util.concurrent.locks.ReentrantLock();",
     "private volatile long begun = 0L;",  # commits, counted as they begin
+    "private long tidied = System.nanoTime();",
 )
 HANDLE = """
     public de.bwaldvogel.mongo.bson.Document handleMessage(
@@ -45,6 +46,8 @@ WRITE = """
 """
 # Commit, or wait for one that began after our write: many writers share one. Without room on the
 # disk the store is closed by then, for good: whoever starts us again finds what was committed.
+# Once a second what is still wanted is moved out of chunks that mostly are not, and their room is
+# free: by itself the store does that only with commits of its own, at any moment.
 MAKE_DURABLE = """
     private void makeDurable() {
         long seen = this.begun;
@@ -56,6 +59,10 @@ MAKE_DURABLE = """
             this.store.writeLock().lock();
             try {
                 this.getMvStore().commit();
+                if (System.nanoTime() - this.tidied > 1000000000L) {
+                    this.getMvStore().compact(70, 2 << 20);
+                    this.tidied = System.nanoTime();
+                }
             } catch (Throwable error) {
                 error.printStackTrace();
                 Runtime.getRuntime().halt(1);
@@ -95,8 +102,8 @@ def durable_backend(pool: Any) -> Any:  # noqa: ANN401 - Java objects
     """The class of a backend with each write in the store's file before it is acknowledged.
 
     By itself the store is committed once a second: a kill would lose what was acknowledged in
-    between. None of our commits falls into the middle of a write, which touches the documents and
-    their index one after the other. In Java: each command of everybody comes through it.
+    between. No commit falls into the middle of a write, which touches the documents and their
+    index one after the other. In Java: each command of everybody comes through it.
     """
     base = jpype.JClass("de.bwaldvogel.mongo.backend.h2.H2Backend").class_
     made = pool.makeClass(DURABLE, pool.get(base.getName()))

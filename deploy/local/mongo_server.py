@@ -20,6 +20,7 @@ from deploy.local.mongo_changes import changed_backend
 VERSION = (5, 0, 0)
 WIRE_VERSION = 13  # the server's own highest is 8, which PyMongo refuses
 CACHE_MB = 32  # by default 16: reading a page means deserialising all documents in it
+COMMAND_KB = 64 * 1024  # more than a command writes; by default the store commits 19 MB by itself
 RETENTION_MS = 1_000  # old pages are kept that long, by default 45 s: the file would swell
 JAVA_OPTIONS = (
     "-Xms64m",
@@ -66,15 +67,21 @@ def start_java(jars: Sequence[str]) -> None:
 
 def serve(port: int, file: Path) -> tuple[Any, Any]:
     """Open the store and listen on 127.0.0.1; the server and its store, both to be closed."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    mvstore = jpype.JClass("org.h2.mvstore.MVStore")
-    store = mvstore.Builder().fileName(str(file)).cacheSize(CACHE_MB).open()
-    store.setRetentionTime(RETENTION_MS)
+    store = open_store(file)
     backend = changed_backend(store)
     backend.version(_version())
     server = jpype.JClass("de.bwaldvogel.mongo.MongoServer")(backend)
     server.bind("127.0.0.1", port)
     return server, store
+
+
+def open_store(file: Path) -> Any:  # noqa: ANN401 - a Java object
+    """The store in a file. It never commits by itself, which could be in the middle of a write."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    builder = jpype.JClass("org.h2.mvstore.MVStore").Builder().fileName(str(file))
+    store = builder.cacheSize(CACHE_MB).autoCommitDisabled().autoCommitBufferSize(COMMAND_KB).open()
+    store.setRetentionTime(RETENTION_MS)
+    return store
 
 
 def _version() -> Any:  # noqa: ANN401 - a Java proxy

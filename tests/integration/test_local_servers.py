@@ -114,6 +114,36 @@ async def write_until_killed(
             raise result
 
 
+MIDDLE_OF_A_WRITE = """
+import sys, time
+from pathlib import Path
+from deploy.local.mongo_server import open_store, start_java
+start_java(sys.argv[2:])
+store = open_store(Path(sys.argv[1]))
+documents = store.openMap("documents")
+first = store.getCurrentVersion()
+for number in range(12_000):
+    documents.put(str(number), "x" * 2_000)
+time.sleep(2)  # twice as long as the store's own patience
+print(documents.size(), store.getCurrentVersion() - first, store.hasUnsavedChanges())
+store.closeImmediately()
+"""
+
+
+def test_a_store_keeps_no_half_of_a_write(tmp_path: Path) -> None:
+    """It commits when it is told to: documents and their index are written one after the other."""
+    found = jars.class_path(jars.locked("mongo"), jars.JgoSource())
+    command = [
+        sys.executable,
+        "-c",
+        MIDDLE_OF_A_WRITE,
+        str(tmp_path / "store.h2"),
+        *map(str, found),
+    ]
+    said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=WITHIN_S)
+    assert said.stdout.split() == ["12000", "0", "True"]
+
+
 async def test_a_database_without_room_ends_and_has_all_that_it_acknowledged(
     tmp_path: Path,
 ) -> None:
