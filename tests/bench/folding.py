@@ -322,7 +322,7 @@ async def _many_conversations(servers: Servers, rounds: int, say: Say) -> list[F
             goal=FLAT,
         ),
         ratios(
-            "the same by the clock, with the stand-in's cache of 16 MB",
+            "the same by the clock, with the stand-in for a database",
             took[most],
             took[fewest],
             goal=FLAT,
