@@ -67,6 +67,30 @@ async def page(
     assert complaints == []
 
 
+ENTER_AT_ONCE = """() => {
+  document.getElementById("take-dialog").close("no"); // its event comes later
+  const enter = new KeyboardEvent("keydown", { key: "Enter", bubbles: true, cancelable: true });
+  document.getElementById("composer-text").dispatchEvent(enter);
+}"""
+
+
+async def test_who_thinks_again_at_once_is_asked_again_and_sends_once(
+    page: Page, services: Services
+) -> None:
+    field = page.get_by_label("Message to Ana Petrova")
+    await field.fill("Yes, it is.")
+    await field.press("Enter")
+    dialog = page.get_by_role("dialog", name="Take over and send?")
+    await expect(dialog).to_be_visible()
+    await page.evaluate(ENTER_AT_ONCE)
+    await expect(dialog).to_be_visible()
+    await dialog.get_by_role("button", name="Take over and send").click()
+    await expect(page.locator(TAKEN)).to_contain_text("You are replying")
+    await expect(page.locator(".message.of-human")).to_contain_text("Sent")
+    await expect(field).to_have_value("")
+    assert [text for _, text in services.commands.values()] == ["Yes, it is."]
+
+
 async def test_by_keys_alone_somebody_takes_over_by_writing_and_returns_it(
     page: Page, services: Services
 ) -> None:

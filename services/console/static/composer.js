@@ -98,11 +98,27 @@
     const form = at("take-form");
     const minutes = form.minutes.value === "own" ? form.own.value : form.minutes.value;
     const agreed = { take: "yes", minutes, take_from: form.take_from?.value ?? "" };
+    const answer = await ask(dialog);
+    at("composer-text").focus();
+    return answer === "yes" ? agreed : null;
+  }
+
+  let settle = null; // the question that is open
+
+  /** What was answered. "close" comes a little after a dialog closes: whoever is quick asks again before. */
+  function ask(dialog) {
+    settle?.();
     dialog.returnValue = "no";
     dialog.showModal();
-    await new Promise((done) => dialog.addEventListener("close", done, { once: true }));
-    at("composer-text").focus();
-    return dialog.returnValue === "yes" ? agreed : null;
+    return new Promise((done) => {
+      const closed = () => dialog.open || settle?.();
+      settle = () => {
+        settle = null;
+        dialog.removeEventListener("close", closed);
+        done(dialog.returnValue);
+      };
+      dialog.addEventListener("close", closed);
+    });
   }
 
   function send(message) {
