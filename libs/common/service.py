@@ -34,7 +34,7 @@ LEAVE_WITHIN_S = 1.0  # before that, for those who keep connections open
 LONGEST_PAUSE_S = 2.0  # between two looks for what is needed: who comes last is waited for by all
 
 LOOP_LAG = Gauge("assistant_event_loop_lag_seconds", "How late the event loop's last second came.")
-TASKS = Gauge("assistant_tasks", "Tasks that the event loop holds, counted once a second.")
+TASKS = Gauge("assistant_tasks", "Tasks that the event loop holds at this moment.")
 
 log = structlog.get_logger(__name__)
 
@@ -291,8 +291,9 @@ def loop_time() -> float:
 async def _watch_loop() -> None:
     """A stalled loop loses Kafka's heartbeats, a task that never ends holds memory: make it
     visible."""
+    loop = asyncio.get_running_loop()
+    TASKS.set_function(lambda: len(asyncio.all_tasks(loop)))
     while True:
-        TASKS.set(len(asyncio.all_tasks()))
         before = loop_time()
         await asyncio.sleep(1.0)
         LOOP_LAG.set(max(0.0, loop_time() - before - 1.0))

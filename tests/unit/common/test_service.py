@@ -166,11 +166,13 @@ async def test_probes_are_answered_while_resources_are_away(story: Story, free_p
             assert response.status == 200
         async with session.get("/readyz") as response:
             assert response.status == 503
-        async with session.get("/metrics") as response:
-            tasks = re.search(r"^assistant_tasks (\d+)", await response.text(), re.MULTILINE)
-    assert tasks is not None
-    assert int(tasks[1]) >= 3  # this test, `serve`, and what watches the loop
-    let_in.set()
+        before = await tasks_of(session)
+        async with asyncio.TaskGroup() as group:
+            for _ in range(50):
+                group.create_task(let_in.wait())
+            assert await tasks_of(session) - before >= 50  # those of this moment
+            let_in.set()
+    assert before >= 3  # this test, `serve`, and what watches the loop
     await story.wait_for("open")
     terminate()
     assert await task == 0
@@ -180,6 +182,13 @@ async def test_probes_are_answered_while_resources_are_away(story: Story, free_p
         "open",
         "database closed",
     ]
+
+
+async def tasks_of(session: aiohttp.ClientSession) -> int:
+    async with session.get("/metrics") as response:
+        found = re.search(r"^assistant_tasks (\d+)", await response.text(), re.MULTILINE)
+    assert found is not None
+    return int(found[1])
 
 
 async def test_service_that_waits_for_its_resources_can_be_stopped(
