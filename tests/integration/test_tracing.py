@@ -68,8 +68,9 @@ async def test_a_webhook_its_answer_and_what_became_of_it_are_one_trace(system: 
     ]
     for name in ("ask the model", "claim", "settle"):
         assert trace_of(spans.one(name)) == trace_of(post)
-    (told,) = [span for span in spans.all() if said(span, "record_type") == "message.sent"][:1]
-    assert way(spans, told)[-2:] == ["deliver a part", "send events"]
+    about_it = [span for span in spans.all() if said(span, "record_type") == "message.sent"]
+    ways = [way(spans, span)[-2:] for span in about_it]  # who reads it may be done before
+    assert ways.count(["deliver a part", "send events"]) == 1
     assert said(spans.one("deliver a part"), "outcome") == "sent"
     assert [event.name for event in spans.one("deliver a part").events] == ["turn", "decided"]
     assert not [span.name for span in spans.all() if failed(span)]
