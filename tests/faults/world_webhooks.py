@@ -70,13 +70,8 @@ async def contradicts_itself(run: Run) -> None:
 async def check_contradictions(run: Run) -> None:
     await check_guests(run)
     for guest in run.kept["guests"]:
-        shown: list[str] = []
-
-        async def is_shown(guest: Guest = guest, shown: list[str] = shown) -> bool:
-            shown[:] = await _shown(run, guest)  # what the thread shows comes a little later
-            return guest.question(2) in shown
-
-        if not await _until(is_shown) or shown != [guest.question(2), guest.question()]:
+        shown = await _shown_in_the_end(run, guest)
+        if shown != [guest.question(2), guest.question()]:
             run.complain(f"the thread of {guest.name} shows {shown}")
     if await _contradictions(run) < run.kept["noticed"] + 2:
         run.complain("nobody noticed that a message came with another content")
@@ -84,6 +79,16 @@ async def check_contradictions(run: Run) -> None:
 
 async def _contradictions(run: Run) -> float:
     return await metric(run, "conversation", "assistant_message_contradictions_total")
+
+
+async def _shown_in_the_end(run: Run, guest: Guest) -> list[str]:
+    """When the last line is there: it comes a little later than its answer."""
+
+    async def is_shown() -> bool:
+        return guest.question(2) in await _shown(run, guest)
+
+    await _until(is_shown)
+    return await _shown(run, guest)
 
 
 async def _shown(run: Run, guest: Guest) -> list[str]:

@@ -114,6 +114,10 @@ async def write_until_killed(
             raise result
 
 
+def server_jars() -> list[str]:
+    return [str(jar) for jar in jars.class_path(jars.locked("mongo"), jars.JgoSource())]
+
+
 MIDDLE_OF_A_WRITE = """
 import sys, time
 from pathlib import Path
@@ -132,14 +136,7 @@ store.closeImmediately()
 
 def test_a_store_keeps_no_half_of_a_write(tmp_path: Path) -> None:
     """It commits when it is told to: documents and their index are written one after the other."""
-    found = jars.class_path(jars.locked("mongo"), jars.JgoSource())
-    command = [
-        sys.executable,
-        "-c",
-        MIDDLE_OF_A_WRITE,
-        str(tmp_path / "store.h2"),
-        *map(str, found),
-    ]
+    command = [sys.executable, "-c", MIDDLE_OF_A_WRITE, str(tmp_path / "store.h2"), *server_jars()]
     said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=WITHIN_S)
     assert said.stdout.split() == ["12000", "0", "True"]
 
@@ -177,9 +174,8 @@ def database_server(
 ) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A database of one's own, whose file has no room for more than `most_bytes`, and its URI."""
     port = free_port()
-    found = jars.class_path(jars.locked("mongo"), jars.JgoSource())
     command = [sys.executable, "-m", "deploy.local.mongo_server", "--port", str(port)]
-    command += ["--store", str(folder / "store.h2"), *map(str, found)]
+    command += ["--store", str(folder / "store.h2"), *server_jars()]
 
     def bound() -> None:
         if most_bytes is not None:
