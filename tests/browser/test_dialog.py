@@ -58,9 +58,17 @@ def complaints() -> list[str]:
 
 @pytest.fixture(params=["light wide", "dark narrow"])
 async def page(
-    chromium: Browser, request: pytest.FixtureRequest, complaints: list[str]
+    chromium: Browser,
+    request: pytest.FixtureRequest,
+    complaints: list[str],
+    site: Site,
+    app: AppServer,
 ) -> AsyncIterator[Page]:
-    """A page without scripts; at the end it has had nothing to complain about."""
+    """A page without scripts; at the end it has had nothing to complain about.
+
+    It asks for both servers so that it is closed before they are: a picture that is still on its
+    way when a test ends would be refused.
+    """
     is_light = request.param == "light wide"
     context = await chromium.new_context(
         locale="en-GB",
