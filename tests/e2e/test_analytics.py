@@ -199,7 +199,10 @@ async def ready_figures(shop: Shop) -> dict[str, Any]:
                 status, found = await shop.ask(
                     "analytics", "GET", f"/pages/{shop.page}/metrics?days=7"
                 )
-                if status == 200 and found["messages"]["delivered"] >= 6:
+                if (
+                    status == 200
+                    and found["messages"]["delivered"] >= 6 <= found["answered"]["total"]
+                ):
                     return found
             except aiohttp.ClientError:
                 pass

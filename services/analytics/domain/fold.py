@@ -16,8 +16,9 @@ Edits, reactions and what is taken back count nothing. Origins are `assistant`, 
 console) and `human_facebook` (Meta's inbox, or any app that is not ours), as in the thread view.
 
 A message counts once, however often it comes (`state.Window`). A receipt covers every message up
-to its watermark by Meta's time: the echo's where there is one, ours before that and without. A part
-that failed and is sent later was sent. So a number may also go down again.
+to its watermark by Meta's time: the echo's where there is one, ours before that and without. So it is
+with what people wrote before a message (`answers.py`). A part that failed and is sent later was sent. So a
+number may also go down again.
 
 Of a conversation's time `gap` holds enough to count, exactly, those active in any range: a
 conversation is active in it if one of its slots lies there whose gap leads out of it.
@@ -46,6 +47,7 @@ from libs.common.events import (
     TakeoverStarted,
 )
 from libs.common.events.standby import as_if_ours
+from services.analytics.domain.answers import Answer, Tell
 from services.analytics.domain.histogram import bucket_of
 from services.analytics.domain.slots import moment_ms, slot_of
 from services.analytics.domain.state import (
@@ -53,7 +55,6 @@ from services.analytics.domain.state import (
     EARLY,
     OPEN,
     UNSENT,
-    WAITING,
     Open,
     State,
     Unsent,
@@ -128,8 +129,7 @@ def _inbound(state: State, event: ConversationRecord, name: str, counts: Counts)
     slot = slot_of(at_ms)
     counts.add(slot, "in")
     _note_activity(state, slot, counts)
-    if len(state.waiting) < WAITING:
-        state.waiting.append(at_ms)
+    state.answers.ask(at_ms)
 
 
 def _echoed(state: State, event: MessageEchoed, own_app_id: str, counts: Counts) -> None:
@@ -144,7 +144,8 @@ def _echoed(state: State, event: MessageEchoed, own_app_id: str, counts: Counts)
 
 
 def _own_echo(state: State, key: int, at_ms: int, counts: Counts) -> None:
-    """Meta's time of a part, which receipts compare with."""
+    """Meta's time of a part, which receipts and what the person wrote compare with."""
+    state.answers.echo(key, at_ms, _answering(counts))
     for each in state.open:
         if each.key == key:
             if not each.has_echo:
@@ -174,7 +175,9 @@ def _outbound(state: State, message: Open, at_ms: int, origin: str, counts: Coun
     _note_activity(state, message.slot, counts)
     if (echoed_ms := state.early_echoes.pop(message.key, None)) is not None:
         message.has_echo, message.at_ms = True, echoed_ms
-    _answer(state, message, at_ms, origin, counts)
+    echo_ms = message.at_ms if message.has_echo else None
+    answer = Answer(message.key, message.slot, origin, at_ms, echo_ms)
+    state.answers.answer(answer, _answering(counts))
     if message.mid in state.early_mids:
         del state.early_mids[message.mid]
         message.is_named = True
@@ -186,18 +189,12 @@ def _outbound(state: State, message: Open, at_ms: int, origin: str, counts: Coun
         counts.remarks.append("unread_for_long")
 
 
-def _answer(state: State, message: Open, at_ms: int, origin: str, counts: Counts) -> None:
-    """What the person wrote before it is answered; what came later stands before it on the log only
-    because we were slow to tell. By our own clock nobody can say: then it answers everything.
-    """
-    answered = [each for each in state.waiting if each <= message.at_ms]
-    if not answered and not message.has_echo:
-        answered = state.waiting
-    if answered:
-        counts.add(message.slot, f"answered.{origin}")
-        waited_ms = max(0, at_ms - min(answered))
-        counts.add(message.slot, f"first.{bucket_of(waited_ms)}")
-        state.waiting = [each for each in state.waiting if each not in answered]
+def _answering(counts: Counts) -> Tell:
+    def tell(answer: Answer, waited_ms: int, number: int) -> None:
+        counts.add(answer.slot, f"answered.{answer.origin}", number)
+        counts.add(answer.slot, f"first.{bucket_of(waited_ms)}", number)
+
+    return tell
 
 
 def _delivered(state: State, event: MessageDelivered, _app: str, counts: Counts) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from libs.common.once import Window, hashed, packed, pair_of, unpacked
+from services.analytics.domain.answers import ORIGINS, Answer, Answers
 
 __all__ = ["Open", "State", "Unsent", "Window", "from_fields", "hashed", "keep_latest", "to_fields"]
 
@@ -27,11 +28,11 @@ OPEN = 200
 EARLY = 50
 """Receipts by id, and echoes, that wait for their `message.sent`."""
 
-WAITING = 32
-"""Unanswered messages whose time is known one by one: the first of them are those that matter."""
-
 ACTIVE = 64
 """Quarters of an hour with messages that are known one by one."""
+
+_NEVER = -(2**63)
+"""A moment that nobody has told, in a row of integers."""
 
 
 @dataclass(slots=True)
@@ -86,7 +87,7 @@ class State:
     early_mids: dict[int, None] = field(default_factory=dict)
     delivered_ms: int = 0
     read_ms: int = 0
-    waiting: list[int] = field(default_factory=list)  # milliseconds of messages not answered yet
+    answers: Answers = field(default_factory=Answers)
     active: list[int] = field(default_factory=list)  # slots with messages, in order
     active_floor: int | None = None
     epoch: int = 0
@@ -104,7 +105,7 @@ class State:
             dict(self.early_mids),
             self.delivered_ms,
             self.read_ms,
-            list(self.waiting),
+            self.answers.copy(),
             list(self.active),
             self.active_floor,
             self.epoch,
@@ -140,7 +141,7 @@ def to_fields(state: State) -> Fields:
         "early_mids": packed(state.early_mids),
         "delivered_ms": state.delivered_ms,
         "read_ms": state.read_ms,
-        "waiting": packed(state.waiting),
+        "waiting": packed(state.answers.waiting()),
         "active": packed(state.active),
         "epoch": state.epoch,
         "is_human": state.is_human,
@@ -148,6 +149,11 @@ def to_fields(state: State) -> Fields:
     fields = {name: value for name, value in fields.items() if value}
     if state.active_floor is not None:
         fields["active_floor"] = state.active_floor
+    if state.answers.doubtful:  # `waiting` stays what it was to whoever knows of no doubt
+        fields["written"] = packed(state.answers.written)
+        fields["doubtful"] = packed(
+            number for each in state.answers.doubtful for number in _numbers(each)
+        )
     return fields
 
 
@@ -172,7 +178,10 @@ def from_fields(fields: Mapping[str, Any]) -> State:
     state.early_mids = dict.fromkeys(unpacked(fields.get("early_mids")))
     state.delivered_ms = fields.get("delivered_ms", 0)
     state.read_ms = fields.get("read_ms", 0)
-    state.waiting = list(unpacked(fields.get("waiting")))
+    state.answers.written = list(unpacked(fields.get("written", fields.get("waiting"))))
+    numbers = unpacked(fields.get("doubtful"))
+    for index in range(0, len(numbers), 7):
+        state.answers.doubtful.append(_answer(*numbers[index : index + 7]))
     state.active = list(unpacked(fields.get("active")))
     state.active_floor = fields.get("active_floor")
     state.epoch = fields.get("epoch", 0)
@@ -182,3 +191,13 @@ def from_fields(fields: Mapping[str, Any]) -> State:
 
 def _flags(each: Open) -> int:
     return each.has_echo | each.is_named << 1 | each.is_delivered << 2 | each.is_read << 3
+
+
+def _numbers(each: Answer) -> tuple[int, ...]:
+    moments = [_NEVER if at_ms is None else at_ms for at_ms in (each.echo_ms, each.first_ms)]
+    return (each.key, each.slot, ORIGINS.index(each.origin), each.sent_ms, each.place, *moments)
+
+
+def _answer(key: int, slot: int, origin: int, sent_ms: int, place: int, *moments: int) -> Answer:
+    echo_ms, first_ms = (None if at_ms == _NEVER else at_ms for at_ms in moments)
+    return Answer(key, slot, ORIGINS[origin], sent_ms, echo_ms, place, first_ms)

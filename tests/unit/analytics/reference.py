@@ -74,10 +74,11 @@ def _messages(events: Sequence[AnyRecord]) -> Totals:
     """Each message once, at its first coming; who answered whom, in the order of the log."""
     counted: Counter[tuple[int, str]] = Counter()
     known, waiting, slots = set(), list[int](), set()
-    echoes: dict[str, int] = {}
+    echoes: dict[str, int] = {}  # Meta's time of what we sent, whenever it tells
     for event in events:
         if isinstance(event, MessageEchoed) and event.app_id == APP and event.send_id:
             echoes.setdefault(event.send_id, moment_ms(event.occurred_at))
+    for event in events:
         if (side := _side(event)) is None:
             continue
         origin, name = side
@@ -91,11 +92,10 @@ def _messages(events: Sequence[AnyRecord]) -> Totals:
             waiting.append(at_ms)
             continue
         counted[slot, f"out.{origin}"] += 1
-        # Meta's time of it, if that is known by now; else ours, which may be wrong
         is_certain = not isinstance(event, MessageSent) or event.send_id in echoes
         answered = {each for each in waiting if each <= echoes.get(name, at_ms)}
         if not answered and not is_certain:
-            answered = {*waiting}
+            answered = {*waiting}  # by our own clock, which may be wrong
         if answered:
             counted[slot, f"answered.{origin}"] += 1
             counted[slot, f"first.{bucket_of(max(0, at_ms - min(answered)))}"] += 1

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from libs.common.events import AnyRecord, MessageReceived
+from services.analytics.domain.answers import Answers
 from services.analytics.domain.fold import EVER, Counts, apply
 from services.analytics.domain.state import MESSAGES, OPEN, State, to_fields
 from tests.unit.analytics import factories as make
@@ -114,6 +115,31 @@ def test_who_writes_on_before_we_have_told_of_the_answer_waits_for_the_next() ->
         second,
     ]
     assert fold(*log)[0]["answered.assistant"] == 2
+
+
+@pytest.mark.parametrize("place", [3, 4, 5])
+def test_when_its_echo_comes_makes_no_difference_to_whom_a_message_answers(place: int) -> None:
+    """Not even behind the next answer, which then has answered somebody after all."""
+    log: list[AnyRecord] = [
+        make.message("m1"),
+        make.message("m2", 5.5),
+        make.sent("a", 6),
+        make.sent("b", 15),
+        make.inbox("i1", 20),
+    ]
+    log.insert(place, make.echo("a", 5))
+    summed, _, state = fold(*log)
+    answered = {name: n for name, n in summed.items() if name.startswith("answered")}
+    assert answered == {"answered.assistant": 2}
+    assert sum(n for name, n in summed.items() if name.startswith("first")) == 2
+    assert state.answers.waiting() == []
+
+
+def test_of_who_is_answered_beyond_doubt_nothing_is_kept() -> None:
+    _, _, state = fold(make.message("m1"), make.sent("a", 6))
+    assert state.answers.written
+    _, _, state = fold(make.echo("a", 5), state=state)
+    assert state.answers == Answers()
 
 
 def test_an_answer_that_by_our_clock_comes_before_the_question_answers_it() -> None:
