@@ -25,9 +25,11 @@ from deploy.local.ports import DEFAULTS, HOST, require_free, shifted
 from deploy.local.secrets_file import parse
 from deploy.local.state import StateFolder
 from tests.leaks import found_in_logs
+from tests.ports import worker
 
 # Every port stays below 32768, where systems begin to lend ports to clients.
 LOWEST_OFFSET, HIGHEST_OFFSET = 1_000, 32_767 - max(DEFAULTS.values())
+APART = 11  # offsets that differ by so much share no port
 ATTEMPTS = 5  # somebody may take a port between our look and the start
 KAFKA_IMAGE = "apache/kafka:4.1.0"
 MONGO_IMAGE = "mongo:8.0"
@@ -217,14 +219,19 @@ def local_stack(
             assert found_in_logs(folder) == []
             return
         except StackError as error:
-            if "is busy" not in "".join(said) or attempt == ATTEMPTS:
+            if "busy" not in "".join(said) or attempt == ATTEMPTS:
                 raise NoServersError(_nothing(error, said)) from None
 
 
 def free_offset() -> int:
-    """A `PORT_OFFSET` at which nobody listens at this moment."""
+    """A `PORT_OFFSET` at which nobody listens at this moment, nor will for another of our workers.
+
+    Services come after Kafka, so a look at their ports says nothing of a stack that just begins.
+    """
+    number, workers = worker()
+    offsets = range(LOWEST_OFFSET + number * APART, HIGHEST_OFFSET, workers * APART)
     for _ in range(100):
-        offset = LOWEST_OFFSET + secrets.randbelow(HIGHEST_OFFSET - LOWEST_OFFSET)
+        offset = secrets.choice(offsets)
         try:
             require_free(shifted(offset), DEFAULTS)
         except StackError:

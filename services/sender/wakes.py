@@ -44,13 +44,18 @@ class Wakes:
         self._refresh_at = float("-inf")
         self._stopping = False
         self._kicked = asyncio.Event()
+        self._changed: set[str] = set()
 
     def kick(self, page_id: str) -> None:
         """The Page's channel has changed: look at once."""
-        self._not_before.pop(page_id, None)
-        self._cursors.pop(page_id, None)
+        self._changed.add(page_id)
+        self._begin_anew(page_id)
         self._refresh_at = float("-inf")
         self._kicked.set()
+
+    def _begin_anew(self, page_id: str) -> None:
+        self._not_before.pop(page_id, None)
+        self._cursors.pop(page_id, None)
 
     async def run(self) -> None:
         """Until `stop`."""
@@ -79,7 +84,10 @@ class Wakes:
                 self._probed.discard(page_id)
                 self._not_before.pop(page_id, None)  # it is good: now for all the others
             if _now() >= self._not_before.get(page_id, float("-inf")):
+                self._changed.discard(page_id)
                 await self._look_at(page_id)
+                if page_id in self._changed:  # meanwhile: what we saw was as before
+                    self._begin_anew(page_id)
 
     async def _look_at(self, page_id: str) -> None:
         await self._remember(page_id)

@@ -82,9 +82,15 @@ async def chat(context: BrowserContext, site: Site, complaints: list[str]) -> As
     page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
     page.on("request", lambda request: _note_foreign(request.url, site.url, elsewhere))
     await page.goto(site.url)
+    await somebody_is_chosen(page)
     yield page
     assert complaints == []
     assert elsewhere == []
+
+
+async def somebody_is_chosen(chat: Page) -> None:
+    """Before, there is nobody to write as."""
+    await expect(chat.locator("#as")).to_be_visible()
 
 
 def forgive(complaints: list[str], provoked: str) -> None:

@@ -80,7 +80,7 @@ async def _talk(browser: Browser, address: str, talk: Sequence[Sequence[str]]) -
     """Write as the person at the address; each of the groups of lines is answered."""
     chat = await browser.new_page()
     await chat.goto(address)
-    await expect(chat.locator("#as")).to_be_visible()  # before, nobody is there to write as
+    await expect(chat.locator("#as")).to_be_visible()  # before, there is nobody to write as
     for lines in talk:
         for line in lines:
             await chat.get_by_role("textbox", name="Message", exact=True).fill(line)

@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from aiohttp import web
-from aiohttp.test_utils import TestServer, unused_port
+from aiohttp.test_utils import TestServer
 
 from libs.common.settings import HttpSettings, RuntimeSettings
 from libs.common.web import Readiness
@@ -13,6 +13,7 @@ from simulator.app import create_app
 from simulator.core import Simulator
 from simulator.settings import Settings
 from tests.browser.assistant import Assistant
+from tests.ports import free_port
 
 
 class Site:
@@ -57,7 +58,7 @@ async def running_site(state_dir: Path) -> AsyncIterator[Site]:
     await assistant.open()
     async with TestServer(app) as server:
         settings = Settings(
-            http=HttpSettings(port=unused_port()),
+            http=HttpSettings(port=free_port()),
             runtime=RuntimeSettings(),
             facebook_app_id="1517776481860111",
             facebook_app_secret="test_app_secret",

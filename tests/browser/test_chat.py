@@ -6,7 +6,7 @@ import re
 from playwright.async_api import FilePayload, Locator, Page, expect
 
 from tests.browser.assistant import keep_silent
-from tests.browser.conftest import forgive
+from tests.browser.conftest import forgive, somebody_is_chosen
 from tests.browser.site import Site
 from tests.unit.simulator.harness import until
 
@@ -170,6 +170,7 @@ async def test_hostile_texts_are_only_texts(chat: Page, site: Site) -> None:
     site.simulator.world.add_person(page, HOSTILE[:100], "</b>")
     page.name = HOSTILE
     await chat.reload()
+    await somebody_is_chosen(chat)
     await write(chat, HOSTILE)
     await expect(bubbles(chat)).to_have_text([HOSTILE, f"You said: {HOSTILE}"])
     await site.assistant.says(site.psid, "javascript:alert(1) and https://a.b/c?<b>", metadata="x")
@@ -205,6 +206,7 @@ async def test_everything_works_from_the_keyboard(chat: Page) -> None:
     await chat.keyboard.press("Enter")
     await expect(chat.locator("#person-name")).to_have_text("Zoë Ng")
     await expect(focused).to_have_id("text")
+    await expect(chat.get_by_role("button", name="Get Started", exact=True)).to_be_visible()
     await chat.keyboard.press("Shift+Tab")
     await chat.keyboard.press("Shift+Tab")
     await expect(focused).to_have_id("get-started")
@@ -255,6 +257,7 @@ async def test_any_page_can_be_written_to(chat: Page, site: Site) -> None:
     flowers = world.add_page("Flower Shop")
     world.add_person(flowers, "Ada", "Byron")
     await chat.reload()
+    await somebody_is_chosen(chat)
     await chat.get_by_role("combobox", name="Page").select_option("Flower Shop")
     await expect(chat.locator("#page-name")).to_have_text("Flower Shop")
     await expect(chat.locator("#person-name")).to_have_text("Ada Byron")
@@ -279,10 +282,8 @@ async def test_quick_replies_are_tapped_once(chat: Page, site: Site) -> None:
 
 
 async def test_what_is_looked_at_has_been_read(chat: Page, site: Site) -> None:
-    await write(chat, "hello")
-    await expect(bubbles(chat)).to_have_count(2)
     async with chat.expect_response("**/reads") as reading:
-        pass
+        await write(chat, "hello")
     assert (await reading.value).ok
 
 
@@ -325,6 +326,7 @@ async def test_an_empty_world_is_waited_for(chat: Page, site: Site, complaints: 
 async def test_who_reads_further_up_is_not_torn_away(chat: Page, site: Site) -> None:
     site.assistant.on_said = keep_silent
     await write(chat, "hello")
+    await expect(bubbles(chat)).to_have_count(1)
     for number in range(1, 31):
         await site.assistant.says(site.psid, f"line {number}")
     await expect(bubbles(chat)).to_have_count(31)

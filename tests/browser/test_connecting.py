@@ -73,7 +73,8 @@ async def sign_in(page: Page, stack: LocalStack) -> None:
     await page.get_by_label("E-mail", exact=True).fill(stack.environment["ADMIN_EMAIL"])
     await page.get_by_label("Password", exact=True).fill(stack.environment["ADMIN_PASSWORD"])
     await page.keyboard.press("Enter")
-    await expect(page.get_by_role("heading", name="Inbox", level=1)).to_be_visible()
+    heading = page.get_by_role("heading", name="Inbox", level=1)
+    await expect(heading).to_be_visible(timeout=SLOW_MS)
 
 
 async def has_heading(page: Page, words: str) -> None:

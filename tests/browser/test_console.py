@@ -189,6 +189,7 @@ async def test_without_scripts_all_of_it_works(
 async def test_keys_lead_around_and_are_off_while_one_types(page: Page, console: Console) -> None:
     await sign_in(page)
     await expect(page.get_by_role("heading", name="Hello")).to_be_visible()
+    await page.wait_for_load_state("load")
     await page.keyboard.press("Tab")
     await expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
     at_once = "new KeyboardEvent('keydown', {key: 'u', bubbles: true})"  # with no g before it

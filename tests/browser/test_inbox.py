@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pytest
 from aiohttp.test_utils import TestServer
-from playwright.async_api import Browser, BrowserContext, Page, Request, expect
+from playwright.async_api import Browser, BrowserContext, Page, Request, Route, expect
 
 from libs.common.mongo import Database
 from libs.common.settings import MongoSettings
@@ -17,6 +17,7 @@ from tests.browser.test_console import SIZES, findings, sign_in, watched
 from tests.integration.console import Console, running_console
 from tests.integration.inbox_service import PAGE, SECOND, InboxService, row
 from tests.integration.test_console_inbox import connect
+from tests.unit.simulator.harness import until
 
 PICTURES = os.environ.get("CONSOLE_PICTURES")  # a folder: look at what the test saw
 CHANGED = "document.dispatchEvent(new CustomEvent('inbox-changed', {detail: {conversations: []}}))"
@@ -134,6 +135,33 @@ async def test_the_inbox_by_keys_alone(
     await page.route("**/inbox/list*", lambda route: route.abort())
     await page.keyboard.press("e")
     await expect(page.get_by_role("heading", name="Sign in", level=1)).to_be_visible()
+
+
+async def test_looks_that_overtake_each_other_lose_neither_lines_nor_what_is_said(
+    context: BrowserContext, console: Console, complaints: list[str]
+) -> None:
+    page = await inbox_page(context, console, complaints)
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    await page.route("**/inbox/list?*limit=40*", hold, times=1)
+    await page.evaluate(CHANGED)  # a look begins
+    await until(lambda: held != [])
+    await page.get_by_role("link", name="Show more").click()
+    await expect(page.locator(".inbox-row")).to_have_count(66)
+    async with page.expect_response("**/inbox/list?*limit=66*"):
+        await held.pop().continue_()
+    await expect(page.locator(".inbox-row")).to_have_count(66)
+
+    await page.route("**/inbox/list?*q=tom*", hold, times=1)
+    await page.get_by_label("Search names").fill("tom")
+    await until(lambda: held != [])
+    await page.evaluate(CHANGED)  # and by what this look sees, the other list is there
+    await expect(page.locator("#inbox-status")).to_have_text("1 conversation")
+    await held.pop().continue_()
+    assert complaints == []
 
 
 async def test_news_change_what_is_new_and_the_old_stays_when_nobody_answers(

@@ -1,5 +1,6 @@
 """Erasing a person with a person's hands, and what a stranger reads about it."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -87,11 +88,9 @@ async def test_messages_are_kept_for_as_long_as_somebody_chooses(
 
 async def until_shown(page: Page, words: str) -> None:  # noqa: F811
     """Load the page until it says so: it does not change by itself."""
-    for _ in range(100):
-        if await page.get_by_text(words, exact=True).count():
-            return
-        await page.reload()
-    raise AssertionError(f"{words} is not shown")
+    async with asyncio.timeout(20):
+        while not await page.get_by_text(words, exact=True).count():
+            await page.reload()
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -13,7 +13,6 @@ from typing import Any
 import aiohttp
 import aiohttp_jinja2
 from aiohttp import web
-from aiohttp.test_utils import unused_port
 from argon2 import PasswordHasher
 from jinja2.bccache import Bucket, BytecodeCache
 from pydantic import SecretStr
@@ -49,6 +48,7 @@ from services.console.settings import (
 )
 from services.console.tokens_store import TokenStore
 from services.console.web.access import ROUTE_ACCESS
+from tests.ports import free_port
 
 ADMIN, PASSWORD = "ada@example.org", "correct horse battery"
 QUICK = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
@@ -314,7 +314,7 @@ async def running_console(
     feed: OpenFeed | None = None,
     **values: Any,  # noqa: ANN401 - whatever the settings take
 ) -> AsyncIterator[Console]:
-    port = unused_port()
+    port = free_port()
     here = f"http://127.0.0.1:{port}"
     settings = Settings(
         http=HttpSettings(port=port),

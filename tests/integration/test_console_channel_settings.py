@@ -703,8 +703,9 @@ async def connected(console: Console, facebook: Simulator, page: str) -> Shop:
 
 
 async def settled(shop: Shop) -> None:
+    """First its profile is taken over as it is, then Get Started is written."""
     async with asyncio.timeout(20):
-        while (await shop.stored())["profile"] is None:
+        while not ((await shop.stored())["profile"] or {}).get("get_started"):
             await asyncio.sleep(0.02)
 
 

@@ -276,6 +276,6 @@ async def lag_of_analytics(kafka: KafkaSettings, desk: Desk) -> Verdict:
         while True:
             checks = KafkaLines(kafka, desk.now).checks_of_work()
             (lag,) = [each for each in checks if each.line.id == "kafka.lag.analytics"]
-            with suppress(KafkaUnavailableError):
+            with suppress(KafkaUnavailableError, TimeoutError):
                 return await lag.probe({})
             await asyncio.sleep(0.1)

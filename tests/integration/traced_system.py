@@ -12,13 +12,13 @@ from uuid import uuid4
 
 import aiohttp
 from aiohttp import web
-from aiohttp.test_utils import unused_port
 from aiokafka.admin import NewTopic
 from pydantic import SecretStr
 from yarl import URL
 
 from libs.common.channels import Assistant, Channel, ChannelSettings
 from libs.common.crypto import KeyRing
+from libs.common.errors import TransientError
 from libs.common.events import Record, codec
 from libs.common.kafka import open_publisher
 from libs.common.mongo import Database, open_database
@@ -49,6 +49,7 @@ from simulator.app import create_app as simulator_app
 from simulator.client import Simulator
 from simulator.core import Simulator as World
 from tests.integration.conftest import admin, until_led
+from tests.ports import free_port
 from tests.traces import Spans, recorded
 
 APP_ID, SECRET = "1517776481860111", "canary-app-secret"
@@ -107,7 +108,7 @@ async def traced_system(
 ) -> AsyncIterator[System]:
     keys = KeyRing.parse(key := f"k1:{b64encode(secrets.token_bytes(32)).decode()}")
     names = ("gateway", "conversation", "sender", "takeover", "simulator")
-    urls = {name: f"http://{HOST}:{unused_port()}" for name in names}
+    urls = {name: f"http://{HOST}:{free_port()}" for name in names}
     mongo = MongoSettings(uri=SecretStr(mongodb_uri), database=f"test-{uuid4().hex}", timeout_s=20)
     async with AsyncExitStack() as stack:
         stack.enter_context(await _own_topics(stack, kafka))
@@ -200,8 +201,14 @@ async def _running(service: Service, url: str) -> AsyncIterator[None]:
     await runner.setup()
     await web.TCPSite(runner, HOST, URL(url).port).start()
     lifetime = Lifetime(5)
-    async with service.resources(lifetime):
+    async with AsyncExitStack() as opened:
         async with asyncio.timeout(READY_WITHIN_S):
+            while True:
+                try:
+                    await opened.enter_async_context(service.resources(lifetime))
+                    break
+                except (TransientError, OSError):  # Kafka is slow at the beginning
+                    await asyncio.sleep(0.5)
             while not all((await service.readiness.answer()).values()):
                 await asyncio.sleep(0.05)
         try:

@@ -104,13 +104,16 @@ async def ensure_topics(
         TopicsRefusedError: it does not take them as they are wanted.
     """
     until = asyncio.get_running_loop().time() + within_s
+    too_few: list[str] = []
     async with _admin(kafka, until) as admin:
         try:
             async with asyncio.timeout_at(until):
-                made = await _make_missing(admin, topics, copies, until)
+                made = await _make_missing(admin, topics, copies, too_few)
                 grown = await _see_to_partitions(admin, topics, copies, until)
                 return [*made, *grown, *await _set_retention(admin, topics)]
         except TimeoutError:
+            if too_few:
+                raise TopicsRefusedError(f"KAFKA_REPLICATION is wrong: {too_few[-1]}") from None
             raise KafkaUnavailableError(f"no answer within {within_s:g} s") from None
         except KafkaError as error:
             raise TopicsRefusedError(f"{type(error).__name__}: {error}") from error
@@ -149,25 +152,24 @@ async def _connected(options: Mapping[str, Any], until: float) -> AIOKafkaAdminC
 
 
 async def _make_missing(
-    admin: AIOKafkaAdminClient, topics: Sequence[Spec], copies: int, until: float
+    admin: AIOKafkaAdminClient, topics: Sequence[Spec], copies: int, too_few: list[str]
 ) -> list[str]:
+    """Goes on for as long as there are too few brokers: `too_few` holds what Kafka says of that."""
     present = set(await admin.list_topics())
     missing = {topic.name: topic for topic in topics if topic.name not in present}
     made = []
     while missing:
         response = await admin.create_topics([_new(each, copies) for each in missing.values()])
-        few = ""
+        too_few.clear()
         for name, code, message in response.topic_errors:
             if code == _TOO_FEW_BROKERS:
-                few = str(message)
+                too_few.append(str(message))
             elif code in {0, _EXISTS}:
                 topic = missing.pop(name)
                 made += [f"{name}: made, {_described(topic, copies)}"] * (code == 0)
             else:
                 raise TopicsRefusedError(f"{name}: {message or f'error {code}'}")
-        if few:  # of a cluster that starts, others may still come
-            if asyncio.get_running_loop().time() + _AGAIN_AFTER_S >= until:
-                raise TopicsRefusedError(f"KAFKA_REPLICATION is wrong: {few}")
+        if too_few:  # of a cluster that starts, others may still come
             await asyncio.sleep(_AGAIN_AFTER_S)
     return made
 

@@ -16,9 +16,9 @@ Edits, reactions and what is taken back count nothing. Origins are `assistant`, 
 console) and `human_facebook` (Meta's inbox, or any app that is not ours), as in the thread view.
 
 A message counts once, however often it comes (`state.Window`). A receipt covers every message up
-to its watermark by Meta's time: the echo's where there is one, ours before that and without. So it is
-with what people wrote before a message (`answers.py`). A part that failed and is sent later was sent. So a
-number may also go down again.
+to its watermark by Meta's time: the echo's where there is one, ours before that and without. So
+it is with whom a message answers (`answers.py`). A part that failed and is sent later was sent. So
+a number may also go down again.
 
 Of a conversation's time `gap` holds enough to count, exactly, those active in any range: a
 conversation is active in it if one of its slots lies there whose gap leads out of it.

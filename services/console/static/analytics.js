@@ -20,14 +20,23 @@ for (const chart of document.querySelectorAll("[data-chart]")) {
     if (place.right > view.right) chart.scrollLeft += place.right - view.right;
   };
 
-  chart.addEventListener("pointerover", (event) => {
+  let byKeys = false; // a pointer that lies still chooses nothing, even if the chart moves below it
+  const point = (event) => {
     const number = days.indexOf(event.target.closest(".day"));
     if (number >= 0 && number !== chosen) choose(number);
-  });
+  };
+  chart.addEventListener("pointerover", (event) => byKeys || point(event));
+  for (const moved of ["pointermove", "pointerdown"]) {
+    chart.addEventListener(moved, (event) => {
+      byKeys = false;
+      point(event);
+    });
+  }
   chart.addEventListener("keydown", (event) => {
     const goes = { ArrowLeft: chosen - 1, ArrowRight: chosen + 1, Home: 0, End: days.length - 1 }[event.key];
     if (goes === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
     event.preventDefault();
+    byKeys = true;
     const first = chosen < 0 ? days.length - 1 : goes; // the latest is what one looks for
     choose(Math.min(Math.max(first, 0), days.length - 1));
     show(days[chosen]);

@@ -102,8 +102,10 @@ class AwayError extends Error {
 async function ask(address, { unasked = false } = {}) {
   const headers = { "X-Requested-With": "inbox", ...(unasked && { "X-Background": "1" }) };
   let response;
+  let text;
   try {
     response = await fetch(address, { headers });
+    text = await response.text(); // may be cut off, too
   } catch {
     throw new AwayError(null);
   }
@@ -111,7 +113,7 @@ async function ask(address, { unasked = false } = {}) {
     location.reload(); // signed out: the door, and back here
     throw new AwayError(null);
   }
-  const found = new DOMParser().parseFromString(await response.text(), "text/html");
+  const found = new DOMParser().parseFromString(text, "text/html");
   if (response.ok) return found;
   throw new AwayError(found.querySelector("[data-reference]")?.dataset.reference ?? null);
 }
@@ -135,6 +137,7 @@ async function tell(address, fields, { unasked = false } = {}) {
 // The list.
 
 let looks = 0; // the latest wins
+let hasMoved = false; // another list was asked for, and is not shown yet
 let listed = location.search; // which list is shown
 
 function listAddress(more) {
@@ -148,8 +151,10 @@ function listAddress(more) {
 /** Look anew, in the length that the list has. `moved`: another list, from its beginning. */
 async function refreshList({ moved = false, changed = null, unasked = false } = {}) {
   const look = ++looks;
+  hasMoved ||= moved;
   const rows = part("inbox-rows");
-  const limit = moved ? 40 : Math.min(Math.max(rows.children.length, 40), AT_ONCE);
+  const length = rows.children.length;
+  const limit = hasMoved ? 40 : Math.min(Math.max(length, 40), AT_ONCE);
   let found;
   try {
     found = await ask(listAddress({ limit }), { unasked });
@@ -159,15 +164,18 @@ async function refreshList({ moved = false, changed = null, unasked = false } = 
     return;
   }
   if (look !== looks) return;
+  if (!hasMoved && rows.children.length > length) return refreshList({ changed, unasked }); // Show more
+  const isAnother = hasMoved;
+  hasMoved = false;
   const fresh = found.getElementById("inbox-rows");
-  const isLonger = !moved && rows.children.length > AT_ONCE && fresh.children.length === AT_ONCE;
+  const isLonger = !isAnother && rows.children.length > AT_ONCE && fresh.children.length === AT_ONCE;
   if (isLonger) keepRest(rows, fresh, new Set(changed));
-  staying(moved, () => exchangeKeyed(rows, fresh));
+  staying(isAnother, () => exchangeKeyed(rows, fresh));
   rows.classList.remove("is-stale");
   rows.setAttribute("aria-label", fresh.getAttribute("aria-label"));
   for (const id of ["inbox-tabs", "inbox-said"]) exchangeWhole(id, found);
   if (!isLonger) exchangeWhole("inbox-end", found);
-  if (moved) say(rows.children.length, found);
+  if (isAnother) say(rows.children.length, found);
 }
 
 /** Behind the part that is looked at anew, what was shown stays, but for what has changed. */

@@ -165,12 +165,14 @@
   /** Ask for numbers and who wants a human. Whether the server could be reached. */
   async function look() {
     let answer;
+    let news = null;
     try {
       answer = await fetch("/live/news", {
         headers: { "X-Background": "1" },
         redirect: "manual",
         signal: AbortSignal.timeout(8_000),
       });
+      if (answer.ok) news = await answer.json(); // may be cut off, too
     } catch {
       if (state !== "live") become("offline");
       return false;
@@ -181,8 +183,7 @@
       return false;
     }
     if (state === "offline") become("polling");
-    if (!answer.ok) return true;
-    const news = await answer.json();
+    if (!news) return true;
     if (news.unread !== null) {
       relay({ kind: "counts", counts: { unread: news.unread, needs_human: news.needs_human } });
       if (leads) consider(news.asking);

@@ -245,6 +245,7 @@ async def _everybody_writes(room: Room) -> None:
     await shop.facebook.add_model_fault(about=ANSWERED, reply=LONG.replace("*", ""))
     await shop.write(psid, f"{ANSWERED}\n{LONG}"[:1900])
     await shop.until_quiet(psid)
+    await shop.known(psid)
     await room.look(room.conversation)
     await shop.facebook.webhook(page, _odd_events(page, psid))
     await shop.facebook.tap(page, psid, SHORT, SHORT)

@@ -21,7 +21,7 @@ from tests.browser.test_console import SIZES, findings
 from tests.stack import LocalStack
 
 DAY, WEEK = timedelta(hours=24), timedelta(days=7)
-SOON = timedelta(seconds=15)  # then a window closes, while the page is open
+SOON = timedelta(seconds=25)  # then a window closes, while the page is open
 GONE = {"code": 551, "message": "This person isn't available right now."}
 DOUBTFUL = ("Again", "Gone")
 SENT = re.compile("Sent|Delivered|Read")
@@ -52,7 +52,9 @@ async def doubtful(stack: LocalStack) -> AsyncIterator[Shop]:
             await shop.write(psid, "human please")
             await shop.known(psid)
             await shop.until_quiet(psid)
-            await shop.facebook.add_fault(endpoint="messages", page=shop.page, drop="after_accept")
+            await shop.facebook.add_fault(
+                endpoint="messages", page=shop.page, psid=psid, drop="after_accept"
+            )
             await shop.human_writes(psid, f"{name}, this is in doubt.")
         yield shop
 
@@ -103,6 +105,7 @@ async def test_a_human_takes_over_writes_extends_and_the_assistant_returns(
     noa = await shop.person("Noa")
     await shop.write(noa, "Do you deliver?")
     await shop.facebook.wait_for_answers(shop.page, noa, 1, 30)
+    await shop.known(noa)
     await asyncio.gather(ada.open(shop.id(noa)), bo.open(shop.id(noa)))
     await asyncio.gather(ada.is_live(), bo.is_live())
     await ada.replies("Assistant")
@@ -177,7 +180,7 @@ async def test_a_window_that_closes_while_the_page_is_open_changes_what_one_may_
     )
     await bo.field.fill("half typed")
     window = ada.page.locator("#thread-window")
-    await expect(window).to_contain_text("Human reply only: 5 d 23 h left", timeout=SLOW_MS)
+    await expect(window).to_contain_text("Human reply only: 5 d 23 h left", timeout=2 * SLOW_MS)
     await expect(ada.page.locator("#thread-strips")).to_contain_text("HUMAN_AGENT")
     await expect(ada.page.locator("#thread-said")).to_have_text("The 24 hours are over.")
 
@@ -245,6 +248,7 @@ async def test_by_keys_alone(shop: Shop, ada: Desk) -> None:
     for psid in (lou, zoe):
         await shop.write(psid, "human please")
         await shop.known(psid)
+        await shop.until_quiet(psid)  # what comes later moves a line up
     await ada.open()
     await ada.is_live()
     keyboard, page = ada.page.keyboard, ada.page

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestClient, TestServer, unused_port
+from aiohttp.test_utils import TestClient, TestServer
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
@@ -28,6 +28,7 @@ from libs.common.settings import HttpSettings, RuntimeSettings
 from libs.common.telemetry import ATTRIBUTES, SPANS, Telemetry, Telling, exporting, sampler_of
 from libs.common.tracing import Facts, TracingSettings
 from libs.common.web import Readiness, base_app, json_errors, require_service_token
+from tests.ports import free_port
 from tests.traces import Spans, failed, recorded, trace_of
 
 PARENT = "00-0123456789abcdef0123456789abcdef-0123456789abcdef-01"
@@ -290,7 +291,7 @@ def test_an_exporter_that_is_refused_costs_spans_and_nothing_else(
 ) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.2")
     before = SPANS.labels("failed")._value.get()
-    address = f"http://127.0.0.1:{unused_port()}"
+    address = f"http://127.0.0.1:{free_port()}"
     tracing.start("gateway", TracingSettings(exporter_otlp_endpoint=address))
     try:
         began_at = time.monotonic()

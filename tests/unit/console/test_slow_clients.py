@@ -7,7 +7,6 @@ from contextlib import suppress
 import aiohttp
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import unused_port
 from prometheus_client import REGISTRY
 
 from libs.common.deadlines import GuardedRunner, Limits
@@ -16,6 +15,7 @@ from services.console.app import LIMITS, create_service
 from services.console.live.streams import Stream, Streams
 from services.console.settings import SiteSettings
 from services.console.web import live
+from tests.ports import free_port
 from tests.unit.console.test_settings import settings
 
 
@@ -61,7 +61,7 @@ async def streaming() -> AsyncIterator[Streaming]:
     app.router.add_get("/live", listen)
     runner = GuardedRunner(app, limits, shutdown_timeout=HTTP_DRAIN_S)
     await runner.setup()
-    port = unused_port()
+    port = free_port()
     await web.TCPSite(runner, "127.0.0.1", port).start()
     yield runner, port
     await runner.cleanup()

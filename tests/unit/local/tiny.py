@@ -16,6 +16,7 @@ from deploy.local.cli import say
 from deploy.local.plan import Options, Plan
 from deploy.local.state import StateFolder
 from deploy.local.supervising import supervise
+from tests.ports import free_port
 
 CHILD = """
 import os, signal, socket, sys, time
@@ -40,11 +41,7 @@ while True:
 
 def free_ports(count: int) -> list[int]:
     """Loopback ports that nobody listens on at this moment."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(each.getsockname()[1]) for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
+    return [free_port() for _ in range(count)]
 
 
 def component(

@@ -3,7 +3,7 @@
 import asyncio
 from contextlib import suppress
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import assume, given, settings
@@ -132,6 +132,26 @@ def test_an_hour_with_a_refused_token_costs_a_call_a_minute_and_a_bar_fewer(
 
     assert len(world.accepted()) == 60
     assert world.meta.reads == 0
+
+
+def test_a_page_that_is_mended_while_it_is_looked_at_is_looked_at_again_at_once() -> None:
+    async def story(world: World) -> None:
+        expire(world)
+        await world.deliver(send_text())
+        expired = world.kept.expired
+
+        async def mended_meanwhile(page: str, now: datetime, after: str, limit: int) -> list[str]:
+            found = await expired(page, now, after, limit)
+            world.channels.known[PAGE] = CHANNEL
+            world.reconnect()
+            return found
+
+        world.kept.expired = mended_meanwhile  # type: ignore[method-assign, assignment]
+        await world.wake()
+        assert world.accepted() == []
+        await world.until_nothing_is_kept(within_s=3)
+
+    assert len(play(story).accepted()) == 1
 
 
 def test_a_bar_that_is_lifted_is_found_out_without_anybodys_help() -> None:

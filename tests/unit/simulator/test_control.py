@@ -7,7 +7,6 @@ import signal
 
 import aiohttp
 import pytest
-from aiohttp.test_utils import unused_port
 
 from libs.common.service import serve
 from libs.common.settings import HttpSettings, RuntimeSettings
@@ -15,6 +14,7 @@ from simulator.app import create_service
 from simulator.core import Simulator
 from simulator.settings import Settings
 from simulator.store import FILE_NAME
+from tests.ports import free_port
 from tests.unit.simulator.harness import DEADLINE_S, Facebook, FakeApp, until
 
 API = "/simulator/api"
@@ -260,7 +260,7 @@ async def test_a_second_start_finds_the_same_world(settings: Settings) -> None:
 
 
 async def test_the_service_starts_is_ready_and_stops_on_sigterm(settings: Settings) -> None:
-    http = HttpSettings(port=unused_port())
+    http = HttpSettings(port=free_port())
     runtime = RuntimeSettings(env="test", drain_timeout_s=1)
     serving = asyncio.create_task(serve(create_service(settings), http, runtime))
     base = f"http://127.0.0.1:{http.port}"
