@@ -1,9 +1,11 @@
 """What tests of every kind may ask for. Nothing is started before somebody does."""
 
+import logging
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 from xdist.scheduler import LoadFileScheduling
 
@@ -15,6 +17,34 @@ settings.register_profile(
     "unhurried", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("unhurried")
+
+QUIETED = ("aiokafka", "opentelemetry")
+"""Loggers of libraries that ours silence."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def loggers_are_not_kept() -> Iterator[None]:
+    """Else one that is first used where a test has set up logging speaks that way for ever."""
+    configure = structlog.configure
+
+    def uncached(**settings: Any) -> None:  # noqa: ANN401 - structlog's own
+        configure(**settings | {"cache_logger_on_first_use": False})
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(structlog, "configure", uncached)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def logging_stays_as_it_was() -> Iterator[None]:
+    """Commands say how much they and their libraries log: that ends with the test."""
+    loggers = [logging.getLogger(name) for name in QUIETED]
+    levels = [each.level for each in loggers]
+    yield
+    if structlog.is_configured():
+        structlog.reset_defaults()
+    for each, level in zip(loggers, levels, strict=True):
+        each.setLevel(level)
 
 
 @pytest.fixture(scope="session")

@@ -41,13 +41,19 @@ def _die_with_parent() -> bool:
 
 def _stay_between(parent: int, command: list[str]) -> int:
     """Run the command as a child; its exit status, or 1 if the parent died first."""
-    child = subprocess.Popen(command)
+    child: subprocess.Popen[bytes] | None = None
+    came: list[int] = []
 
     def pass_on(number: int, _frame: FrameType | None) -> None:
-        child.send_signal(number)
+        came.append(number)
+        if child is not None:
+            child.send_signal(number)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, pass_on)
+    child = subprocess.Popen(command)
+    for early in tuple(came):  # while there was no child yet; one that comes twice does no harm
+        child.send_signal(early)
     while child.poll() is None:
         if os.getppid() != parent:
             child.kill()

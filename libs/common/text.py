@@ -48,6 +48,8 @@ def beginning(text: str, most: int) -> str:
 def _goes_on(text: str, at: int) -> bool:
     """Whether what stands there belongs to what stands before it."""
     before, here = text[at - 1], text[at]
+    if before == "\r" and here == "\n":
+        return True
     if unicodedata.category(here)[0] == "M" or "Cf" in map(unicodedata.category, (before, here)):
         return True
     if here in _MODIFIERS or unicodedata.combining(before) == 9:  # a virama: the next letter joins

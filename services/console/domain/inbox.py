@@ -138,7 +138,7 @@ class Filters:
             tab=next((each for each in TABS if each == tab), ALL),
             page=page if page.isascii() and page.isdigit() and len(page) <= 32 else None,
             unread=query.get("unread") == "1",
-            q=" ".join(query.get("q", "").split())[:LONGEST_SEARCH],
+            q=" ".join(query.get("q", "").split())[:LONGEST_SEARCH].rstrip(),
         )
 
     @property

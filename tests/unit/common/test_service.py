@@ -348,9 +348,13 @@ def guarded(app: web.Application) -> web.AppRunner:
 
 @pytest.mark.parametrize("runner", [None, guarded])
 async def test_kept_connections_are_told_to_go_before_they_are_closed(
-    story: Story, free_port: int, runner: Callable[[web.Application], web.AppRunner] | None
+    story: Story,
+    free_port: int,
+    runner: Callable[[web.Application], web.AppRunner] | None,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Else what a proxy sends along one, just as it closes, is lost; a POST is not repeated."""
+    monkeypatch.setattr(common_service, "LEAVE_WITHIN_S", DEADLINE_S / 2)
     running = Running(two_parts_and_a_worker(story), free_port)
     running.service = replace(running.service, runner=runner)
     task = asyncio.create_task(running.serve())

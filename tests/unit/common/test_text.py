@@ -17,6 +17,7 @@ FLAGS = "🇫🇷" * 200
 @example("한글" * 50 + "\u1112\u1161\u11ab" * 50, 151)
 @example("क्षि" * 50, 101)
 @example("\u0e19\u0e33" * 50, 51)
+@example("a\r\n\ufeffb", 3)
 def test_it_ends_where_a_character_ends(text: str, most: int) -> None:
     found = beginning(text, most)
     assert text.startswith(found)

@@ -43,7 +43,7 @@ Streaming = tuple[GuardedRunner, int]
 @pytest.fixture
 async def streaming() -> AsyncIterator[Streaming]:
     """Something that only ever streams, with limits far shorter than the stream."""
-    limits = Limits(header_timeout_s=0.1, body_timeout_s=0.1, idle_timeout_s=0.1)
+    limits = Limits(header_timeout_s=1.0, body_timeout_s=1.0, idle_timeout_s=1.0)
     app = web.Application()
     app[live.STREAMS] = Streams()
     app.on_shutdown.append(live.end_streams)
@@ -70,7 +70,7 @@ async def streaming() -> AsyncIterator[Streaming]:
 async def test_a_stream_outlives_the_limits_and_ends_at_once_when_the_service_stops(
     streaming: Streaming, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(live, "HEARTBEAT_S", 0.3)  # longer than any limit
+    monkeypatch.setattr(live, "HEARTBEAT_S", 1.2)  # longer than any limit
     runner, port = streaming
     url = f"http://127.0.0.1:{port}/live"
     async with asyncio.timeout(10), aiohttp.ClientSession() as session, session.get(url) as stream:

@@ -91,9 +91,9 @@ async def test_in_the_end_there_is_the_fallback_with_the_reason(
 async def test_a_silent_model_is_left_at_the_deadline_of_all_attempts_together(
     script: list[AssistantUnavailableError | None],
 ) -> None:
-    answer, asked = await ask(*script, deadline_s=0.02)
+    answer, asked = await ask(*script, deadline_s=0.3)
     assert (answer.failure, asked) == ("deadline", len(script))
-    assert 0.02 <= answer.duration_s < 5
+    assert 0.3 <= answer.duration_s < 30
 
 
 async def test_pauses_grow_to_a_limit(pauses: list[float]) -> None:

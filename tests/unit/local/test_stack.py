@@ -85,6 +85,8 @@ async def test_stop_during_the_start_ends_what_was_started(
     async with asyncio.TaskGroup() as group:
         group.create_task(running.run())
         await until(lambda: running.said_something_like("kafka ready"), "one of two is ready")
+        log = running.folder.log_of("mongo")
+        await until(lambda: log.is_file() and "mongo deaf" in log.read_text(), "it can be stopped")
         running.stop.set()
     assert not running.ready.is_set()
     assert sorted((tmp_path / "notes").read_text().split()) == ["kafka", "mongo"]

