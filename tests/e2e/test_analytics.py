@@ -9,7 +9,7 @@ from typing import Any
 
 import aiohttp
 
-from libs.common.events import MessageFailed, TakeoverEnded, TakeoverStarted
+from libs.common.events import MessageFailed, MessageSent, TakeoverEnded, TakeoverStarted
 from tests.e2e.shop import Shop, open_shop
 from tests.stack import LocalStack
 
@@ -51,7 +51,7 @@ async def a_day(shop: Shop) -> None:
     # Ann asks, is answered, and reads the answer
     await shop.write("When are you open on Sunday?")
     await shop.texts(1)
-    await asyncio.sleep(0.2)  # that she reads later than she gets it
+    await shop.told(MessageSent)  # she reads it later than she gets it, by our own clock, too
     await simulator.read(page, shop.psid)
     # she asks again, and Facebook delivers that three times
     await simulator.write(page, shop.psid, "Do you deliver?", copies=3)
@@ -87,8 +87,11 @@ async def test_the_dashboard_of_a_day_is_what_happened(stack: LocalStack) -> Non
             shop,
             lambda now: (
                 now["messages"]["delivered"] == 5
-                and now["hand_overs"]["started"] == 2
+                and now["messages"]["read"] == 1
                 and now["messages"]["failed"] == 2
+                and now["answered"]["total"] == 4
+                and now["hand_overs"]["started"] == 2
+                and now["hand_overs"]["ended"] == 1
             ),
         )
 

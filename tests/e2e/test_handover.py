@@ -199,7 +199,7 @@ async def spending_is_stored(stack: LocalStack, page: str, calls: int) -> None:
 
 
 async def test_a_thousand_lines_in_ten_seconds_cost_little(modelled: LocalStack) -> None:
-    async with open_shop(modelled, "Flood") as shop:
+    async with open_shop(modelled, "Flood", quiet_window_s=2) as shop:
         await shop.simulator.set_model(delay_ms=1000)
         asked = (await model_of(shop))["calls"]
         memory = await resident_bytes(modelled)

@@ -8,9 +8,11 @@ import pytest
 
 from simulator.client import Simulator
 from tests.e2e.live import text_of
+from tests.e2e.shop import open_shop
 from tests.stack import LocalStack
 
 SUNDAY = "When are you open on Sunday?"
+UNHURRIED_S = 3  # within which a busy machine takes in what is written at once
 
 
 @pytest.fixture
@@ -24,33 +26,33 @@ async def psid(simulator: Simulator, page: str) -> str:
     return await simulator.add_person(page, "Ann", "Lee")
 
 
-async def test_a_question_is_answered_from_the_knowledge_text(
-    simulator: Simulator, page: str, psid: str
-) -> None:
-    await simulator.write(page, psid, SUNDAY)
-    (answer,) = await simulator.wait_for_answers(page, psid)
-    assert "8:00 to 13:00" in answer["text"]
-    assert answer["messaging_type"] == "RESPONSE"
-    thread = await simulator.thread(page, psid)
-    assert thread["seen"]
-    assert not thread["typing"]
-    shown = [
-        call["body"]["sender_action"]
-        for call in await simulator.calls(page)
-        if call["endpoint"] == "actions" and call["psid"] == psid
-    ]
-    assert shown == ["mark_seen", "typing_on"]
+async def test_a_question_is_answered_from_the_knowledge_text(stack: LocalStack) -> None:
+    async with open_shop(stack, "Sundays", quiet_window_s=UNHURRIED_S) as shop:
+        await shop.write(SUNDAY)
+        (answer,) = await shop.simulator.wait_for_answers(shop.page, shop.psid)
+        assert "8:00 to 13:00" in answer["text"]
+        assert answer["messaging_type"] == "RESPONSE"
+        thread = await shop.simulator.thread(shop.page, shop.psid)
+        assert thread["seen"]
+        assert not thread["typing"]
+        shown = [
+            call["body"]["sender_action"]
+            for call in await shop.simulator.calls(shop.page)
+            if call["endpoint"] == "actions" and call["psid"] == shop.psid
+        ]
+        assert shown == ["mark_seen", "typing_on"]
 
 
-async def test_a_burst_gets_one_answer(simulator: Simulator, page: str, psid: str) -> None:
-    for line in ("Hi!", "I have a question", SUNDAY):
-        await simulator.write(page, psid, line)
-    await simulator.wait_for_answers(page, psid)
-    await simulator.write(page, psid, "Do you deliver?")  # what came before would be there by then
-    answers = await simulator.wait_for_answers(page, psid, 2)
-    assert len(answers) == 2
-    assert "8:00 to 13:00" in answers[0]["text"]
-    assert "8 kilometres" in answers[1]["text"]
+async def test_a_burst_gets_one_answer(stack: LocalStack) -> None:
+    async with open_shop(stack, "Bursts", quiet_window_s=UNHURRIED_S) as shop:
+        for line in ("Hi!", "I have a question", SUNDAY):
+            await shop.write(line)
+        await shop.texts(1)
+        await shop.write("Do you deliver?")  # what came before would be there by then
+        texts = await shop.texts(2)
+        assert len(texts) == 2
+        assert "8:00 to 13:00" in texts[0]
+        assert "8 kilometres" in texts[1]
 
 
 async def test_copies_of_a_webhook_are_answered_once(

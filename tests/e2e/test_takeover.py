@@ -81,6 +81,7 @@ async def test_a_human_takes_over_writes_and_hands_back(shop: Shop) -> None:
     await shop.simulator.set_model(reply="From the assistant")
     await shop.write("Is my cake ready?")
     assert await shop.texts(1) == ["From the assistant"]
+    await shop.told(MessageSent)  # what comes now comes after it by our own clock, too
 
     began = datetime.now(UTC)
     state = await takes_over(shop, auto_resume_minutes=60)
@@ -108,6 +109,7 @@ async def test_a_human_takes_over_writes_and_hands_back(shop: Shop) -> None:
     assert first[1]["command_id"] == again[1]["command_id"]
     assert first[1]["window"]["rule"] == "standard_window"
     assert (await shop.texts(2))[1] == typed
+    await shop.told(MessageSent, 2)
     written = (await answers(shop))[1]
     assert (written["messaging_type"], written.get("tag")) == ("RESPONSE", None)
 

@@ -208,8 +208,9 @@ async def asked_model(run: Run) -> Counter[str]:
 async def _rewind(run: Run) -> None:
     """Before, everybody has had an answer; while all that is read again, they talk on."""
     await run.until(lambda: all(run.settled_parts(psid) for psid in run.psids))
+    settled = {topic for psid in run.psids for topic in run.settled(psid)}
     asked = await asked_model(run)
-    run.kept["asked"] = {topic: asked[topic] for psid in run.psids for topic in run.settled(psid)}
+    run.kept["asked"] = {topic: asked[topic] for topic in settled}
     run.kept["sent"] = await _sent(run)
     async with run.changed("conversation", "rewound"), run.changed("sender", "rewound"):
         await run.until_answered()

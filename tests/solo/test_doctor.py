@@ -366,7 +366,9 @@ async def test_a_wrong_variable_is_told_by_the_line_it_breaks(
 
 async def test_a_clock_that_is_wrong(ground: Ground) -> None:
     report = await ground.look(ahead=timedelta(minutes=5))
-    assert not_ok(report) == {"meta.clock": "failed"}
+    # by that clock its own webhook is five minutes old where somebody has it still to read
+    found = {line: each for line, each in not_ok(report).items() if "kafka.lag." not in line}
+    assert found == {"meta.clock": "failed"}
     assert re.search(r"\b(29\d|30\d) s ahead", report.headline), report.headline
 
 
