@@ -85,9 +85,11 @@ class Wakes:
                 self._not_before.pop(page_id, None)  # it is good: now for all the others
             if _now() >= self._not_before.get(page_id, float("-inf")):
                 self._changed.discard(page_id)
-                await self._look_at(page_id)
-                if page_id in self._changed:  # meanwhile: what we saw was as before
-                    self._begin_anew(page_id)
+                try:
+                    await self._look_at(page_id)
+                finally:
+                    if page_id in self._changed:  # meanwhile: what we saw was as before
+                        self._begin_anew(page_id)
 
     async def _look_at(self, page_id: str) -> None:
         await self._remember(page_id)
@@ -120,8 +122,8 @@ class Wakes:
     async def _wake(self, page_id: str, people: list[str], pause_s: float) -> None:
         """Wake these people, and go on behind them, or from the beginning after a pause."""
         if people:
-            self._cursors[page_id] = people[-1]
             await self._desk.publisher.publish(*[self._wake_of(each) for each in people])
+            self._cursors[page_id] = people[-1]
             WAKES.inc(len(people))
         else:
             self._cursors.pop(page_id, None)

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp.test_utils import TestServer
-from playwright.async_api import BrowserContext, Page, expect
+from playwright.async_api import BrowserContext, Page, Route, expect
 
 from libs.common.kafka import ConsumedRecord
 from libs.common.mongo import Database
@@ -166,6 +166,19 @@ async def test_offline_and_back_keeps_what_is_typed_and_catches_up(
     await expect(page.get_by_text("The console can't be reached.")).to_be_hidden()
     await until(page, "told.includes(null)")
     await expect(page.get_by_label("Search names")).to_have_value("Mi")
+
+
+async def test_an_answer_that_is_cut_off_is_none_and_live_updates_come_back(
+    page: Page, context: BrowserContext
+) -> None:
+    async def cut_off(route: Route) -> None:
+        await route.fulfill(content_type="application/json", body='{"unread": 1, "need')
+
+    await context.set_offline(offline=True)
+    await says(page, "Offline: your text is kept")
+    await page.route("**/live/news", cut_off, times=1)
+    await context.set_offline(offline=False)
+    await says(page, "Live")
 
 
 async def test_a_stream_that_is_back_at_once_is_live_still(page: Page, log: Log) -> None:

@@ -1,9 +1,10 @@
 """Whatever starts first: all become ready with nobody's help, and a message is answered.
 
 Ten parts: Kafka, the database, the topics, six services, and the simulator. One order is the worst
-that there is. Others are drawn; `SEED=…` draws the same ones again. With `LONG=1` there are 24 of
-them: the services on a message's way in every order, the rest anywhere. Kafka makes topics itself
-here, as many do: whoever names one too early has it made with one partition.
+that there is. Two more are drawn, the same ones each time; `SEED=…` draws others. With `LONG=1`
+there are 24, other ones each time: the services on a message's way in every order, the rest
+anywhere. Kafka makes topics itself here, as many do: whoever names one too early has it made with
+one partition.
 """
 
 import asyncio

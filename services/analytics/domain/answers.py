@@ -18,6 +18,9 @@ DOUBTFUL = 32
 WAITING = 32
 """Unanswered messages whose time is known one by one: the first of them are those that matter."""
 
+ECHO_WITHIN_MS = 24 * 3600 * 1000
+"""An echo that is later than this moves no message any more: Meta repeats webhooks for an hour."""
+
 
 @dataclass(slots=True)
 class Answer:
@@ -112,7 +115,14 @@ class Answers:
             yield answer, share
 
     def _is_certain(self, first: Answer) -> bool:
-        return first.echo_ms is not None or first.place == 0 or len(self.doubtful) > DOUBTFUL
+        """Nobody waits before it, its echo has come, or it is too long ago or too much to keep."""
+        return (
+            first.place == 0
+            or first.echo_ms is not None
+            or first.sent_ms < self.doubtful[-1].sent_ms - ECHO_WITHIN_MS
+            or len(self.doubtful) > DOUBTFUL
+            or len(self.written) > 2 * WAITING
+        )
 
     def _forget_first(self) -> None:
         _, share = next(self._shares())

@@ -47,7 +47,7 @@ from libs.common.events import (
     TakeoverStarted,
 )
 from libs.common.events.standby import as_if_ours
-from services.analytics.domain.answers import Answer, Tell
+from services.analytics.domain.answers import ECHO_WITHIN_MS, Answer, Tell
 from services.analytics.domain.histogram import bucket_of
 from services.analytics.domain.slots import moment_ms, slot_of
 from services.analytics.domain.state import (
@@ -66,9 +66,6 @@ EVER = -1
 """In place of a slot: what is counted for all time."""
 
 CONVERSATIONS, IN_TAKEOVER = "conversations", "in_takeover"
-ECHO_WITHIN_MS = 24 * 3600 * 1000
-"""An echo that is later than this moves no message any more: Meta repeats webhooks for an hour."""
-
 _MOST_MS = 2**53  # what every reader of JSON can count to; later moments are no moments
 _NOT_IN_A_NAME = re.compile(r"[^a-z0-9_]+")
 

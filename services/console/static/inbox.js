@@ -102,10 +102,8 @@ class AwayError extends Error {
 async function ask(address, { unasked = false } = {}) {
   const headers = { "X-Requested-With": "inbox", ...(unasked && { "X-Background": "1" }) };
   let response;
-  let text;
   try {
     response = await fetch(address, { headers });
-    text = await response.text(); // may be cut off, too
   } catch {
     throw new AwayError(null);
   }
@@ -113,6 +111,7 @@ async function ask(address, { unasked = false } = {}) {
     location.reload(); // signed out: the door, and back here
     throw new AwayError(null);
   }
+  const text = await response.text().catch(() => Promise.reject(new AwayError(null))); // cut off
   const found = new DOMParser().parseFromString(text, "text/html");
   if (response.ok) return found;
   throw new AwayError(found.querySelector("[data-reference]")?.dataset.reference ?? null);

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 import pytest
 
 from libs.common.events import AnyRecord, MessageReceived
-from services.analytics.domain.answers import Answers
+from services.analytics.domain.answers import WAITING, Answers
 from services.analytics.domain.fold import EVER, Counts, apply
+from services.analytics.domain.slots import moment_ms
 from services.analytics.domain.state import MESSAGES, OPEN, State, to_fields
 from tests.unit.analytics import factories as make
 from tests.unit.analytics.factories import APP
@@ -180,6 +181,18 @@ def test_a_state_keeps_its_size() -> None:
     assert packed < 20_000
     assert len(state.unsent) <= 64
     assert len(state.open) == OPEN
+
+
+def test_who_writes_much_to_a_page_without_echoes_is_not_kept_for_ever() -> None:
+    state = State()
+    for n in range(2_000):
+        apply(state, make.message(f"m{n}", n), APP, Counts())
+        if n % 31 == 30:
+            apply(state, make.sent(f"a{n}", n + 0.5), APP, Counts())
+    assert len(state.answers.written) <= 3 * WAITING
+    _, _, state = fold(make.message("m1"), make.sent("a", 6))
+    _, _, state = fold(make.message("m2", 25 * 3600), make.sent("b", 25 * 3600 + 6), state=state)
+    assert [each.sent_ms for each in state.answers.doubtful] == [moment_ms(make.at(25 * 3600 + 6))]
 
 
 def _blobs(fields: object) -> list[bytes]:

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from libs.common.events import AnyRecord, ConversationRecord
+from libs.common.once import unpacked
 from services.analytics.domain.fold import Counts, Increment, apply, fold
 from services.analytics.domain.slots import moment_ms, slot_of
 from services.analytics.domain.state import State, from_fields, to_fields
@@ -14,6 +15,9 @@ from tests.unit.analytics import reference
 from tests.unit.analytics.factories import APP, PATIENTLY
 from tests.unit.analytics.reference import Totals
 from tests.unit.analytics.strategies import logs, receipts
+
+NEWER = ("written", "doubtful")
+"""What the release before knows nothing of."""
 
 
 def summed(increments: list[Increment]) -> Totals:
@@ -63,6 +67,30 @@ def test_a_state_comes_back_from_its_document_as_it_was(log: list[AnyRecord]) ->
     for event in log:
         apply(state, event, APP, Counts())
         assert from_fields(to_fields(state)) == state
+
+
+@PATIENTLY
+@given(logs(), st.integers(0, 40))
+def test_a_release_that_knows_of_no_doubt_goes_on_from_the_same_document(
+    log: list[AnyRecord], place: int
+) -> None:
+    """And this one from theirs: what they have counted is never taken back."""
+    state, counts = State(), Counts()
+    for number, event in enumerate(log):
+        if number == place:
+            fields = to_fields(state)
+            assert [*unpacked(fields.get("waiting"))] == state.answers.waiting()
+            fields = {name: each for name, each in fields.items() if name not in NEWER}
+            state = from_fields(fields)
+        apply(state, event, APP, counts)
+        summed = Counter[str]()
+        for _, name, number_of in counts.increments:
+            summed[name] += number_of
+        answered = {name: n for name, n in summed.items() if name.startswith("answered.")}
+        assert all(n >= 0 for n in answered.values())
+        assert sum(n for name, n in summed.items() if name.startswith("first.")) == sum(
+            answered.values()
+        )
 
 
 @PATIENTLY

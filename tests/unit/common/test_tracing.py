@@ -294,11 +294,11 @@ def test_an_exporter_that_is_refused_costs_spans_and_nothing_else(
     address = f"http://127.0.0.1:{free_port()}"
     tracing.start("gateway", TracingSettings(exporter_otlp_endpoint=address))
     try:
-        began_at = time.process_time()
+        began_at = time.monotonic()
         for _ in range(100):
             with tracing.entry("here"):
                 pass
-        assert time.process_time() - began_at < 10
+        assert time.monotonic() - began_at < 10
     finally:
         tracing.stop(20)
     assert SPANS.labels("failed")._value.get() - before == 100

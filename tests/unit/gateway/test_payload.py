@@ -44,7 +44,7 @@ def test_depth_bombs_of_a_mebibyte_cost_next_to_nothing() -> None:
     for bomb in (b"[" * (1 << 20), b'{"a":' * 200_000, b"[1," * 300_000, b"[[1]," * 200_000):
         with pytest.raises(MalformedPayloadError):
             parse(bomb)
-    assert time.process_time() - started < 20
+    assert time.process_time() - started < 2
 
 
 def test_the_deepest_nesting_allowed() -> None:

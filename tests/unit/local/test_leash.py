@@ -71,6 +71,25 @@ def test_signals_and_exit_status_pass_through_the_leash(how: str, tmp_path: Path
         assert notes.read_text() == "one\n"
 
 
+HASTY = """
+import os, signal, subprocess, sys
+from deploy.local import leash
+popen = subprocess.Popen
+def hasty(command):
+    child = popen(command)
+    os.kill(os.getpid(), signal.SIGTERM)
+    return child
+subprocess.Popen = hasty
+sys.exit(leash._stay_between(os.getppid(), sys.argv[1:]))
+"""
+
+
+def test_a_signal_that_comes_while_the_child_begins_reaches_it() -> None:
+    command = [sys.executable, "-c", HASTY, "sleep", "60"]
+    ended = subprocess.run(command, timeout=20, check=False, cwd=ROOT)
+    assert ended.returncode == 128 + signal.SIGTERM
+
+
 @pytest.mark.parametrize("how", ["kernel", "portable"])
 def test_status_of_a_failing_command_is_the_leash_s_own(how: str, tmp_path: Path) -> None:
     command = component("one", 1, tmp_path / "notes", mode="exit7").command

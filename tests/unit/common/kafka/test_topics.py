@@ -1,24 +1,16 @@
 """What the command that makes topics takes from the environment."""
 
-import logging
-from collections.abc import Iterator
+import asyncio
+from types import SimpleNamespace
 
 import pytest
 
+from libs.common.kafka import topics
 from libs.common.kafka.topics import Settings, TopicSettings, copies_of, main, wanted_topics
-from libs.common.settings import load
+from libs.common.settings import KafkaSettings, load
 from libs.common.topics import COMMANDS, DEAD_LETTERS, EVENTS
 
 DAY_MS = 86_400_000
-
-
-@pytest.fixture(autouse=True)
-def _aiokafkas_lines() -> Iterator[None]:
-    """The command silences them."""
-    aiokafka = logging.getLogger("aiokafka")
-    level = aiokafka.level
-    yield
-    aiokafka.setLevel(level)
 
 
 def test_retention_is_what_the_variables_say(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -39,6 +31,34 @@ def test_production_keeps_three_copies(
     assert copies_of(TopicSettings(), env) == copies
     monkeypatch.setenv("KAFKA_REPLICATION", "2")
     assert copies_of(TopicSettings(), env) == 2
+
+
+class FewBrokers:
+    """Kafka that refuses once, and then does not answer in time."""
+
+    asked = 0
+
+    async def list_topics(self) -> list[str]:
+        return []
+
+    async def create_topics(self, _topics: object) -> SimpleNamespace:
+        self.asked += 1
+        if self.asked > 1:
+            await asyncio.Event().wait()
+        return SimpleNamespace(topic_errors=[(EVENTS, 38, "3 wanted, 1 there")])
+
+    async def close(self) -> None: ...
+
+
+async def test_too_few_brokers_are_told_also_if_the_last_answer_does_not_come(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def connected(*_: object) -> FewBrokers:
+        return FewBrokers()
+
+    monkeypatch.setattr(topics, "_connected", connected)
+    with pytest.raises(topics.TopicsRefusedError, match="KAFKA_REPLICATION is wrong: 3 wanted"):
+        await topics.ensure_topics(KafkaSettings(), wanted_topics(TopicSettings()), 3, within_s=1)
 
 
 @pytest.mark.parametrize(
