@@ -5,7 +5,6 @@ which must change no number; and what an event costs where there are ever more c
 """
 
 import random
-import secrets
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -67,16 +66,23 @@ class Log:
     """Conversations, some side by side, each exchange with all that Facebook tells of it."""
 
     def __init__(
-        self, people: int, seed: int = 1, exchanges: int = EXCHANGES, apart: int = 1
+        self,
+        people: int,
+        seed: int = 1,
+        exchanges: int = EXCHANGES,
+        apart: int = 1,
+        at_once: int = AT_ONCE,
     ) -> None:
         """
         Args:
             people: who writes.
             exchanges: questions with their answers, before a person is silent again.
             apart: how many who don't write stand between two who do.
+            at_once: exchanges that are under way at any time.
         """
         self._people = people
         self._apart = apart
+        self._at_once = at_once
         self._exchanges = exchanges
         self._chance = random.Random(seed)
         self._numbers = count()
@@ -87,7 +93,7 @@ class Log:
         return [self._record(self._next()) for _ in range(size)]
 
     def _next(self) -> AnyRecord:
-        while len(self._going) < AT_ONCE:
+        while len(self._going) < self._at_once:
             person = self._chance.randrange(self._people) * self._apart
             going = [self._exchange(person, next(self._numbers)) for _ in range(self._exchanges)]
             self._going.append([event for exchange in going for event in exchange])
@@ -334,7 +340,7 @@ async def _many_conversations(servers: Servers, rounds: int, say: Say) -> list[F
 async def _fill(opened: Database, people: int) -> None:
     """Conversations as a week of messages leaves them."""
     state = State()
-    for arrival in arrivals_of(Log(people=1, seed=secrets.randbelow(9)).records(50)):
+    for arrival in arrivals_of(Log(people=1, at_once=1).records(50)):
         apply(state, arrival.event, APP, Counts())
     kept = {"folded": 50, "offsets": {}, "state": to_fields(state)}
     writes: list[InsertOne[dict[str, Any]]] = []

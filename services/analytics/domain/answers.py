@@ -6,7 +6,6 @@ is late by as long as the call to Meta took: who writes on meanwhile is not answ
 stood before a message without an echo is remembered, and dealt out anew when the echo comes.
 """
 
-from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 ORIGINS = ("assistant", "human", "human_facebook")
@@ -22,6 +21,10 @@ ECHO_WITHIN_MS = 24 * 3600 * 1000
 """An echo that is later than this moves no message any more: Meta repeats webhooks for an hour."""
 
 
+NOBODY = 0
+"""Whose a message is that nobody has answered."""
+
+
 @dataclass(slots=True)
 class Answer:
     """A message of the Page. Before it on the log stand `place` of those that people wrote."""
@@ -32,87 +35,111 @@ class Answer:
     sent_ms: int  # by our own clock
     echo_ms: int | None = None  # by Meta's
     place: int = 0
-    first_ms: int | None = None  # when the first of those that it answers was written
 
     def copy(self) -> "Answer":
-        return Answer(
-            self.key,
-            self.slot,
-            self.origin,
-            self.sent_ms,
-            self.echo_ms,
-            self.place,
-            self.first_ms,
-        )
-
-    def of(self, waiting: Mapping[int, int]) -> dict[int, int]:
-        """What it answers of these, by place. By our own clock nobody can say whether an answer
-        came before its question: rather than none it answers all of them."""
-        until_ms = self.sent_ms if self.echo_ms is None else self.echo_ms
-        found = {place: at_ms for place, at_ms in waiting.items() if at_ms <= until_ms}
-        return dict(waiting) if not found and self.echo_ms is None else found
+        return Answer(self.key, self.slot, self.origin, self.sent_ms, self.echo_ms, self.place)
 
 
-Tell = Callable[[Answer, int, int], None]
-"""Gets an answer that answers somebody, the milliseconds that the first of them has waited by our
-own clock, which is there with and without an echo, and 1; or -1 if that is no longer so."""
+Change = tuple[Answer, int, int]
+"""An answer that answers somebody; the milliseconds that the first of them has waited, by our own
+clock, which is there with and without an echo; and 1, or -1 if that is no longer so."""
 
 
 @dataclass(slots=True)
 class Answers:
     """What people wrote, in milliseconds, and the messages in doubt, both in the order of the log.
 
-    What is answered beyond doubt is forgotten.
+    `answered_by` has, for each of `written`, the key of its answer. What is answered beyond doubt
+    is forgotten.
     """
 
     written: list[int] = field(default_factory=list)
+    answered_by: list[int] = field(default_factory=list)
     doubtful: list[Answer] = field(default_factory=list)
 
     def copy(self) -> "Answers":
-        return Answers(list(self.written), [each.copy() for each in self.doubtful])
+        doubtful = [each.copy() for each in self.doubtful]
+        return Answers(list(self.written), list(self.answered_by), doubtful)
 
     def waiting(self) -> list[int]:
         """What nobody has answered so far."""
-        answered = {place for _, share in self._shares() for place in share}
-        return [at_ms for place, at_ms in enumerate(self.written) if place not in answered]
+        if not self.doubtful:
+            return self.written
+        pairs = zip(self.written, self.answered_by, strict=True)
+        return [at_ms for at_ms, key in pairs if key == NOBODY]
 
     def ask(self, at_ms: int) -> None:
         """A person writes."""
-        if len(self.written) < WAITING or len(self.waiting()) < WAITING:
+        if len(self.written) < WAITING or self.answered_by.count(NOBODY) < WAITING:
             self.written.append(at_ms)
+            self.answered_by.append(NOBODY)
 
-    def answer(self, answer: Answer, tell: Tell) -> None:
+    def answer(self, answer: Answer) -> list[Change]:
         """The Page writes."""
         answer.place = len(self.written)
         self.doubtful.append(answer)
-        self._deal(tell)
+        first_ms = self._give(answer)
+        self._forget()
+        return _change(answer, first_ms, 1)
 
-    def echo(self, key: int, echo_ms: int, tell: Tell) -> None:
+    def echo(self, key: int, echo_ms: int) -> list[Change]:
         """Meta says when that was; what it said first counts."""
-        for each in self.doubtful:
-            if each.key == key and each.echo_ms is None:
-                each.echo_ms = echo_ms
-                self._deal(tell)
-                return
+        changes: list[Change] = []
+        for number, answer in enumerate(self.doubtful):
+            if answer.key == key and answer.echo_ms is None:
+                answer.echo_ms = echo_ms
+                if not self._is_as_it_was(answer, echo_ms):
+                    changes = self._deal_anew(number)
+                self._forget()
+                break
+        return changes
 
-    def _deal(self, tell: Tell) -> None:
-        for answer, share in self._shares():
-            first_ms = min(share.values(), default=None)
-            if first_ms != answer.first_ms:
-                before_ms, answer.first_ms = answer.first_ms, first_ms
-                for at_ms, number in ((before_ms, -1), (first_ms, 1)):
-                    if at_ms is not None:
-                        tell(answer, max(0, answer.sent_ms - at_ms), number)
+    def _give(self, answer: Answer) -> int | None:
+        """Its share of what nobody has answered, and when the first of that was written. By our own
+        clock nobody can say whether an answer came before its question: rather than none it
+        answers all of them."""
+        written, answered_by = self.written, self.answered_by
+        until_ms = answer.sent_ms if answer.echo_ms is None else answer.echo_ms
+        there = [at for at in range(answer.place) if answered_by[at] == NOBODY]
+        share = [at for at in there if written[at] <= until_ms]
+        if not share and answer.echo_ms is None:
+            share = there
+        for at in share:
+            answered_by[at] = answer.key
+        return min((written[at] for at in share), default=None)
+
+    def _is_as_it_was(self, answer: Answer, echo_ms: int) -> bool:
+        """It is told to have been earlier, as nearly always, and nobody wrote meanwhile."""
+        pairs = zip(self.written, self.answered_by, strict=True)
+        return echo_ms <= answer.sent_ms and all(
+            at_ms <= echo_ms for at_ms, key in pairs if key == answer.key
+        )
+
+    def _deal_anew(self, number: int) -> list[Change]:
+        """From this answer on."""
+        later = self.doubtful[number:]
+        before = [self._first_ms(each) for each in later]
+        keys = {each.key for each in later}
+        self.answered_by = [NOBODY if key in keys else key for key in self.answered_by]
+        changes: list[Change] = []
+        for each, was_ms in zip(later, before, strict=True):
+            if (is_ms := self._give(each)) != was_ms:
+                changes += [*_change(each, was_ms, -1), *_change(each, is_ms, 1)]
+        return changes
+
+    def _first_ms(self, answer: Answer) -> int | None:
+        pairs = zip(self.written, self.answered_by, strict=True)
+        return min((at_ms for at_ms, key in pairs if key == answer.key), default=None)
+
+    def _forget(self) -> None:
         while self.doubtful and self._is_certain(self.doubtful[0]):
-            self._forget_first()
-
-    def _shares(self) -> Iterator[tuple[Answer, dict[int, int]]]:
-        waiting = dict(enumerate(self.written))
-        for answer in self.doubtful:
-            share = answer.of({at: waiting[at] for at in waiting if at < answer.place})
-            for place in share:
-                del waiting[place]
-            yield answer, share
+            key = self.doubtful.pop(0).key
+            if key in self.answered_by:
+                kept = [at for at, by in enumerate(self.answered_by) if by != key]
+                for each in self.doubtful:
+                    each.place -= self.answered_by[: each.place].count(key)
+                self.written = [self.written[at] for at in kept]
+                self.answered_by = [self.answered_by[at] for at in kept]
 
     def _is_certain(self, first: Answer) -> bool:
         """Nobody waits before it, its echo has come, or it is too long ago or too much to keep."""
@@ -124,9 +151,6 @@ class Answers:
             or len(self.written) > 2 * WAITING
         )
 
-    def _forget_first(self) -> None:
-        _, share = next(self._shares())
-        del self.doubtful[0]
-        self.written = [at for place, at in enumerate(self.written) if place not in share]
-        for each in self.doubtful:
-            each.place -= len(share)
+
+def _change(answer: Answer, first_ms: int | None, number: int) -> list[Change]:
+    return [] if first_ms is None else [(answer, max(0, answer.sent_ms - first_ms), number)]

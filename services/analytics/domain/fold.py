@@ -47,7 +47,7 @@ from libs.common.events import (
     TakeoverStarted,
 )
 from libs.common.events.standby import as_if_ours
-from services.analytics.domain.answers import ECHO_WITHIN_MS, Answer, Tell
+from services.analytics.domain.answers import ECHO_WITHIN_MS, Answer, Change
 from services.analytics.domain.histogram import bucket_of
 from services.analytics.domain.slots import moment_ms, slot_of
 from services.analytics.domain.state import (
@@ -142,7 +142,7 @@ def _echoed(state: State, event: MessageEchoed, own_app_id: str, counts: Counts)
 
 def _own_echo(state: State, key: int, at_ms: int, counts: Counts) -> None:
     """Meta's time of a part, which receipts and what the person wrote compare with."""
-    state.answers.echo(key, at_ms, _answering(counts))
+    _count_answers(state.answers.echo(key, at_ms), counts)
     for each in state.open:
         if each.key == key:
             if not each.has_echo:
@@ -174,7 +174,7 @@ def _outbound(state: State, message: Open, at_ms: int, origin: str, counts: Coun
         message.has_echo, message.at_ms = True, echoed_ms
     echo_ms = message.at_ms if message.has_echo else None
     answer = Answer(message.key, message.slot, origin, at_ms, echo_ms)
-    state.answers.answer(answer, _answering(counts))
+    _count_answers(state.answers.answer(answer), counts)
     if message.mid in state.early_mids:
         del state.early_mids[message.mid]
         message.is_named = True
@@ -186,12 +186,10 @@ def _outbound(state: State, message: Open, at_ms: int, origin: str, counts: Coun
         counts.remarks.append("unread_for_long")
 
 
-def _answering(counts: Counts) -> Tell:
-    def tell(answer: Answer, waited_ms: int, number: int) -> None:
+def _count_answers(changes: list[Change], counts: Counts) -> None:
+    for answer, waited_ms, number in changes:
         counts.add(answer.slot, f"answered.{answer.origin}", number)
         counts.add(answer.slot, f"first.{bucket_of(waited_ms)}", number)
-
-    return tell
 
 
 def _delivered(state: State, event: MessageDelivered, _app: str, counts: Counts) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from libs.common.once import Window, hashed, packed, pair_of, unpacked
-from services.analytics.domain.answers import ORIGINS, Answer, Answers
+from services.analytics.domain.answers import NOBODY, ORIGINS, Answer, Answers
 
 __all__ = ["Open", "State", "Unsent", "Window", "from_fields", "hashed", "keep_latest", "to_fields"]
 
@@ -149,10 +149,11 @@ def to_fields(state: State) -> Fields:
     fields = {name: value for name, value in fields.items() if value}
     if state.active_floor is not None:
         fields["active_floor"] = state.active_floor
-    if state.answers.doubtful:  # `waiting` stays what it was to whoever knows of no doubt
-        fields["written"] = packed(state.answers.written)
+    if (answers := state.answers).doubtful:  # `waiting` stays what it was before there was doubt
+        fields["written"] = packed(answers.written)
+        fields["answered_by"] = packed(answers.answered_by)
         fields["doubtful"] = packed(
-            number for each in state.answers.doubtful for number in _numbers(each)
+            number for each in answers.doubtful for number in _numbers(each)
         )
     return fields
 
@@ -178,10 +179,7 @@ def from_fields(fields: Mapping[str, Any]) -> State:
     state.early_mids = dict.fromkeys(unpacked(fields.get("early_mids")))
     state.delivered_ms = fields.get("delivered_ms", 0)
     state.read_ms = fields.get("read_ms", 0)
-    state.answers.written = list(unpacked(fields.get("written", fields.get("waiting"))))
-    numbers = unpacked(fields.get("doubtful"))
-    for index in range(0, len(numbers), 7):
-        state.answers.doubtful.append(_answer(*numbers[index : index + 7]))
+    state.answers = _answers(fields)
     state.active = list(unpacked(fields.get("active")))
     state.active_floor = fields.get("active_floor")
     state.epoch = fields.get("epoch", 0)
@@ -194,10 +192,18 @@ def _flags(each: Open) -> int:
 
 
 def _numbers(each: Answer) -> tuple[int, ...]:
-    moments = [_NEVER if at_ms is None else at_ms for at_ms in (each.echo_ms, each.first_ms)]
-    return (each.key, each.slot, ORIGINS.index(each.origin), each.sent_ms, each.place, *moments)
+    echo_ms = _NEVER if each.echo_ms is None else each.echo_ms
+    return (each.key, each.slot, ORIGINS.index(each.origin), each.sent_ms, echo_ms, each.place)
 
 
-def _answer(key: int, slot: int, origin: int, sent_ms: int, place: int, *moments: int) -> Answer:
-    echo_ms, first_ms = (None if at_ms == _NEVER else at_ms for at_ms in moments)
-    return Answer(key, slot, ORIGINS[origin], sent_ms, echo_ms, place, first_ms)
+def _answers(fields: Mapping[str, Any]) -> Answers:
+    if "doubtful" not in fields:
+        written = list(unpacked(fields.get("waiting")))
+        return Answers(written, [NOBODY] * len(written))
+    answers = Answers(list(unpacked(fields["written"])), list(unpacked(fields["answered_by"])))
+    numbers = unpacked(fields["doubtful"])
+    for index in range(0, len(numbers), 6):
+        key, slot, origin, sent_ms, echo_ms, place = numbers[index : index + 6]
+        told_ms = None if echo_ms == _NEVER else echo_ms
+        answers.doubtful.append(Answer(key, slot, ORIGINS[origin], sent_ms, told_ms, place))
+    return answers

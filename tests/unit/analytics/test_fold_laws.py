@@ -16,7 +16,7 @@ from tests.unit.analytics.factories import APP, PATIENTLY
 from tests.unit.analytics.reference import Totals
 from tests.unit.analytics.strategies import logs, receipts
 
-NEWER = ("written", "doubtful")
+NEWER = ("written", "answered_by", "doubtful")
 """What the release before knows nothing of."""
 
 
