@@ -47,14 +47,17 @@ ATTEMPTS = (
     Attempt(f'<b hx-get="{ELSEWHERE}/" hx-trigger="load">', None),  # htmx asks its own host only
     Attempt(f'<b hx-on:click="{FLAG}">', None),
     Attempt(f"data:text/html,<script>{FLAG}</script>", None),
-    Attempt("{{7*7}}{%if 1%}49{%endif%}${7*7}<%=7*7%>#{7*7}", None),
+    Attempt("Q={{7*7}} {%if 1%}Q=4{%endif%}9 Q=${7*7} Q=<%=7*7%> Q=#{7*7}", None),
     Attempt("\u202egnp.exe\u202c \u2067lre\u2069 \u202btxt", None),
     Attempt("=cmd|' /C calc'!A0", None),
     Attempt("@SUM(1+1)*cmd|' /C calc'!A0", None),
 )
 
 BARE = f"\"'><img src=x onerror={FLAG}>"
-SHORT = f"{BARE}{{{{7*7}}}}"
+SHORT = f"{BARE}Q={{{{7*7}}}}"
 """For what may be only so long: it leaves attributes and elements."""
+
+EVALUATED = "Q=49"
+"""What a template makes of these, and no id has by accident."""
 
 ODDITIES = Path(__file__).with_name("oddities.js").read_text(encoding="utf-8").strip().rstrip(";")

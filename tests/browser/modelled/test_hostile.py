@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import aiohttp
+import jinja2
 import pytest
 from aiokafka import AIOKafkaProducer
 from playwright.async_api import Browser, BrowserContext, Page, StorageState, expect
@@ -25,7 +26,7 @@ from deploy.local.admin import Api, open_admin
 from libs.common.graph import appsecret_proof
 from libs.common.topics import EVENTS
 from services.console.domain.tokens import Scope
-from tests.browser.attempts import ATTEMPTS, BARE, ELSEWHERE, ODDITIES, SHORT
+from tests.browser.attempts import ATTEMPTS, BARE, ELSEWHERE, EVALUATED, ODDITIES, SHORT
 from tests.browser.modelled.desk import LIVE_MS, SLOW_MS, Shop, open_shop
 from tests.stack import LocalStack
 
@@ -63,6 +64,12 @@ async def test_each_attempt_works_where_nobody_escapes_it(chromium: Browser) -> 
             idle.append(attempt.text)
         await page.close()
     assert idle == []
+
+
+@pytest.mark.parametrize("text", [LONG, SHORT])
+def test_what_a_template_makes_of_it_would_be_seen(text: str) -> None:
+    assert EVALUATED not in text
+    assert EVALUATED in jinja2.Template(text).render()
 
 
 async def _note(went: list[str], route: Any) -> None:  # noqa: ANN401
@@ -190,7 +197,7 @@ async def test_whatever_anybody_writes_is_text_on_every_page(room: Room) -> None
         if text not in room.seen[path]
     ]
     assert missing == []
-    assert not [path for path, text in room.seen.items() if "4949" in text]
+    assert not [path for path, text in room.seen.items() if EVALUATED in text]
 
 
 async def _administrators_write(api: Api, shop: Shop) -> list[str]:
