@@ -7,9 +7,9 @@ stacks, too. Workers of one run have different ones.
 
 import os
 import secrets
-import socket
 
-HOST = "127.0.0.1"
+from deploy.local.ports import is_busy
+
 LOWEST, HIGHEST = 14_000, 19_000
 """`tests.stack` has its services below, its Kafka above."""
 
@@ -30,14 +30,6 @@ def free_port() -> int:
     global _turn
     for _ in _ours:
         _turn = (_turn + 1) % len(_ours)
-        if is_free(port := _ours[_turn]):
+        if not is_busy(port := _ours[_turn]):
             return port
     raise OSError(f"no free port from {LOWEST} to {HIGHEST}")
-
-
-def is_free(port: int) -> bool:
-    try:
-        socket.create_server((HOST, port)).close()
-    except OSError:
-        return False
-    return True

@@ -51,7 +51,7 @@ def require_free(ports: Mapping[str, int], names: Iterable[str]) -> None:
     Raises:
         StackError: one or more are busy; it names the ports, what they are for and a way out.
     """
-    busy = [name for name in names if _is_busy(ports[name])]
+    busy = [name for name in names if is_busy(ports[name])]
     if busy:
         listed = ", ".join(f"{ports[name]} ({name})" for name in busy)
         which = f"port {listed} is" if len(busy) == 1 else f"ports {listed} are"
@@ -60,7 +60,8 @@ def require_free(ports: Mapping[str, int], names: Iterable[str]) -> None:
         )
 
 
-def _is_busy(port: int) -> bool:
+def is_busy(port: int) -> bool:
+    """Whether somebody listens there, on loopback."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         # as servers do it: connections of the last run that linger don't count
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -17,6 +17,7 @@ from libs.common.channels import CHANNELS_COLLECTION
 from simulator.client import Simulator
 from tests.browser.console_pictures import SHOTS, SIGN_IN, Whereabouts, take
 from tests.browser.test_console import findings
+from tests.browser.test_console import sign_in as enter
 from tests.canaries import watched
 from tests.e2e.console import database_of
 from tests.stack import LocalStack, local_stack
@@ -70,9 +71,7 @@ async def look(page: Page, name: str) -> None:
 
 async def sign_in(page: Page, stack: LocalStack) -> None:
     await page.goto(stack.url("console"))
-    await page.get_by_label("E-mail", exact=True).fill(stack.environment["ADMIN_EMAIL"])
-    await page.get_by_label("Password", exact=True).fill(stack.environment["ADMIN_PASSWORD"])
-    await page.keyboard.press("Enter")
+    await enter(page, stack.environment["ADMIN_EMAIL"], stack.environment["ADMIN_PASSWORD"])
     heading = page.get_by_role("heading", name="Inbox", level=1)
     await expect(heading).to_be_visible(timeout=SLOW_MS)
 

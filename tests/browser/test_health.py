@@ -21,6 +21,7 @@ from libs.common.topics import EVENTS
 from services.console.domain.facebook_login import FIELDS
 from simulator.client import Simulator
 from tests.browser.test_console import findings
+from tests.browser.test_console import sign_in as enter
 from tests.stack import LocalStack, local_stack
 
 PICTURES = os.environ.get("CONSOLE_PICTURES")  # a folder: look at what the test saw
@@ -64,9 +65,7 @@ async def facebook(stack: LocalStack) -> AsyncIterator[ConnectingClient]:
 
 async def sign_in(page: Page, stack: LocalStack) -> None:
     await page.goto(f"{stack.url('console')}/health")
-    await page.get_by_label("E-mail", exact=True).fill(stack.environment["ADMIN_EMAIL"])
-    await page.get_by_label("Password", exact=True).fill(stack.environment["ADMIN_PASSWORD"])
-    await page.keyboard.press("Enter")
+    await enter(page, stack.environment["ADMIN_EMAIL"], stack.environment["ADMIN_PASSWORD"])
     heading = page.get_by_role("heading", name="Health", level=1)
     await expect(heading).to_be_visible(timeout=SLOW_MS)
 

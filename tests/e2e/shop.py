@@ -79,11 +79,12 @@ class Shop:
             await client.stop()
         return list(found.values())
 
-    async def told(self, kind: type[R], count: int = 1) -> list[R]:
+    async def told(self, kind: type[R], count: int = 1, *, whole_page: bool = False) -> list[R]:
         """The events of this kind, once there are so many: a reply may be quicker than its own."""
         async with asyncio.timeout(WITHIN_S):
             while True:
-                found: list[R] = [event for event in await self.log() if isinstance(event, kind)]
+                log = await self.log(whole_page=whole_page)
+                found: list[R] = [event for event in log if isinstance(event, kind)]
                 if len(found) >= count:
                     return found
                 await asyncio.sleep(POLL_S)

@@ -107,17 +107,6 @@ async def ended_at(database: Database, names: list[str]) -> dict[str, datetime]:
     return {name: each["since"] for name, each in found.items()}
 
 
-async def told_of(shop: Shop, names: list[str]) -> list[TakeoverEnded]:
-    """The facts on the log, once there are as many: each follows its change."""
-    async with asyncio.timeout(WITHIN_S):
-        while True:
-            log = await shop.log(whole_page=True)
-            told = [event for event in log if isinstance(event, TakeoverEnded)]
-            if len(told) >= len(names):
-                return told
-            await asyncio.sleep(0.2)
-
-
 def seconds_until(moment: datetime) -> float:
     return max(0.0, (moment - datetime.now(UTC)).total_seconds())
 
@@ -139,7 +128,7 @@ async def test_two_replicas_that_are_killed_in_turn_end_each_takeover_in_time_an
             await asyncio.sleep(seconds_until(due[names[TAKEOVERS - 20]]))
             process.kill()
             ended = await ended_at(database, names)
-            told = await told_of(shop, names)
+            told = await shop.told(TakeoverEnded, len(names), whole_page=True)
     late = {name: ended[name] - due[name] for name in names}
     assert min(late.values()) >= timedelta(0)
     assert sorted(late.values())[TAKEOVERS * 9 // 10] <= PROMISED, sorted(late.values())

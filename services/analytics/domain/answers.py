@@ -20,7 +20,6 @@ WAITING = 32
 ECHO_WITHIN_MS = 24 * 3600 * 1000
 """An echo that is later than this moves no message any more: Meta repeats webhooks for an hour."""
 
-
 NOBODY = 0
 """Whose a message is that nobody has answered."""
 

@@ -66,6 +66,7 @@ EVER = -1
 """In place of a slot: what is counted for all time."""
 
 CONVERSATIONS, IN_TAKEOVER = "conversations", "in_takeover"
+
 _MOST_MS = 2**53  # what every reader of JSON can count to; later moments are no moments
 _NOT_IN_A_NAME = re.compile(r"[^a-z0-9_]+")
 

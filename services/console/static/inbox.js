@@ -111,7 +111,9 @@ async function ask(address, { unasked = false } = {}) {
     location.reload(); // signed out: the door, and back here
     throw new AwayError(null);
   }
-  const text = await response.text().catch(() => Promise.reject(new AwayError(null))); // cut off
+  const text = await response.text().catch(() => {
+    throw new AwayError(null); // cut off
+  });
   const found = new DOMParser().parseFromString(text, "text/html");
   if (response.ok) return found;
   throw new AwayError(found.querySelector("[data-reference]")?.dataset.reference ?? null);

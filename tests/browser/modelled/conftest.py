@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.async_api import Browser, StorageState, expect
 
+from tests.browser.test_console import sign_in
 from tests.canaries import watched
 from tests.stack import LocalStack, local_stack
 
@@ -29,9 +30,7 @@ async def session(chromium: Browser, stack: LocalStack) -> StorageState:
     """Of the administrator: signed in once for all tests."""
     page = await chromium.new_page()
     await page.goto(stack.url("console"))
-    await page.get_by_label("E-mail", exact=True).fill(stack.environment["ADMIN_EMAIL"])
-    await page.get_by_label("Password", exact=True).fill(stack.environment["ADMIN_PASSWORD"])
-    await page.keyboard.press("Enter")
+    await sign_in(page, stack.environment["ADMIN_EMAIL"], stack.environment["ADMIN_PASSWORD"])
     inbox = page.get_by_role("heading", name="Inbox", level=1)
     await expect(inbox).to_be_visible(timeout=30_000)  # hashing takes its time on a busy machine
     state = await page.context.storage_state()

@@ -24,6 +24,7 @@ DAY, WEEK = timedelta(hours=24), timedelta(days=7)
 SOON = timedelta(seconds=25)  # then a window closes, while the page is open
 GONE = {"code": 551, "message": "This person isn't available right now."}
 DOUBTFUL = ("Again", "Gone")
+PROMISED_MS = 5_000  # until all who look at it see it, by the page's own clock
 SENT = re.compile("Sent|Delivered|Read")
 HOSTILE = "<img src=x onerror='window.owned = 1'>"
 LINES = [f"Line {number} of a human." for number in range(1, 6)]
@@ -96,7 +97,7 @@ async def test_what_a_person_writes_is_there_by_itself_for_everybody_who_looks(
         at = next(each["at"] for each in thread["messages"] if each["text"] == text)
         took = [await desk.arrived_after_ms(text, at) for desk in (ada, bo)]
         print(f"seen after {took[0]:.0f} ms in the thread, {took[1]:.0f} ms in the list")
-        assert max(took) <= LIVE_MS
+        assert max(took) <= PROMISED_MS
 
 
 async def test_a_human_takes_over_writes_extends_and_the_assistant_returns(

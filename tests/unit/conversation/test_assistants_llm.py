@@ -636,7 +636,7 @@ def test_a_quote_cannot_be_ended_from_within() -> None:
 def test_a_long_row_of_brackets_takes_no_time() -> None:
     started = time.process_time()
     unmarked("(" * 20_000 + "[ " * 20_000)
-    assert time.process_time() - started < 10
+    assert time.process_time() - started < 1
 
 
 def test_a_welcome_is_asked_for_by_the_business_and_not_by_the_person() -> None:

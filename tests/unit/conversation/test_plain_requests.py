@@ -798,4 +798,4 @@ def test_sentences_that_ask_for_nobody_do_so_together_neither(texts: list[str]) 
 def test_no_text_takes_long_to_judge(piece: str) -> None:
     started = time.process_time()
     asks_for_human(piece * (MOST_CHARACTERS // len(piece)), ALL)
-    assert time.process_time() - started < 2
+    assert time.process_time() - started < 0.5
