@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from playwright.async_api import Browser, BrowserContext, Page, expect
+from playwright.async_api import Browser, BrowserContext, Page, Route, expect
 
 from libs.common.mongo import Database
 from libs.common.settings import MongoSettings
@@ -15,6 +15,7 @@ from simulator.completions import SimulatedModel
 from tests.browser.test_console import SIZES, findings, sign_in, watched
 from tests.integration.console import Console, running_console
 from tests.integration.trials import running_trials
+from tests.unit.simulator.harness import until
 
 PICTURES = os.environ.get("CONSOLE_PICTURES")  # a folder: look at what the test saw
 HOURS = "# Opening hours\n\nWe open at seven on weekdays."
@@ -189,6 +190,80 @@ async def test_one_is_made_taught_tried_and_given_a_model(
     await expect(page.get_by_text("“Crumb” is deleted.")).to_be_visible()
     assert complaints == []
     await context.close()
+
+
+async def test_who_types_while_an_answer_is_on_its_way_keeps_it_and_the_focus(
+    context: BrowserContext, console: Console, complaints: list[str]
+) -> None:
+    admin = await console.first_admin()
+    await console.database["assistants"].insert_one(
+        {
+            "_id": "ast_1",
+            "workspace_id": admin.workspace_id,
+            "name": "Crumb",
+            "system_prompt": "You are Crumb.",
+            "knowledge": HOURS,
+            "provider": "offline",
+        }
+    )
+    page = await watched(context, console, complaints)
+    await page.goto(f"{console.url}/assistants/ast_1")
+    await sign_in(page)
+    question = page.get_by_label("Question", exact=True)
+    knowledge = page.get_by_label("Knowledge text")
+    unsaved = page.locator("#knowledge [data-unsaved]")
+    held: list[Route] = []
+
+    async def begin(part: str, button: str) -> None:
+        await page.route(f"**/assistants/ast_1/{part}", lambda route: held.append(route), times=1)
+        await page.get_by_role("button", name=button, exact=True).click()
+        await until(lambda: held != [])
+
+    # in another card
+    await question.fill("When do you open?")
+    await begin("test", "Ask")
+    await knowledge.fill(HOURS)
+    await knowledge.press_sequentially(" On Sundays at ")
+    await held.pop().continue_()
+    await expect(page.locator("#trial-latest")).to_contain_text("We open at seven")
+    await expect(knowledge).to_be_focused()
+    await page.keyboard.type("eight.")
+    await expect(knowledge).to_have_value(f"{HOURS} On Sundays at eight.")
+    await expect(question).to_have_value("")
+
+    # in the card that is saved: it is kept, said to be unsaved, and saved with the next Save
+    await begin("knowledge", "Save knowledge")
+    await knowledge.press("Control+Home")
+    await page.keyboard.type("Our hou")
+    await held.pop().continue_()
+    await expect(page.locator("#knowledge .saved")).to_have_text("Saved.")
+    await expect(knowledge).to_be_focused()
+    await page.keyboard.type("rs:")
+    typed = f"Our hours:{HOURS} On Sundays at eight."
+    await expect(knowledge).to_have_value(typed)
+    await expect(page.locator("#knowledge .counter")).to_contain_text(str(len(typed)))
+    await expect(unsaved).to_be_visible()
+    await page.get_by_role("button", name="Save knowledge").click()
+    await expect(unsaved).to_be_hidden()
+    await expect(page.locator("#knowledge").get_by_role("status")).to_be_focused()
+    stored = await console.database["assistants"].find_one({"_id": "ast_1"})
+    assert stored is not None
+    assert stored["knowledge"] == typed
+
+    # the next question, and a choice that shows other fields
+    await question.fill("When do you open?")
+    await begin("test", "Ask")
+    await question.fill("On Sundays?")
+    await held.pop().continue_()
+    await expect(page.locator(".trial-asked")).to_have_count(2)
+    await expect(question).to_have_value("On Sundays?")
+    await begin("model", "Save model")
+    await page.get_by_label("Provider").select_option("anthropic")
+    await held.pop().continue_()
+    await expect(page.locator("#model .saved")).to_have_text("Saved.")
+    await expect(page.get_by_label("Provider")).to_have_value("anthropic")
+    await expect(page.get_by_label("API key", exact=True)).to_be_visible()
+    assert complaints == []
 
 
 async def test_without_scripts_all_of_it_works(

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pytest
 from aiohttp.test_utils import TestServer
-from playwright.async_api import Browser, BrowserContext, Page, Request, Route, expect
+from playwright.async_api import Browser, BrowserContext, Locator, Page, Request, Route, expect
 
 from libs.common.mongo import Database
 from libs.common.settings import MongoSettings
@@ -161,6 +161,40 @@ async def test_looks_that_overtake_each_other_lose_neither_lines_nor_what_is_sai
     await page.evaluate(CHANGED)  # and by what this look sees, the other list is there
     await expect(page.locator("#inbox-status")).to_have_text("1 conversation")
     await held.pop().continue_()
+    assert complaints == []
+
+
+async def test_nothing_that_comes_later_takes_the_focus_out_of_a_field(
+    context: BrowserContext, console: Console, service: InboxService, complaints: list[str]
+) -> None:
+    """There the keys would be shortcuts: e is done, t takes the conversation over."""
+    page = await inbox_page(context, console, complaints)
+    search = page.get_by_label("Search names")
+    held: list[Route] = []
+
+    async def begin(pattern: str, link: Locator) -> None:
+        await page.route(pattern, lambda route: held.append(route), times=1)
+        await link.click()
+        await until(lambda: held != [])
+        await search.focus()
+
+    mia = page.locator(f"[data-conversation='{MIA}'].inbox-row")
+    await begin("**/panes*", mia)
+    await held.pop().continue_()
+    await expect(page.locator("#conversation-title")).to_have_text("Mia Kowalska")
+    await expect(search).to_be_focused()
+    await begin("**/inbox/list?*cursor=*", page.get_by_role("link", name="Show more"))
+    await held.pop().continue_()
+    await expect(page.locator(".inbox-row")).to_have_count(66)
+    await expect(search).to_be_focused()
+    mine = page.locator("#inbox-tabs").get_by_role("link", name="Mine")
+    await begin("**/inbox/list?*tab=mine*", mine)
+    await held.pop().continue_()
+    await expect(mine).to_have_attribute("aria-current", "page")
+    await expect(search).to_be_focused()
+    await page.keyboard.type("et")
+    await expect(search).to_have_value("et")
+    assert "done" not in {what for what, _ in service.calls}
     assert complaints == []
 
 

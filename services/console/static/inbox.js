@@ -268,6 +268,7 @@ async function showMore(link) {
   const { search } = location;
   link.setAttribute("aria-busy", "true");
   const cursor = new URL(link.href).searchParams.get("cursor");
+  const mayFocus = focusFrom();
   let found;
   try {
     found = await ask(listAddress({ cursor }));
@@ -287,7 +288,7 @@ async function showMore(link) {
     rows.append(each);
   }
   exchangeWhole("inbox-end", found);
-  added[0]?.querySelector("a").focus();
+  if (mayFocus()) added[0]?.querySelector("a").focus();
 }
 
 // One conversation.
@@ -309,6 +310,7 @@ async function openConversation(href, { push = true } = {}) {
   const url = new URL(href, location.href);
   const panes = part("inbox-panes");
   panes.classList.add("is-busy");
+  const mayFocus = focusFrom(); // keys that somebody types into a field must not become shortcuts
   let found;
   try {
     found = await ask(`${url.pathname}/panes${url.search}`);
@@ -320,7 +322,7 @@ async function openConversation(href, { push = true } = {}) {
   listScroll = part("inbox-scroll").scrollTop || listScroll;
   if (push) history.pushState(null, "", url.pathname + url.search);
   show([...found.body.childNodes]);
-  part("conversation-title")?.focus({ preventScroll: true });
+  if (mayFocus()) part("conversation-title")?.focus({ preventScroll: true });
 }
 
 function closeConversation({ push = true } = {}) {
@@ -452,7 +454,8 @@ inbox.addEventListener("click", (event) => {
     showMore(link);
   } else if (link.closest("#inbox-list") && link.pathname === "/inbox") {
     event.preventDefault();
-    go(link.search).then(() => part("inbox-tabs").querySelector("[aria-current]")?.focus());
+    const mayFocus = focusFrom();
+    go(link.search).then(() => mayFocus() && part("inbox-tabs").querySelector("[aria-current]")?.focus());
   }
 });
 

@@ -435,7 +435,7 @@ const Thread = { shown() {}, listed() {} };
     } finally {
       button.disabled = false;
       await refresh();
-      const isLost = hadFocus && !document.activeElement?.closest("#thread");
+      const isLost = hadFocus && document.activeElement === document.body;
       if (isLost && here()) ((!form.isConnected && at("thread-bar").querySelector("[data-take]")) || log()).focus();
     }
   }
