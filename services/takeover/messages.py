@@ -11,7 +11,7 @@ from prometheus_client import Counter
 
 from libs.common.channels import Channel
 from libs.common.erasures import name_of
-from libs.common.events import SendText, derived_id
+from libs.common.events import SendText, human_command_id
 from libs.common.kafka import Publisher
 from libs.common.metrics import from_zero
 from libs.common.mongo import Database, DuplicateKeyError, ensure_expiry, mongo_errors
@@ -168,7 +168,7 @@ class Writer:
             KeyReusedError: the key belongs to another message.
             TransientError: it may or may not be sent; the same again, with the same key, tells.
         """
-        command_id = derived_id("human message", conversation, written.key)
+        command_id = human_command_id(conversation, written.key)
         known = await self._keys.known(command_id)
         if (answered := _answered(known, written, command_id)) is not None:
             return answered

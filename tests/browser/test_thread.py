@@ -23,6 +23,7 @@ from tests.integration.thread_services import (
     ago,
     running_services,
 )
+from tests.unit.simulator.harness import until
 
 PICTURES = os.environ.get("CONSOLE_PICTURES")  # a folder: look at what the test saw
 CHANGED = (
@@ -135,11 +136,13 @@ async def test_after_a_lost_answer_the_text_is_sent_once_and_drafts_outlive_a_re
     live = page.locator("[data-live-state]").first
     await expect(live).to_have_attribute("data-state", "polling")  # this sends by itself, too
     services.swallow = 1
+    await page.route("**/thread?*", lambda route: route.abort())  # nor is it seen to be there
     field = page.locator("#composer-text")
     await field.fill("Only once")
     await page.get_by_role("button", name="Send", exact=True).click()
     await expect(page.get_by_text("No answer yet.")).to_be_visible()
     await field.fill("A draft")
+    await page.unroute("**/thread?*")
     await page.reload()
     await expect(field).to_have_value("A draft")
     await expect(page.locator(".message.of-human")).to_have_count(1)  # tried again by itself
@@ -177,6 +180,37 @@ async def test_after_a_lost_answer_the_text_is_sent_once_and_drafts_outlive_a_re
     kept = "[...Object.keys(localStorage), ...Object.keys(sessionStorage)].join()"
     assert "draft" not in await page.evaluate(kept)
     assert "sent" not in await page.evaluate(kept)
+
+
+async def test_a_message_that_is_there_before_its_answer_is_shown_once(
+    page: Page, console: Console, services: Services
+) -> None:
+    services.hold((await console.first_admin()).id, "ada@example.org")
+    await page.evaluate(CHANGED)
+    await expect(page.locator(TAKEN)).to_be_visible()
+    answered = asyncio.Event()
+    kept = "Object.keys(sessionStorage).filter((each) => each.startsWith('sent:')).length"
+
+    async def hold(route: Route) -> None:
+        answer = await route.fetch()
+        await answered.wait()
+        await route.fulfill(response=answer)
+
+    await page.route("**/messages", hold)
+    field, mine = page.locator("#composer-text"), page.locator(".message.of-human")
+    await field.fill("Only once")
+    await field.press("Enter")
+    await expect(mine).to_contain_text("Sending")
+    await until(lambda: services.commands != {})
+    await page.evaluate(CHANGED)
+    await expect(mine).to_contain_text("Sent")
+    assert await mine.count() == 1
+    assert await page.evaluate(kept) == 0  # a reload shows it once, too
+    async with page.expect_response("**/thread?*"):  # it looks again when the answer is there
+        answered.set()
+    await expect(mine).to_have_count(1)
+    await expect(field).to_have_value("")
+    assert len(services.commands) == 1
 
 
 async def test_who_loses_a_race_reads_who_won_and_keeps_the_text(

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from libs.common.crypto import KeyRing
+from libs.common.events import human_command_id
 from libs.common.mongo import Database
 from libs.common.settings import KafkaSettings, MongoSettings
 from services.console.domain.roles import Role
@@ -136,7 +137,7 @@ async def test_an_answer_that_got_lost_is_asked_for_again_and_the_message_is_sen
     lost = await scripted(admin, "/messages", text="Hello", key=KEY)
     assert (lost["status"], lost["code"]) == (503, "service_away")
     again = await scripted(admin, "/messages", text="Hello", key=KEY)
-    assert (again["status"], again["command_id"]) == (200, "cmd-0")
+    assert (again["status"], again["command_id"]) == (200, human_command_id(CONVERSATION, KEY))
     other = await scripted(admin, "/messages", text="Hello you", key=KEY)
     assert (other["status"], other["code"]) == (409, "idempotency_key_reused")
     assert len(played.messages) == 1
@@ -151,7 +152,7 @@ async def test_what_took_over_and_is_asked_for_again_takes_nothing_over_a_second
     assert (await scripted(admin, "/messages", **asked))["code"] == "service_away"
     played.hold("usr_mo", "Mo Berger")
     again = await scripted(admin, "/messages", **asked, again="yes")
-    assert (again["status"], again["command_id"]) == (200, "cmd-0")
+    assert (again["status"], again["command_id"]) == (200, human_command_id(CONVERSATION, KEY))
     assert played.takeover["by_name"] == "Mo Berger"
     await scripted(admin, "/resume")
     assert (await scripted(admin, "/messages", **asked, again="yes"))["status"] == 200
@@ -345,7 +346,8 @@ async def test_programs_take_over_write_once_and_return(console: Console, played
     assert (status, taken["mode"], taken["by_name"]) == (200, "human", "ada@example.org")
     for _ in range(2):
         status, sent = await program.ask("POST", f"{path}/messages", {"text": " Hi"}, **keyed)
-        assert (status, sent["command_id"]) == (202, "cmd-0")
+        [(command, _)] = played.commands.values()
+        assert (status, sent["command_id"]) == (202, command)
     assert [each["text"] for each in played.messages] == [" Hi"]
     status, resumed = await program.ask("POST", f"{path}/takeover/resume", {})
     assert (status, resumed["mode"]) == (200, "ai")

@@ -8,6 +8,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from libs.common.events import human_command_id
 from libs.common.web import problem
 
 PAGE, PSID = "4225", "7001"
@@ -148,7 +149,7 @@ class Services:
             if state["by"] != body["by"]:
                 facts = {name: state.get(name) for name in ("by", "by_name", "since")}
                 return problem(409, "taken_by_other", "somebody else has it", facts=facts)
-            self.commands[key] = (f"cmd-{len(self.commands)}", body["text"])
+            self.commands[key] = (human_command_id(CONVERSATION, key), body["text"])
             self.say("human", body["text"], body, command=self.commands[key][0])
         command, text = self.commands[key]
         if text != body["text"]:

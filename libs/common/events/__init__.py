@@ -28,7 +28,13 @@ from libs.common.events.codec import (
     key_of,
     topic_of,
 )
-from libs.common.events.commands import SendAction, SenderAction, SendKept, SendText
+from libs.common.events.commands import (
+    SendAction,
+    SenderAction,
+    SendKept,
+    SendText,
+    human_command_id,
+)
 from libs.common.events.inbound import (
     Attachment,
     HandoverChanged,
@@ -106,6 +112,7 @@ __all__ = [
     "derived_id",
     "encode",
     "headers_of",
+    "human_command_id",
     "is_readable",
     "key_of",
     "topic_of",

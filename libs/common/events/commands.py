@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from libs.common.events.base import ConversationRecord, UtcDatetime
+from libs.common.events.base import ConversationRecord, UtcDatetime, derived_id
 from libs.common.events.outcomes import Origin
 
 SenderAction = Literal["mark_seen", "typing_on", "typing_off"]
@@ -33,6 +33,11 @@ class SendText(ConversationRecord):
     @property
     def command_id(self) -> str:
         return self.event_id
+
+
+def human_command_id(conversation: str, key: str) -> str:
+    """The `command_id` of what a human writes under an idempotency key of theirs."""
+    return derived_id("human message", conversation, key)
 
 
 class SendKept(ConversationRecord):

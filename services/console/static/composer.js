@@ -184,6 +184,7 @@
     if (current() !== mine) return;
     const node = list().querySelector(`[data-pending="${key}"]`);
     if (node && command) node.dataset.sent = command;
+    settlePending();
   }
 
   function restorePending() {
@@ -196,13 +197,15 @@
     }
   }
 
-  const isThere = (command) => list().querySelector(`[data-command="${CSS.escape(command)}"]`) !== null;
+  const isThere = (command) => command && list().querySelector(`[data-command="${CSS.escape(command)}"]`) !== null;
 
   function settlePending() {
-    keepPending(pending().filter((each) => !each.command || !isThere(each.command)));
-    for (const each of list().querySelectorAll("[data-sent]")) {
-      if (isThere(each.dataset.sent)) each.remove();
-      else list().append(each);
+    // a message may be there before the answer to its sending is, and that may never come
+    const commands = JSON.parse(at("thread-foot").dataset.commands);
+    keepPending(pending().filter((each) => !isThere(each.command ?? commands[each.key])));
+    for (const each of list().querySelectorAll("[data-pending]")) {
+      if (isThere(each.dataset.sent ?? commands[each.dataset.pending])) each.remove();
+      else if (each.dataset.sent) list().append(each);
     }
   }
 
@@ -292,6 +295,7 @@
   });
 
   Thread.shown = restoreDraft;
+  Thread.pending = () => pending().map((each) => each.key);
   Thread.listed = () => {
     restorePending();
     settlePending();

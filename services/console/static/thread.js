@@ -2,8 +2,8 @@
 "use strict";
 
 /** What composer.js shares. It says `shown` and `listed`: what to do when a conversation is opened, and
-    when messages were listed anew. */
-const Thread = { shown() {}, listed() {} };
+    when messages were listed anew; and `pending`: the keys of what may be on its way. */
+const Thread = { shown() {}, listed() {}, pending: () => [] };
 
 (() => {
   const HOUR = 3600e3;
@@ -144,7 +144,7 @@ const Thread = { shown() {}, listed() {} };
   async function look(mine, asked, background) {
     let page;
     try {
-      page = await fragment("/thread", background);
+      page = await fragment(`/thread?pending=${Thread.pending().join(",")}`, background);
     } catch (error) {
       if (open === mine) stale(true, error);
       return;

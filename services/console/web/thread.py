@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import structlog
 from aiohttp import web
 
+from libs.common.events import human_command_id
 from libs.common.paging import cursor_of
 from services.console.deliveries import Listed
 from services.console.domain.composer import (
@@ -37,6 +38,7 @@ T = TypeVar("T")
 
 AT_ONCE = 50
 LONGEST_SEARCH = 100
+MOST_PENDING = 50
 BASE = "/inbox/{conversation:[0-9]+:[0-9]+}"
 
 log = structlog.get_logger(__name__)
@@ -73,16 +75,22 @@ def add_routes(app: web.Application) -> None:
 
 
 async def show_thread(request: web.Request) -> web.StreamResponse:
-    """GET: the middle pane alone."""
+    """GET: the middle pane alone. `pending`: keys of what the page has sent and not seen yet."""
     row = await row_of(request)
     context = await thread_context(request, row)
-    return render(request, "thread_pane.html", **context)
+    return render(request, "thread_pane.html", **context | {"commands": _commands(request, row)})
 
 
 async def show_messages(request: web.Request) -> web.StreamResponse:
     """GET: messages alone: earlier ones (`before`), or those with a word (`find`)."""
     row = await row_of(request)
     return render(request, "thread_messages.html", **await thread_context(request, row))
+
+
+def _commands(request: web.Request, row: Row) -> dict[str, str]:
+    """By the keys that the page sends under, the commands that these become."""
+    keys = request.query.get("pending", "").split(",")[:MOST_PENDING]
+    return {key: human_command_id(row.id, key) for key in keys if key}
 
 
 async def row_of(request: web.Request) -> Row:
@@ -115,6 +123,7 @@ async def thread_context(
         **_parts(request, row, channel, stretch, takeover or _by_row(row), listed, asked),
         "is_sure": takeover is not None,
         "decides": listed is not None,
+        "commands": {},
         "problem": None,
         "typed": "",
         "key": secrets.token_urlsafe(18),

@@ -361,7 +361,7 @@ async def _one_writes_here(room: Room) -> None:
         await expect(bar).to_contain_text("You are replying", timeout=SLOW_MS)
     await page.locator("#composer-text").fill(f"mine {SHORT}")
     await page.keyboard.press("Control+Enter")
-    mine = page.locator("li.of-human").filter(has_text=f"mine {SHORT}")
+    mine = page.locator("li.of-human[data-command]").filter(has_text=f"mine {SHORT}")
     await expect(mine).to_contain_text(re.compile("Sent|Delivered|Read"), timeout=SLOW_MS)
     await room.inspect(room.conversation)
 
