@@ -213,6 +213,40 @@ async def test_a_message_that_is_there_before_its_answer_is_shown_once(
     assert len(services.commands) == 1
 
 
+async def test_what_is_being_chosen_outlives_news_of_the_same_state(
+    page: Page, console: Console, services: Services
+) -> None:
+    bar = page.locator("#thread-bar")
+    minutes = page.locator("#take-minutes")
+    await minutes.select_option("own")
+    own = page.get_by_label("Minutes until the assistant returns")
+    await own.fill("7")
+    services.away.add("takeover")
+    await page.evaluate(CHANGED)
+    await expect(bar).to_contain_text("can't be confirmed")
+    await expect(minutes).to_have_value("own")
+    await expect(own).to_have_value("7")
+    await expect(own).to_be_visible()
+    services.away.clear()
+    await page.evaluate(CHANGED)
+    await expect(bar).not_to_contain_text("can't be confirmed")
+    await page.get_by_role("button", name="Take over", exact=True).click()
+    await expect(page.locator(TAKEN)).to_contain_text("returns in 6 min")
+
+    extend = page.locator("#extend-minutes")
+    await page.get_by_text("Extend", exact=True).click()
+    await extend.select_option("60")
+    await extend.focus()
+    services.hold((await console.first_admin()).id, "ada@example.org", 15)  # in another window
+    await page.evaluate(CHANGED)
+    await expect(bar).to_contain_text("returns in 14 min")
+    await expect(extend).to_be_focused()
+    await expect(extend).to_have_value("60")
+    await page.get_by_role("button", name="Set", exact=True).click()
+    await expect(bar).to_contain_text("returns in 59 min")
+    await expect(extend).to_be_hidden()
+
+
 async def test_who_loses_a_race_reads_who_won_and_keeps_the_text(
     page: Page, services: Services
 ) -> None:

@@ -79,8 +79,8 @@ function focusFrom() {
 const asked = new WeakMap(); // requests, and what stood in the part that each will exchange
 
 const fieldsOf = (part) => part.querySelectorAll("input:not([type=hidden]), textarea, select");
-const nameOf = (field) => field.id || `${field.name}=${field.value}`; // of several boxes each has its value
 const isBox = (field) => field.type === "checkbox" || field.type === "radio";
+const nameOf = (field) => field.id || (isBox(field) ? `${field.name}=${field.value}` : field.name);
 const stateOf = (field) => (isBox(field) ? field.checked : field.value);
 
 document.addEventListener("htmx:beforeRequest", ({ detail: { xhr, target } }) => {

@@ -177,12 +177,7 @@ const Thread = { shown() {}, listed() {}, pending: () => [] };
     const bar = page.getElementById("thread-bar");
     if (bar.dataset.revision === at("thread-bar").dataset.revision) {
       at("thread-window").replaceWith(page.getElementById("thread-window"));
-    } else {
-      const hadFocus = at("thread-bar").contains(document.activeElement);
-      at("thread-bar").replaceWith(bar);
-      enliven(bar);
-      if (hadFocus) bar.querySelector("[data-take]")?.focus();
-    }
+    } else exchangeBar(bar);
     const strips = page.getElementById("thread-strips");
     if (strips.dataset.revision !== at("thread-strips").dataset.revision) {
       at("thread-strips").replaceWith(strips);
@@ -191,6 +186,19 @@ const Thread = { shown() {}, listed() {}, pending: () => [] };
     lock(page.getElementById("composer-fields").disabled, page.getElementById("composer-text").placeholder);
     at("composer").dataset.limit = page.getElementById("composer").dataset.limit;
     tick();
+  }
+
+  /** Where the same one has it as before, what is being chosen stays as it is. */
+  function exchangeBar(bar) {
+    const old = at("thread-bar");
+    const focused = old.contains(document.activeElement) ? document.activeElement : null;
+    old.replaceWith(bar);
+    enliven(bar);
+    if (bar.dataset.whose === old.dataset.whose) {
+      if (old.querySelector("details.pop[open]")) bar.querySelector("details.pop").open = true;
+      putBack(fieldsOf(old), bar);
+    }
+    if (focused) (at(focused.id) ?? bar.querySelector("[data-take]"))?.focus();
   }
 
   function lock(isLocked, placeholder) {
@@ -428,6 +436,7 @@ const Thread = { shown() {}, listed() {}, pending: () => [] };
     try {
       const fields = new FormData(form);
       const answer = await change(new URL(form.action).pathname.slice(open.base.length), fields);
+      form.closest("details.pop")?.removeAttribute("open");
       if (here()) say(answer.words);
     } catch (error) {
       const unsure = "No answer came. Look again in a moment; doing it twice does no harm.";
