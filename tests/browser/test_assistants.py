@@ -196,6 +196,7 @@ async def test_who_types_while_an_answer_is_on_its_way_keeps_it_and_the_focus(
     context: BrowserContext, console: Console, complaints: list[str]
 ) -> None:
     admin = await console.first_admin()
+    held: list[Route] = []
     await console.database["assistants"].insert_one(
         {
             "_id": "ast_1",
@@ -207,12 +208,27 @@ async def test_who_types_while_an_answer_is_on_its_way_keeps_it_and_the_focus(
         }
     )
     page = await watched(context, console, complaints)
-    await page.goto(f"{console.url}/assistants/ast_1")
+    await page.goto(f"{console.url}/assistants/new")
     await sign_in(page)
+    prompt = page.get_by_label("System prompt")
+    await expect(prompt).to_be_visible()
+    await page.route("**/assistants/new", lambda route: held.append(route), times=1)
+    await page.get_by_role("button", name="Make the assistant").click()
+    await until(lambda: held != [])
+    await prompt.press_sequentially("You are")
+    await held.pop().continue_()
+    await expect(page.get_by_text("Fill this in.")).to_have_count(
+        3
+    )  # at both, and to who is elsewhere
+    await page.keyboard.type(" Crumb.")
+    await expect(prompt).to_have_value("You are Crumb.")
+    await page.get_by_role("button", name="Make the assistant").click()
+    await expect(page.get_by_label("Name")).to_be_focused()
+
+    await page.goto(f"{console.url}/assistants/ast_1")
     question = page.get_by_label("Question", exact=True)
     knowledge = page.get_by_label("Knowledge text")
     unsaved = page.locator("#knowledge [data-unsaved]")
-    held: list[Route] = []
 
     async def begin(part: str, button: str) -> None:
         await page.route(f"**/assistants/ast_1/{part}", lambda route: held.append(route), times=1)

@@ -123,8 +123,9 @@ async def test_what_is_broken_is_seen_and_mended_and_messages_turn_up_by_themsel
             stack.environment["WEBHOOK_VERIFY_TOKEN"],
             FIELDS,
         )
-    await again.click()
+    await again.press("Enter")
     await expect(summary).to_have_text(ALL_GOOD, timeout=SLOW_MS)
+    await expect(again).to_be_focused()  # it was disabled meanwhile
     await look(page, "good")
 
 
@@ -143,6 +144,21 @@ async def bury(stack: LocalStack, page_id: str, psid: str, text: str) -> None:
     kafka = KafkaSettings(bootstrap_servers=stack.environment["KAFKA_BOOTSTRAP_SERVERS"])
     async with open_publisher(kafka, client_id="test") as publisher:
         await publisher.publish_messages([letter])
+
+
+async def the_focus_outlives_a_look(context: BrowserContext, stack: LocalStack) -> None:
+    """The overview exchanges its parts every 15 s."""
+    page = await context.new_page()
+    await page.clock.install()
+    link = page.locator(".part-link").first
+    await page.goto(f"{stack.url('console')}/health")
+    async with asyncio.timeout(SLOW_MS / 1000):
+        while not await link.count():
+            await page.reload()
+    await link.evaluate("each => { each.dataset.old = ''; each.focus(); }")
+    await page.clock.fast_forward(15_000)
+    await expect(page.locator(".part-link:not([data-old])").first).to_be_focused()
+    await page.close()
 
 
 async def test_a_failed_message_and_dead_letters_are_settled_by_hand(
@@ -177,6 +193,7 @@ async def test_a_failed_message_and_dead_letters_are_settled_by_hand(
         while await rows.count() < 2:
             await page.reload()
     await look(page, "dead-letters", closely=True)
+    await the_focus_outlives_a_look(context, stack)
     await rows.first.get_by_role("link", name="Look at").click()
     await expect(page.get_by_label("Shape of the record")).to_contain_text("text, 13 characters")
     await look(page, "dead-letter", closely=True)

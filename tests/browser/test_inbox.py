@@ -1,6 +1,7 @@
 """The inbox in a browser: found, opened, read and marked as done, with hands, keys and a phone."""
 
 import os
+import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -180,8 +181,11 @@ async def test_nothing_that_comes_later_takes_the_focus_out_of_a_field(
 
     mia = page.locator(f"[data-conversation='{MIA}'].inbox-row")
     await begin("**/panes*", mia)
+    panes = page.locator("#inbox-panes")
+    await expect(panes).to_have_js_property("inert", True)  # nobody writes in the one they leave
     await held.pop().continue_()
     await expect(page.locator("#conversation-title")).to_have_text("Mia Kowalska")
+    await expect(panes).to_have_js_property("inert", False)
     await expect(search).to_be_focused()
     await begin("**/inbox/list?*cursor=*", page.get_by_role("link", name="Show more"))
     await held.pop().continue_()
@@ -194,6 +198,17 @@ async def test_nothing_that_comes_later_takes_the_focus_out_of_a_field(
     await expect(search).to_be_focused()
     await page.keyboard.type("et")
     await expect(search).to_have_value("et")
+    await expect(page).to_have_url(re.compile(r"\?tab=mine&q=et$"))
+
+    # what is chosen for the list while a conversation opens stays
+    await search.fill("")
+    await page.locator("#inbox-tabs").get_by_role("link", name="All").click()
+    await begin("**/panes*", page.locator(f"[data-conversation='{TOM}'].inbox-row"))
+    await search.fill("o")
+    await expect(page).to_have_url(re.compile(r"\?q=o$"))
+    await held.pop().continue_()
+    await expect(page.locator("#conversation-title")).to_have_text("Tom Okafor")
+    await expect(page).to_have_url(re.compile(r"/inbox/.*\?q=o$"))
     assert "done" not in {what for what, _ in service.calls}
     assert complaints == []
 

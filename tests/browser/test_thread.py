@@ -69,6 +69,20 @@ async def page(
     assert complaints == []
 
 
+async def answer_later(page: Page, pattern: str) -> tuple[asyncio.Event, asyncio.Event]:
+    """The next answer there is held back: it is given by the server, and it may come."""
+    done, may_come = asyncio.Event(), asyncio.Event()
+
+    async def hold(route: Route) -> None:
+        answer = await route.fetch()
+        done.set()
+        await may_come.wait()
+        await route.fulfill(response=answer)
+
+    await page.route(pattern, hold, times=1)
+    return done, may_come
+
+
 ENTER_AT_ONCE = """() => {
   document.getElementById("take-dialog").close("no"); // its event comes later
   const enter = new KeyboardEvent("keydown", { key: "Enter", bubbles: true, cancelable: true });
@@ -188,26 +202,20 @@ async def test_a_message_that_is_there_before_its_answer_is_shown_once(
     services.hold((await console.first_admin()).id, "ada@example.org")
     await page.evaluate(CHANGED)
     await expect(page.locator(TAKEN)).to_be_visible()
-    answered = asyncio.Event()
     kept = "Object.keys(sessionStorage).filter((each) => each.startsWith('sent:')).length"
-
-    async def hold(route: Route) -> None:
-        answer = await route.fetch()
-        await answered.wait()
-        await route.fulfill(response=answer)
-
-    await page.route("**/messages", hold)
+    done, may_come = await answer_later(page, "**/messages")
     field, mine = page.locator("#composer-text"), page.locator(".message.of-human")
     await field.fill("Only once")
     await field.press("Enter")
     await expect(mine).to_contain_text("Sending")
-    await until(lambda: services.commands != {})
+    await done.wait()
     await page.evaluate(CHANGED)
     await expect(mine).to_contain_text("Sent")
     assert await mine.count() == 1
     assert await page.evaluate(kept) == 0  # a reload shows it once, too
-    async with page.expect_response("**/thread?*"):  # it looks again when the answer is there
-        answered.set()
+    async with page.expect_response("**/messages"):
+        may_come.set()
+    await page.evaluate(CHANGED)
     await expect(mine).to_have_count(1)
     await expect(field).to_have_value("")
     assert len(services.commands) == 1
@@ -226,7 +234,7 @@ async def test_what_is_being_chosen_outlives_news_of_the_same_state(
     await expect(bar).to_contain_text("can't be confirmed")
     await expect(minutes).to_have_value("own")
     await expect(own).to_have_value("7")
-    await expect(own).to_be_visible()
+    await expect(own).to_be_focused()
     services.away.clear()
     await page.evaluate(CHANGED)
     await expect(bar).not_to_contain_text("can't be confirmed")
@@ -242,9 +250,106 @@ async def test_what_is_being_chosen_outlives_news_of_the_same_state(
     await expect(bar).to_contain_text("returns in 14 min")
     await expect(extend).to_be_focused()
     await expect(extend).to_have_value("60")
+    done, may_come = await answer_later(page, "**/extend")
     await page.get_by_role("button", name="Set", exact=True).click()
+    await done.wait()
+    await page.evaluate(CHANGED)
     await expect(bar).to_contain_text("returns in 59 min")
-    await expect(extend).to_be_hidden()
+    may_come.set()
+    await expect(extend).to_be_hidden()  # also where the news came before the answer
+
+    await page.get_by_text("Extend", exact=True).click()
+    await extend.select_option("own")
+    await own.press_sequentially("1")
+    services.hold("usr_mo", "Mo Berger")
+    await page.evaluate(CHANGED)
+    await expect(bar).to_contain_text("Mo Berger is replying")
+    await expect(page.locator("#thread-log")).to_be_focused()  # and no button of the other bar
+
+
+TYPE_ON = """() => {
+  const type = (key) =>
+    document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+  type("w");
+  document.activeElement.blur(); // the field is taken away
+  for (const key of "te") type(key);
+}"""
+
+
+async def test_keys_are_no_shortcuts_where_the_field_is_taken_from_whoever_types(
+    page: Page, console: Console, services: Services
+) -> None:
+    """e is done, t takes over or gives back."""
+    field = page.locator("#composer-text")
+    await field.fill("Yes")
+    await field.press("Enter")
+    await expect(page.get_by_role("dialog", name="Take over and send?")).to_be_visible()
+    await page.keyboard.type("te")
+    await page.keyboard.press("Escape")
+    await expect(field).to_be_focused()
+    services.hold((await console.first_admin()).id, "ada@example.org")
+    await page.evaluate(CHANGED)
+    await expect(page.locator(TAKEN)).to_be_visible()
+    await page.evaluate(TYPE_ON)
+
+    await field.focus()
+    services.row["last_user_message_at"] = ago(days=8)
+    await page.evaluate(CHANGED)
+    await expect(page.locator("#composer-lock")).to_be_visible()
+    await expect(page.locator("#thread-log")).to_be_focused()
+    await page.keyboard.press("Tab")  # now they are meant
+    await page.keyboard.press("t")
+    await expect(page.locator("#thread-bar")).to_contain_text("Assistant is replying")
+    done = [path.rpartition("/")[2] for method, path, _ in services.asked if method == "POST"]
+    assert done.count("resume") == 1
+    assert not {"takeover", "done"} & set(done)
+
+
+async def test_two_messages_keep_their_order_while_the_first_is_answered(
+    page: Page, console: Console, services: Services
+) -> None:
+    services.hold((await console.first_admin()).id, "ada@example.org")
+    await page.evaluate(CHANGED)
+    await expect(page.locator(TAKEN)).to_be_visible()
+    await page.route("**/thread?*", lambda route: route.abort())  # neither is seen to be there
+    held: list[Route] = []
+    await page.route("**/messages", lambda route: held.append(route))
+    field, mine = page.locator("#composer-text"), page.locator(".message.of-human .text")
+    for text in ("First", "Second"):
+        await field.fill(text)
+        await field.press("Enter")
+    await until(lambda: len(held) == 1)
+    await held[0].continue_()
+    await until(lambda: len(held) == 2)  # sent one after the other
+    await expect(page.locator("[data-sent]")).to_have_count(1)
+    await expect(mine).to_have_text(["First", "Second"])
+    await held[1].continue_()
+    await expect(page.locator("[data-sent]")).to_have_count(2)
+    await expect(mine).to_have_text(["First", "Second"])
+
+
+async def test_a_repetition_that_does_not_get_in_says_nothing_of_the_first_time(
+    page: Page, console: Console, services: Services
+) -> None:
+    services.hold((await console.first_admin()).id, "ada@example.org")
+    await page.evaluate(CHANGED)
+    await expect(page.locator(TAKEN)).to_be_visible()
+    await page.route("**/thread?*", lambda route: route.abort())
+    services.swallow = 1
+    field, mine = page.locator("#composer-text"), page.locator(".message.of-human")
+    await field.fill("Only once")
+    await field.press("Enter")
+    await expect(mine).to_contain_text("No answer yet.")
+    assert len(services.commands) == 1
+    await page.route("**/messages", lambda route: route.fulfill(status=401), times=1)
+    await page.get_by_role("button", name="Try again").click()
+    await expect(page.locator("#thread-problem")).to_contain_text("You are signed out.")
+    await expect(mine).to_contain_text("No answer yet.")
+    await expect(field).to_have_value("")
+    await page.unroute("**/thread?*")
+    await page.get_by_role("button", name="Try again").click()
+    await expect(mine).to_contain_text("Sent")
+    assert len(services.commands) == 1
 
 
 async def test_who_loses_a_race_reads_who_won_and_keeps_the_text(

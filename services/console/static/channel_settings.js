@@ -3,15 +3,6 @@
 
 const NAMES = { user_first_name: "Alex", user_last_name: "Morgan", user_full_name: "Alex Morgan" };
 
-/** Whether a field says something else than what came with the page. */
-function isChanged(field) {
-  if (field.type === "checkbox" || field.type === "radio") return field.checked !== field.defaultChecked;
-  if (field.tagName === "SELECT") {
-    return [...field.options].some((each) => each.selected !== each.defaultSelected);
-  }
-  return "defaultValue" in field && field.value !== field.defaultValue;
-}
-
 function markChanges(form) {
   const dirty = "refused" in form.dataset || [...form.elements].some((each) => each.type !== "hidden" && isChanged(each));
   form.classList.toggle("is-dirty", dirty);
@@ -47,5 +38,5 @@ window.addEventListener("beforeunload", (event) => {
 });
 
 document.addEventListener("submit", (event) => {
-  event.target.dataset.sent = "";
+  if (!event.defaultPrevented) event.target.dataset.sent = ""; // it leaves for another page
 });

@@ -10,6 +10,7 @@
   const UNSURE = "No answer yet. Trying again sends it once";
 
   const underWay = new Set(); // keys
+  const arrived = new Set(); // keys of what is on the page, whatever their answers say
 
   let queue = Promise.resolve(); // messages leave one after the other
 
@@ -142,9 +143,12 @@
       mark(key, answer.waits_for ? "Waits for the Page" : "Sending", "quiet");
       refresh();
     } catch (error) {
-      if (!here()) return;
-      if (!(error instanceof Refused)) {
+      if (!here() || arrived.has(key)) return;
+      const isRefused = error instanceof Refused;
+      // a repetition that the message itself did not get into says nothing of the first time
+      if (!isRefused || (again && (!error.code || error.code === "signed_out"))) {
         mark(key, UNSURE, "warn", true);
+        if (isRefused) problem(error.message);
         return;
       }
       forget(mine, key);
@@ -201,12 +205,17 @@
 
   function settlePending() {
     // a message may be there before the answer to its sending is, and that may never come
-    const commands = JSON.parse(at("thread-foot").dataset.commands);
+    const commands = JSON.parse(at("thread-foot").dataset.commands ?? "{}");
     keepPending(pending().filter((each) => !isThere(each.command ?? commands[each.key])));
     for (const each of list().querySelectorAll("[data-pending]")) {
-      if (isThere(each.dataset.sent ?? commands[each.dataset.pending])) each.remove();
-      else if (each.dataset.sent) list().append(each);
+      if (!isThere(each.dataset.sent ?? commands[each.dataset.pending])) continue;
+      arrived.add(each.dataset.pending);
+      each.remove();
     }
+    if (!list().querySelector("[data-pending] ~ :not([data-pending])")) return;
+    const focused = document.activeElement;
+    list().append(...list().querySelectorAll("[data-pending]")); // below what is there, in their order
+    if (list().contains(focused)) focused.focus({ preventScroll: true });
   }
 
   function bubble(message) {

@@ -62,54 +62,6 @@ function enliven(root) {
   markTheme();
 }
 
-/** Where something went wrong, there the next thing is to be typed. */
-function focusTrouble(root) {
-  const trouble = root.querySelector("[data-focus], [aria-invalid=true]");
-  const target = trouble?.matches("fieldset") ? trouble.querySelector("input") : trouble;
-  target?.focus();
-}
-
-/** Later tells whether the focus may be moved: not out of a field that somebody has gone to since. */
-function focusFrom() {
-  const from = document.activeElement;
-  return () => document.activeElement === from || !isTyping(document.activeElement);
-}
-
-// Who goes on typing while an answer is on its way keeps it: the part that comes knows less.
-const asked = new WeakMap(); // requests, and what stood in the part that each will exchange
-
-const fieldsOf = (part) => part.querySelectorAll("input:not([type=hidden]), textarea, select");
-const isBox = (field) => field.type === "checkbox" || field.type === "radio";
-const nameOf = (field) => field.id || (isBox(field) ? `${field.name}=${field.value}` : field.name);
-const stateOf = (field) => (isBox(field) ? field.checked : field.value);
-
-document.addEventListener("htmx:beforeRequest", ({ detail: { xhr, target } }) => {
-  const states = new Map([...fieldsOf(target)].map((each) => [nameOf(each), stateOf(each)]));
-  asked.set(xhr, { states, mayFocus: focusFrom() });
-});
-
-document.addEventListener("htmx:beforeSwap", ({ detail: { xhr, target } }) => {
-  const before = asked.get(xhr);
-  before.typed = [...fieldsOf(target)].filter((each) => stateOf(each) !== before.states.get(nameOf(each)));
-  const isAtWork = before.typed.includes(document.activeElement);
-  before.isElsewhere = isAtWork || !before.mayFocus();
-});
-
-/** What was typed since the request, put into the part that came. */
-function putBack(typed, part) {
-  const fields = new Map([...fieldsOf(part)].map((each) => [nameOf(each), each]));
-  for (const old of typed) {
-    const field = fields.get(nameOf(old));
-    if (!field) continue;
-    if (isBox(field)) field.checked = old.checked;
-    else field.value = old.value;
-    if (field === document.activeElement && old.selectionStart != null) {
-      field.setSelectionRange(old.selectionStart, old.selectionEnd);
-    }
-    for (const kind of ["input", "change"]) field.dispatchEvent(new Event(kind, { bubbles: true }));
-  }
-}
-
 function markTheme() {
   const theme = stored("theme", "system");
   for (const each of document.querySelectorAll("[data-theme-choice]")) {
@@ -149,12 +101,8 @@ document.addEventListener("click", (event) => {
   }
 });
 
-// Keys: off while somebody types, and where somebody has switched them off.
+// Keys that lead somewhere
 let afterG = -Infinity; // moments count from when the page was asked for
-
-function isTyping(target) {
-  return target.closest("input, textarea, select, [contenteditable]") !== null;
-}
 
 document.addEventListener("keydown", (event) => {
   if (event.key === "Escape") {
@@ -165,8 +113,7 @@ document.addEventListener("keydown", (event) => {
     return;
   }
   const keys = document.getElementById("keys");
-  if (!keys || isTyping(event.target) || event.ctrlKey || event.metaKey || event.altKey) return;
-  if (stored("keys", "on") === "off") return;
+  if (!keys || !isShortcut(event)) return;
   if (event.key === "?") {
     keys.showModal();
   } else if (event.key === "g") {
@@ -193,14 +140,6 @@ function forgetDrafts() {
 
 document.addEventListener("submit", (event) => {
   if (/\/sign-out(-everywhere)?$/.test(event.target.getAttribute("action") ?? "")) forgetDrafts();
-});
-
-document.addEventListener("htmx:afterSettle", (event) => {
-  const part = document.getElementById(event.detail.elt.id) ?? event.detail.elt;
-  enliven(part.parentElement ?? part);
-  const { typed, isElsewhere } = asked.get(event.detail.xhr);
-  putBack(typed, part);
-  if (!isElsewhere) focusTrouble(part);
 });
 
 /** A page that looks by itself, time and again, has lost nothing of what somebody typed. */

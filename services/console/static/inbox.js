@@ -26,16 +26,6 @@ const isSame = (old, fresh) =>
     ? sources.get(old) === fresh.outerHTML
     : old.dataset.version === fresh.dataset.version;
 
-const focusable = (root) => [...root.querySelectorAll("a[href], button, input, select, summary")];
-
-/** Do something that may take the focused element away; its successor gets the focus. */
-function keepingFocus(root, find, exchange) {
-  const focused = document.activeElement;
-  const place = root.contains(focused) ? find(focused) : null;
-  exchange();
-  if (place && !document.contains(focused)) place()?.focus({ preventScroll: true });
-}
-
 /** Children of `list` become those of `fresh`, by their data-key; those that are the same stay. */
 function exchangeKeyed(list, fresh) {
   const there = new Map([...list.children].map((each) => [each.dataset.key, each]));
@@ -73,12 +63,8 @@ function exchangeWhole(id, fresh) {
   const now = fresh.getElementById(id);
   if (!old || !now || sources.get(old) === now.outerHTML) return;
   const opened = [...old.querySelectorAll("details")].map((each) => each.open);
-  const find = (focused) => {
-    const at = focusable(old).indexOf(focused);
-    return () => (focused.id ? part(focused.id) : focusable(now)[at]);
-  };
   note(now);
-  keepingFocus(old, find, () => old.replaceWith(now));
+  exchangeAlike(old, now);
   [...now.querySelectorAll("details")].forEach((each, at) => {
     each.open = opened[at] ?? each.open;
   });
@@ -264,6 +250,18 @@ function filtered() {
   return String(query) ? `?${query}` : "";
 }
 
+/** The address of a list, with what is being typed into the search: links know what was there before. */
+function withTyped(search) {
+  if (!typing) return search;
+  clearTimeout(typing);
+  typing = 0;
+  const query = new URLSearchParams(search);
+  const words = part("inbox-search").value.trim();
+  if (words) query.set("q", words);
+  else query.delete("q");
+  return String(query) ? `?${query}` : "";
+}
+
 async function showMore(link) {
   const { search } = location;
   link.setAttribute("aria-busy", "true");
@@ -310,7 +308,8 @@ async function openConversation(href, { push = true } = {}) {
   const url = new URL(href, location.href);
   const panes = part("inbox-panes");
   panes.classList.add("is-busy");
-  const mayFocus = focusFrom(); // keys that somebody types into a field must not become shortcuts
+  panes.inert = true; // nobody goes on writing in the one that is left
+  const mayFocus = focusFrom();
   let found;
   try {
     found = await ask(`${url.pathname}/panes${url.search}`);
@@ -320,7 +319,7 @@ async function openConversation(href, { push = true } = {}) {
   }
   if (turn !== opening) return;
   listScroll = part("inbox-scroll").scrollTop || listScroll;
-  if (push) history.pushState(null, "", url.pathname + url.search);
+  if (push) history.pushState(null, "", url.pathname + location.search); // the list may be another by now
   show([...found.body.childNodes]);
   if (mayFocus()) part("conversation-title")?.focus({ preventScroll: true });
 }
@@ -338,6 +337,7 @@ function show(nodes) {
   const panes = part("inbox-panes");
   panes.replaceChildren(...nodes);
   panes.classList.remove("is-busy");
+  panes.inert = false;
   inbox.classList.toggle("has-open", openId() !== null);
   inbox.classList.remove("has-sheet");
   const name = part("conversation-title")?.textContent;
@@ -455,7 +455,7 @@ inbox.addEventListener("click", (event) => {
   } else if (link.closest("#inbox-list") && link.pathname === "/inbox") {
     event.preventDefault();
     const mayFocus = focusFrom();
-    go(link.search).then(() => mayFocus() && part("inbox-tabs").querySelector("[aria-current]")?.focus());
+    go(withTyped(link.search)).then(() => mayFocus() && part("inbox-tabs").querySelector("[aria-current]")?.focus());
   }
 });
 
@@ -471,12 +471,15 @@ inbox.addEventListener("submit", (event) => {
   }
 });
 
-let typing = 0;
+let typing = 0; // what was typed into the search and not asked for yet
 
 inbox.addEventListener("input", (event) => {
   if (event.target.id !== "inbox-search") return;
   clearTimeout(typing);
-  typing = setTimeout(() => go(filtered(), "replace"), 250);
+  typing = setTimeout(() => {
+    typing = 0;
+    go(filtered(), "replace");
+  }, 250);
 });
 
 inbox.addEventListener("change", (event) => {
@@ -518,7 +521,7 @@ document.addEventListener(
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
   if (event.key === "Escape") return closeTop(event);
-  if (isTyping(event.target) || stored("keys", "on") === "off") return;
+  if (!isShortcut(event)) return;
   if (event.key === "/") {
     event.preventDefault();
     if (!part("inbox-list").checkVisibility()) closeConversation();

@@ -180,7 +180,7 @@ const Thread = { shown() {}, listed() {}, pending: () => [] };
     } else exchangeBar(bar);
     const strips = page.getElementById("thread-strips");
     if (strips.dataset.revision !== at("thread-strips").dataset.revision) {
-      at("thread-strips").replaceWith(strips);
+      exchangeAlike(at("thread-strips"), strips);
       enliven(strips);
     }
     lock(page.getElementById("composer-fields").disabled, page.getElementById("composer-text").placeholder);
@@ -191,21 +191,32 @@ const Thread = { shown() {}, listed() {}, pending: () => [] };
   /** Where the same one has it as before, what is being chosen stays as it is. */
   function exchangeBar(bar) {
     const old = at("thread-bar");
-    const focused = old.contains(document.activeElement) ? document.activeElement : null;
-    old.replaceWith(bar);
-    enliven(bar);
-    if (bar.dataset.whose === old.dataset.whose) {
-      if (old.querySelector("details.pop[open]")) bar.querySelector("details.pop").open = true;
-      putBack(fieldsOf(old), bar);
+    if (bar.dataset.whose !== old.dataset.whose) {
+      const { activeElement } = document;
+      old.replaceWith(bar);
+      enliven(bar);
+      // what was being chosen is of no use any more, and its keys must not press a button
+      if (old.contains(activeElement)) (isTyping(activeElement) ? log() : bar.querySelector("[data-take]") ?? log()).focus();
+      return;
     }
-    if (focused) (at(focused.id) ?? bar.querySelector("[data-take]"))?.focus();
+    if (old.querySelector("details.pop[open]")) bar.querySelector("details.pop").open = true;
+    putBack([...fieldsOf(old)].filter(isChanged), bar);
+    exchangeAlike(old, bar);
+    enliven(bar);
   }
 
   function lock(isLocked, placeholder) {
     const fields = at("composer-fields");
     if (fields.disabled !== isLocked) say(isLocked ? "Nobody can write here any more." : "You can write here again.");
-    fields.disabled = isLocked;
     at("composer-text").placeholder = placeholder;
+    shut(isLocked);
+  }
+
+  function shut(isShut) {
+    const fields = at("composer-fields");
+    const hadFocus = fields.contains(document.activeElement);
+    fields.disabled = isShut;
+    if (isShut && hadFocus) log().focus();
   }
 
   /** Exchange what reads otherwise, add what is new; all else, and what is open in it, stays. */
@@ -394,7 +405,7 @@ const Thread = { shown() {}, listed() {}, pending: () => [] };
         if (kind === "human_only") {
           time.textContent = "Reply window closed";
           mark.className = "window window-closed";
-          at("composer-fields").disabled = true;
+          shut(true);
         }
         refresh({ background: true });
       }
@@ -436,8 +447,9 @@ const Thread = { shown() {}, listed() {}, pending: () => [] };
     try {
       const fields = new FormData(form);
       const answer = await change(new URL(form.action).pathname.slice(open.base.length), fields);
-      form.closest("details.pop")?.removeAttribute("open");
-      if (here()) say(answer.words);
+      if (!here()) return;
+      (at(form.id) ?? form).closest("details.pop")?.removeAttribute("open"); // news may have exchanged it
+      say(answer.words);
     } catch (error) {
       const unsure = "No answer came. Look again in a moment; doing it twice does no harm.";
       if (here()) problem(error instanceof Refused ? error.message : unsure);
@@ -496,7 +508,7 @@ const Thread = { shown() {}, listed() {}, pending: () => [] };
       }
       return;
     }
-    if (isTyping(event.target) || event.ctrlKey || event.metaKey || event.altKey || stored("keys", "on") === "off") return;
+    if (!isShortcut(event)) return;
     if (event.key === "r") at("composer-text").focus();
     else if (event.key === "t") at("thread-bar").querySelector("[data-take]")?.click();
     else return;

@@ -132,8 +132,7 @@ async def write_profile(request: web.Request) -> web.StreamResponse:
     is_there = not missing(channel.profile, channel.wish)
     words = "Facebook has it now." if is_there else ""
     if is_htmx(request):
-        view = _view(channel, "greeting", words)
-        return render(request, "channel_settings.html", **await _context(request, channel, view))
+        return render(request, "channel_settings.html", **await _context(request, channel))
     path = f"/channels/{channel.id}/settings#card-greeting"
     return await go_and_say(request, path, words or "Facebook did not take it.")
 

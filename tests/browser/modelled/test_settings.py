@@ -20,7 +20,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from playwright.async_api import Browser, BrowserContext, Locator, Page, StorageState, expect
+from playwright.async_api import Browser, BrowserContext, Locator, Page, Route, StorageState, expect
 from pydantic import SecretStr
 
 from libs.common.mongo import Database, open_database
@@ -226,12 +226,46 @@ async def test_greeting_and_get_started(walk: Walk, context: BrowserContext) -> 
     await walk.facebook.add_fault(endpoint="messenger_profile", error={"code": 2, "message": "m"})
     await walk.save("Greeting and Get Started")
     await expect(card.get_by_text("Not yet at Facebook.")).to_be_visible()
+    await greeting.fill("Half a thought")
     await card.get_by_role("button", name="Try again").click()
-    await expect(card.get_by_text("Facebook has what is stored here.")).to_be_visible()
+    done = card.locator("#at-facebook .note")
+    await expect(done).to_contain_text("Facebook has what is stored here.")
+    await expect(done).to_be_focused()
+    await expect(greeting).to_have_value("Half a thought")  # and is not saved by this
+    await expect(card.get_by_text("Not saved yet")).to_be_visible()
     (profile,) = [
         each["messenger_profile"] for each in await walk.facebook.pages() if each["id"] == walk.page
     ]
     assert profile == {}
+
+
+async def test_who_goes_on_while_a_card_is_saved_and_who_leaves_what_was_not(walk: Walk) -> None:
+    page = walk.browser
+    held = asyncio.Queue[Route]()
+    card = walk.card("Hand-over")
+    boxes = card.get_by_role("group", name="Languages").get_by_role("checkbox")
+    await page.route("**/settings/handover", lambda route: held.put(route), times=1)
+    await card.get_by_role("button", name="Save", exact=True).click()
+    answer = await held.get()
+    await boxes.first.focus()
+    is_checked = await boxes.first.is_checked()
+    await page.keyboard.press("Space")
+    await answer.continue_()
+    await expect(page.locator("#toasts")).to_contain_text("Nothing to change.")
+    await expect(boxes.first).to_be_focused()
+    await expect(boxes.first).to_be_checked(checked=not is_checked)
+    await expect(card.get_by_text("Not saved yet")).to_be_visible()
+
+    await page.route("**/settings/handover", lambda route: route.fulfill(status=500), times=1)
+    await card.get_by_role("button", name="Save", exact=True).click()
+    await expect(page.locator("#toasts")).to_contain_text("That was refused (500).")
+    link = page.get_by_role("link", name="Assistants").first
+    async with page.expect_event("dialog") as asked, asyncio.TaskGroup() as leaving:
+        leaving.create_task(link.click())  # ends when the question is answered
+        dialog = await asked.value
+        assert dialog.type == "beforeunload"
+        await dialog.dismiss()
+    await expect(boxes.first).to_be_checked(checked=not is_checked)
 
 
 async def test_replies(walk: Walk) -> None:
