@@ -122,7 +122,7 @@ document.addEventListener("htmx:afterSettle", ({ detail: { elt, xhr } }) => {
 
 // A button that was disabled while it asked has lost the focus by that.
 document.addEventListener("htmx:afterRequest", ({ detail: { xhr, requestConfig } }) => {
-  if (requestConfig.verb !== "get" && document.activeElement === document.body) asked.get(xhr).from.focus();
+  if (requestConfig.verb !== "get" && document.activeElement === document.body) asked.get(xhr)?.from.focus();
 });
 
 /** Where something went wrong, there the next thing is to be typed. */
