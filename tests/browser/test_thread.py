@@ -352,6 +352,18 @@ async def test_a_repetition_that_does_not_get_in_says_nothing_of_the_first_time(
     assert len(services.commands) == 1
 
 
+async def test_a_name_that_comes_later_is_said_everywhere(page: Page, services: Services) -> None:
+    first = page.locator(".message.of-person").first
+    await expect(first.locator(".author")).to_have_text("Ana Petrova")
+    services.row["name"] = "Ana Lima"
+    await page.evaluate(CHANGED)
+    await expect(first.locator(".author")).to_have_text("Ana Lima")
+    await expect(page.get_by_role("log", name="Messages with Ana Lima")).to_be_visible()
+    await expect(page.get_by_role("group", name="Write to Ana Lima")).to_be_visible()
+    await expect(page.get_by_label("Message to Ana Lima")).to_be_visible()
+    await expect(page.get_by_text("Ana Petrova")).to_have_count(0)
+
+
 async def test_who_loses_a_race_reads_who_won_and_keeps_the_text(
     page: Page, services: Services
 ) -> None:

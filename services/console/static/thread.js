@@ -185,6 +185,11 @@ const Thread = { shown() {}, listed() {}, pending: () => [] };
     }
     lock(page.getElementById("composer-fields").disabled, page.getElementById("composer-text").placeholder);
     at("composer").dataset.limit = page.getElementById("composer").dataset.limit;
+    // whom it is with: names come a moment after the first message
+    for (const id of ["thread-log", "composer-text"]) {
+      at(id).setAttribute("aria-label", page.getElementById(id).getAttribute("aria-label"));
+    }
+    at("composer-fields").firstElementChild.replaceWith(page.getElementById("composer-fields").firstElementChild);
     tick();
   }
 
