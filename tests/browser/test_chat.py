@@ -97,6 +97,7 @@ async def test_dots_come_and_go(chat: Page, site: Site) -> None:
     site.assistant.on_said = keep_silent
     dots = chat.locator("#typing")
     await write(chat, "hello")
+    await expect(bubbles(chat)).to_have_count(1)  # before that, nothing may be sent to them
     await expect(dots).to_be_hidden()
     await site.assistant.does(site.psid, "typing_on")
     await expect(dots).to_be_visible()
