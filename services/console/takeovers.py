@@ -209,6 +209,9 @@ _WORDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "idempotency_key_reused": lambda _: "This was sent already, with another text. Send it again.",
     "window_closed": lambda facts: _closed(facts),
     "no_user_message": lambda _: "A Page may not write first: wait until the person writes.",
+    "may_be_sent": lambda _: (
+        "It may have been sent the first time: look whether it appears. Now it can't be."
+    ),
     "channel_disabled": lambda _: "The Page is not connected, or it is paused.",
     "thread_owned_by_other_app": lambda _: "Another app has this conversation at Facebook.",
 }

@@ -204,7 +204,8 @@ OPERATIONS = (
             409: (
                 "`not_taken_over`; `taken_by_other` with `by`, `by_name`, `since`; "
                 "`thread_owned_by_other_app` with `owner_app_id`; `window_closed` with "
-                "`closed_at`, `advice`; `no_user_message`; `channel_disabled`",
+                "`closed_at`, `advice`; `no_user_message`; `channel_disabled`; `may_be_sent`: "
+                "the same was asked for before, with no answer, and can't be sent now",
                 None,
             ),
             **_UNKNOWN,

@@ -174,6 +174,8 @@ class Writer:
             return answered
         decided = await self._decide(conversation, written)
         if isinstance(decided, Denied):
+            if known is not None:  # its command may be on the log, and then it is sent
+                decided = Denied("may_be_sent", f"it may have been sent; now {decided.message}", {})
             MESSAGES.labels(decided.code).inc()
             log.info("human_message_denied", conversation=conversation, reason=decided.code)
             return decided

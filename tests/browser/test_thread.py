@@ -215,7 +215,8 @@ async def test_a_message_that_is_there_before_its_answer_is_shown_once(
     assert await page.evaluate(kept) == 0  # a reload shows it once, too
     async with page.expect_response("**/messages"):
         may_come.set()
-    await page.evaluate(CHANGED)
+    async with page.expect_response("**/thread?*"):
+        await page.evaluate(CHANGED)
     await expect(mine).to_have_count(1)
     await expect(field).to_have_value("")
     assert len(services.commands) == 1
@@ -257,8 +258,9 @@ async def test_what_is_being_chosen_outlives_news_of_the_same_state(
     await expect(bar).to_contain_text("returns in 59 min")
     may_come.set()
     await expect(extend).to_be_hidden()  # also where the news came before the answer
+    await expect(page.locator("summary", has_text="Extend")).to_be_focused()
 
-    await page.get_by_text("Extend", exact=True).click()
+    await page.keyboard.press("Enter")
     await extend.select_option("own")
     await own.press_sequentially("1")
     services.hold("usr_mo", "Mo Berger")
@@ -334,6 +336,8 @@ async def test_a_repetition_that_does_not_get_in_says_nothing_of_the_first_time(
     services.hold((await console.first_admin()).id, "ada@example.org")
     await page.evaluate(CHANGED)
     await expect(page.locator(TAKEN)).to_be_visible()
+    live = page.locator("[data-live-state]").first
+    await expect(live).to_have_attribute("data-state", "polling")  # this tries again, too
     await page.route("**/thread?*", lambda route: route.abort())
     services.swallow = 1
     field, mine = page.locator("#composer-text"), page.locator(".message.of-human")

@@ -34,6 +34,7 @@ KEY_REUSED = Refusal(409, "idempotency_key_reused", "The key belongs to another 
 CLOSED = Refusal(409, "window_closed", "More than 7 days since the person wrote.")
 NEVER = Refusal(409, "no_user_message", "The person has never written.")
 DISABLED = Refusal(409, "channel_disabled", "The Page is not connected, or it is paused.")
+MAY_BE_SENT = Refusal(409, "may_be_sent", "Asked for before, with no answer; it can't be sent now.")
 OTHER_APP = Refusal(409, "thread_owned_by_other_app", "Another app has the conversation.")
 NOT_THERE = Refusal(409, "not_listed", "It was sent, discarded, or its person was erased.")
 SENT = Refusal(409, "already_sent", "It has arrived after all.")
@@ -42,7 +43,7 @@ DISCARDED = Refusal(409, "discarded", "It was discarded.")
 NOT_KEPT = Refusal(409, "not_kept", "The workspace does not keep its text any more.")
 SUPERSEDED = Refusal(409, "superseded_by_human", "A human has the conversation.")
 
-WRITING = (TAKEN_BY_OTHER, NOT_TAKEN, KEY_REUSED, CLOSED, NEVER, DISABLED, OTHER_APP)
+WRITING = (TAKEN_BY_OTHER, NOT_TAKEN, KEY_REUSED, CLOSED, NEVER, DISABLED, OTHER_APP, MAY_BE_SENT)
 DECIDING = (NOT_THERE, SENT, CHANGED, DISCARDED, NOT_KEPT, SUPERSEDED)
 
 

@@ -146,7 +146,8 @@
       if (!here() || arrived.has(key)) return;
       const isRefused = error instanceof Refused;
       // a repetition that the message itself did not get into says nothing of the first time
-      if (!isRefused || (again && (!error.code || error.code === "signed_out"))) {
+      const isOpen = error.code === "may_be_sent" || (again && (!error.code || error.code === "signed_out"));
+      if (!isRefused || isOpen) {
         mark(key, UNSURE, "warn", true);
         if (isRefused) problem(error.message);
         return;

@@ -13,7 +13,7 @@ window.addEventListener(
   "keydown",
   (event) => {
     if (["Escape", "Enter", "Tab"].includes(event.key)) typedAt = -Infinity;
-    else if (event.key.length === 1 && (isTyping(event.target) || isGoingOn(event))) typedAt = event.timeStamp;
+    else if (event.key?.length === 1 && (isTyping(event.target) || isGoingOn(event))) typedAt = event.timeStamp;
   },
   { capture: true },
 );
@@ -81,7 +81,6 @@ function putBack(typed, part) {
     if (!field || !has(field, old.value)) continue;
     if (isBox(field)) field.checked = old.checked;
     else field.value = old.value;
-    field.scrollTop = old.scrollTop;
     if (field === document.activeElement && old.selectionStart != null) {
       field.setSelectionRange(old.selectionStart, old.selectionEnd);
     }
@@ -103,8 +102,9 @@ document.addEventListener("htmx:beforeSwap", ({ detail: { xhr, target } }) => {
   const before = asked.get(xhr);
   const { from, states } = before;
   const typed = [...fieldsOf(target)].filter((each) => stateOf(each) !== states.get(nameOf(each)));
-  const focused = document.activeElement;
-  const hasMovedOn = (focused !== from && focused !== document.body) || typed.includes(focused);
+  const active = document.activeElement;
+  const focused = active === document.body ? from : active; // a button that is disabled has no focus
+  const hasMovedOn = focused !== from || typed.includes(focused);
   Object.assign(before, { typed, hasMovedOn, place: target.contains(focused) ? nameOf(focused) : null });
 });
 
@@ -118,6 +118,14 @@ document.addEventListener("htmx:afterSettle", ({ detail: { elt, xhr } }) => {
   if (place && document.activeElement === document.body) {
     focusable(part).find((each) => nameOf(each) === place)?.focus({ preventScroll: true });
   }
+});
+
+// Whoever stays where nobody is signed in any more keeps what they typed, and a button that works.
+document.addEventListener("htmx:beforeOnLoad", (event) => {
+  const { xhr, requestConfig } = event.detail;
+  if (xhr.status !== 401 || requestConfig.verb === "get") return;
+  event.preventDefault();
+  toast("You are signed out. Sign in in another tab; what you typed is still here.");
 });
 
 // A button that was disabled while it asked has lost the focus by that.

@@ -240,25 +240,13 @@ function fillFilters() {
   if (form.elements.page) form.elements.page.value = query.get("page") ?? "";
 }
 
-function filtered() {
+/** The list that the filters ask for, of this tab. */
+function filtered(tab = new URLSearchParams(location.search).get("tab")) {
   const form = part("inbox-filters");
-  const tab = new URLSearchParams(location.search).get("tab");
   const query = new URLSearchParams(tab ? { tab } : {});
   if (form.elements.page?.value) query.set("page", form.elements.page.value);
   if (form.elements.unread.checked) query.set("unread", "1");
   if (form.elements.q.value.trim()) query.set("q", form.elements.q.value.trim());
-  return String(query) ? `?${query}` : "";
-}
-
-/** The address of a list, with what is being typed into the search: links know what was there before. */
-function withTyped(search) {
-  if (!typing) return search;
-  clearTimeout(typing);
-  typing = 0;
-  const query = new URLSearchParams(search);
-  const words = part("inbox-search").value.trim();
-  if (words) query.set("q", words);
-  else query.delete("q");
   return String(query) ? `?${query}` : "";
 }
 
@@ -314,7 +302,7 @@ async function openConversation(href, { push = true } = {}) {
   try {
     found = await ask(`${url.pathname}/panes${url.search}`);
   } catch {
-    location.assign(href); // the page says what is wrong
+    if (turn === opening) location.assign(href); // the page says what is wrong
     return;
   }
   if (turn !== opening) return;
@@ -455,7 +443,10 @@ inbox.addEventListener("click", (event) => {
   } else if (link.closest("#inbox-list") && link.pathname === "/inbox") {
     event.preventDefault();
     const mayFocus = focusFrom();
-    go(withTyped(link.search)).then(() => mayFocus() && part("inbox-tabs").querySelector("[aria-current]")?.focus());
+    clearTimeout(typing);
+    // a tab's own address may be older than what the filters say by now
+    const search = link.closest("#inbox-tabs") ? filtered(new URLSearchParams(link.search).get("tab")) : link.search;
+    go(search).then(() => mayFocus() && part("inbox-tabs").querySelector("[aria-current]")?.focus());
   }
 });
 
@@ -471,15 +462,12 @@ inbox.addEventListener("submit", (event) => {
   }
 });
 
-let typing = 0; // what was typed into the search and not asked for yet
+let typing = 0;
 
 inbox.addEventListener("input", (event) => {
   if (event.target.id !== "inbox-search") return;
   clearTimeout(typing);
-  typing = setTimeout(() => {
-    typing = 0;
-    go(filtered(), "replace");
-  }, 250);
+  typing = setTimeout(() => go(filtered(), "replace"), 250);
 });
 
 inbox.addEventListener("change", (event) => {
@@ -528,7 +516,7 @@ document.addEventListener("keydown", (event) => {
     part("inbox-search").focus();
   } else if (event.key === "j") step(1);
   else if (event.key === "k") step(-1);
-  else if (event.key === "e") document.querySelector("[data-done-form]")?.requestSubmit();
+  else if (event.key === "e") document.querySelector("#inbox-panes:not([inert]) [data-done-form]")?.requestSubmit();
 });
 
 /** Closes what is on top: the sheet, what is searched for, the conversation. */

@@ -462,7 +462,8 @@ const Thread = { shown() {}, listed() {}, pending: () => [] };
       button.disabled = false;
       await refresh();
       const isLost = hadFocus && document.activeElement === document.body;
-      if (isLost && here()) ((!form.isConnected && at("thread-bar").querySelector("[data-take]")) || log()).focus();
+      const successor = at(form.id)?.closest("details.pop")?.querySelector("summary") ?? at("thread-bar").querySelector("[data-take]");
+      if (isLost && here()) ((!form.isConnected && successor) || log()).focus();
     }
   }
 
@@ -513,7 +514,7 @@ const Thread = { shown() {}, listed() {}, pending: () => [] };
       }
       return;
     }
-    if (!isShortcut(event)) return;
+    if (!isShortcut(event) || at("thread").closest("[inert]")) return; // another one is being opened
     if (event.key === "r") at("composer-text").focus();
     else if (event.key === "t") at("thread-bar").querySelector("[data-take]")?.click();
     else return;

@@ -70,6 +70,7 @@ class Walk:
         await card.get_by_role("button", name="Save", exact=True).click()
         await expect(card.get_by_role("status").filter(has_text="Saved.")).to_be_visible()
         await expect(card.get_by_text("Not saved yet")).to_be_hidden()
+        await expect(card.get_by_role("button", name="Save", exact=True)).to_be_focused()
 
     async def person(self, first_name: str = "Ann", last_name: str = "Lee") -> str:
         return await self.facebook.add_person(self.page, first_name, last_name)
@@ -256,6 +257,15 @@ async def test_who_goes_on_while_a_card_is_saved_and_who_leaves_what_was_not(wal
     await expect(boxes.first).to_be_checked(checked=not is_checked)
     await expect(card.get_by_text("Not saved yet")).to_be_visible()
 
+    signed_out = {"HX-Redirect": "/sign-in"}
+    await page.route(
+        "**/settings/handover",
+        lambda route: route.fulfill(status=401, headers=signed_out),
+        times=1,
+    )
+    await card.get_by_role("button", name="Save", exact=True).click()
+    await expect(page.locator("#toasts")).to_contain_text("You are signed out.")
+    await expect(boxes.first).to_be_checked(checked=not is_checked)
     await page.route("**/settings/handover", lambda route: route.fulfill(status=500), times=1)
     await card.get_by_role("button", name="Save", exact=True).click()
     await expect(page.locator("#toasts")).to_contain_text("That was refused (500).")

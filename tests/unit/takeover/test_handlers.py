@@ -284,6 +284,23 @@ async def test_what_could_not_be_published_is_published_when_it_is_asked_for_aga
     assert answer["command_id"] == api.commands()[0].command_id
 
 
+async def test_what_may_have_been_published_is_not_refused_as_if_it_had_not(api: Api) -> None:
+    await api.post(TAKEOVER, ANN)
+    api.wrote(MINUTE)
+    api.world.kafka_is_away = True
+    await api.write("Hello", "k1")
+    api.world.kafka_is_away = False
+    await api.post(f"{TAKEOVER}/resume", ANN)
+    status, answer = await api.write("Hello", "k1")
+    assert (status, answer["error"]["code"]) == (409, "may_be_sent")
+    assert api.commands() == []
+    status, answer = await api.write("Hello", "k2")  # of this one it is known
+    assert (status, answer["error"]["code"]) == (409, "not_taken_over")
+    await api.post(TAKEOVER, ANN)
+    status, answer = await api.write("Hello", "k1")
+    assert (status, answer["command_id"]) == (202, api.commands()[0].command_id)
+
+
 async def test_who_may_not_write_is_told_why(api: Api) -> None:
     api.wrote(MINUTE)
     status, answer = await api.write("hi")
