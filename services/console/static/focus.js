@@ -108,13 +108,13 @@ document.addEventListener("htmx:beforeSwap", ({ detail: { xhr, target } }) => {
   Object.assign(before, { typed, hasMovedOn, place: target.contains(focused) ? nameOf(focused) : null });
 });
 
-document.addEventListener("htmx:afterSettle", ({ detail: { elt, xhr } }) => {
+document.addEventListener("htmx:afterSettle", ({ detail: { elt, xhr, requestConfig } }) => {
   const part = document.getElementById(elt.id) ?? elt;
   enliven(part.parentElement ?? part);
   const { typed = [], hasMovedOn = true, place } = asked.get(xhr); // without them: only beside its own part
   putBack(typed, part);
   if (!hasMovedOn) focusTrouble(part);
-  else tellTrouble(part);
+  else if (requestConfig.verb !== "get") tellTrouble(part);
   if (place && document.activeElement === document.body) {
     focusable(part).find((each) => nameOf(each) === place)?.focus({ preventScroll: true });
   }
