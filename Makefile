@@ -76,6 +76,10 @@ test: setup ## Everything: checks, unit, property, integration and end-to-end te
 test-browser: setup ## The chat page and the console in a real browser (needs Chromium, or CHROMIUM=path)
 	$(BIN)/python -m pytest tests/browser --durations 10 $(PAIRED)
 
+.PHONY: test-late
+test-late: setup ## The browser's tests where everything may come late: finds what holds by luck; LATE_MS=300 SEED=1
+	$(BIN)/python -m pytest tests/browser -p tests.late $(PAIRED)
+
 .PHONY: faults
 faults: setup ## One fault at a time, many seeds: SEEDS=20, or 7-20 to go on; SCENARIO=part of a name; LONG=1; ARGS=--help
 	@$(BIN)/python -m tests.faults $(ARGS)

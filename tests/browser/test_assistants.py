@@ -71,6 +71,21 @@ async def ask(page: Page, question: str) -> None:
     await page.get_by_role("button", name="Ask", exact=True).click()
 
 
+async def taught(console: Console) -> None:
+    """An assistant that knows when the bakery opens."""
+    admin = await console.first_admin()
+    await console.database["assistants"].insert_one(
+        {
+            "_id": "ast_1",
+            "workspace_id": admin.workspace_id,
+            "name": "Crumb",
+            "system_prompt": "You are Crumb.",
+            "knowledge": HOURS,
+            "provider": "offline",
+        }
+    )
+
+
 async def connect(console: Console, assistant_id: str) -> None:
     """A Page that the assistant answers on."""
     admin = await console.first_admin()
@@ -195,18 +210,8 @@ async def test_one_is_made_taught_tried_and_given_a_model(
 async def test_who_types_while_an_answer_is_on_its_way_keeps_it_and_the_focus(
     context: BrowserContext, console: Console, complaints: list[str]
 ) -> None:
-    admin = await console.first_admin()
+    await taught(console)
     held: list[Route] = []
-    await console.database["assistants"].insert_one(
-        {
-            "_id": "ast_1",
-            "workspace_id": admin.workspace_id,
-            "name": "Crumb",
-            "system_prompt": "You are Crumb.",
-            "knowledge": HOURS,
-            "provider": "offline",
-        }
-    )
     page = await watched(context, console, complaints)
     await page.goto(f"{console.url}/assistants/new")
     await sign_in(page)
@@ -309,16 +314,7 @@ async def test_without_scripts_all_of_it_works(
 async def test_a_member_reads_it(
     chromium: Browser, context: BrowserContext, console: Console, complaints: list[str]
 ) -> None:
-    admin = await console.first_admin()
-    await console.database["assistants"].insert_one(
-        {
-            "_id": "ast_1",
-            "workspace_id": admin.workspace_id,
-            "name": "Crumb",
-            "system_prompt": "You are Crumb.",
-            "knowledge": HOURS,
-        }
-    )
+    await taught(console)
     await console.member()
     own = await chromium.new_context(locale="en-GB", bypass_csp=True)
     page = await watched(own, console, complaints)

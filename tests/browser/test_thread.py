@@ -69,6 +69,13 @@ async def page(
     assert complaints == []
 
 
+async def it_is_mine(page: Page, console: Console, services: Services) -> None:
+    """Taken over elsewhere by the administrator who looks at the page, and the page shows it."""
+    services.hold((await console.first_admin()).id, "ada@example.org")
+    await page.evaluate(CHANGED)
+    await expect(page.locator(TAKEN)).to_be_visible()
+
+
 async def answer_later(page: Page, pattern: str) -> tuple[asyncio.Event, asyncio.Event]:
     """The next answer there is held back: it is given by the server, and it may come."""
     done, may_come = asyncio.Event(), asyncio.Event()
@@ -144,9 +151,7 @@ async def test_after_a_lost_answer_the_text_is_sent_once_and_drafts_outlive_a_re
     page: Page, console: Console, services: Services
 ) -> None:
     admin = await console.first_admin()
-    services.hold(admin.id, "ada@example.org")
-    await page.evaluate(CHANGED)
-    await expect(page.locator(TAKEN)).to_be_visible()
+    await it_is_mine(page, console, services)
     live = page.locator("[data-live-state]").first
     await expect(live).to_have_attribute("data-state", "polling")  # this sends by itself, too
     services.swallow = 1
@@ -199,9 +204,7 @@ async def test_after_a_lost_answer_the_text_is_sent_once_and_drafts_outlive_a_re
 async def test_a_message_that_is_there_before_its_answer_is_shown_once(
     page: Page, console: Console, services: Services
 ) -> None:
-    services.hold((await console.first_admin()).id, "ada@example.org")
-    await page.evaluate(CHANGED)
-    await expect(page.locator(TAKEN)).to_be_visible()
+    await it_is_mine(page, console, services)
     kept = "Object.keys(sessionStorage).filter((each) => each.startsWith('sent:')).length"
     done, may_come = await answer_later(page, "**/messages")
     field, mine = page.locator("#composer-text"), page.locator(".message.of-human")
@@ -289,9 +292,7 @@ async def test_keys_are_no_shortcuts_where_the_field_is_taken_from_whoever_types
     await page.keyboard.type("te")
     await page.keyboard.press("Escape")
     await expect(field).to_be_focused()
-    services.hold((await console.first_admin()).id, "ada@example.org")
-    await page.evaluate(CHANGED)
-    await expect(page.locator(TAKEN)).to_be_visible()
+    await it_is_mine(page, console, services)
     await page.evaluate(TYPE_ON)
 
     await field.focus()
@@ -310,9 +311,7 @@ async def test_keys_are_no_shortcuts_where_the_field_is_taken_from_whoever_types
 async def test_two_messages_keep_their_order_while_the_first_is_answered(
     page: Page, console: Console, services: Services
 ) -> None:
-    services.hold((await console.first_admin()).id, "ada@example.org")
-    await page.evaluate(CHANGED)
-    await expect(page.locator(TAKEN)).to_be_visible()
+    await it_is_mine(page, console, services)
     await page.route("**/thread?*", lambda route: route.abort())  # neither is seen to be there
     held: list[Route] = []
     await page.route("**/messages", lambda route: held.append(route))
@@ -333,9 +332,7 @@ async def test_two_messages_keep_their_order_while_the_first_is_answered(
 async def test_a_repetition_that_does_not_get_in_says_nothing_of_the_first_time(
     page: Page, console: Console, services: Services
 ) -> None:
-    services.hold((await console.first_admin()).id, "ada@example.org")
-    await page.evaluate(CHANGED)
-    await expect(page.locator(TAKEN)).to_be_visible()
+    await it_is_mine(page, console, services)
     live = page.locator("[data-live-state]").first
     await expect(live).to_have_attribute("data-state", "polling")  # this tries again, too
     await page.route("**/thread?*", lambda route: route.abort())
