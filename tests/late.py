@@ -1,7 +1,7 @@
 """`make test-late`: the browser's tests, where much comes late at random.
 
 Timers and answers in the page, and the tests' own steps. What holds only while everything is quick
-fails here in one of a few runs, not in one of a thousand. It is a race of the test or, as often, one
+fails here in one of a few runs, not in one of a thousand. It is a race of the test or, often, one
 that people meet as well. `LATE_MS`: the longest delay; `SEED`: of the tests' own delays (those in
 the page are the browser's).
 """
