@@ -271,6 +271,20 @@ async def test_who_types_while_an_answer_is_on_its_way_keeps_it_and_the_focus(
     assert stored is not None
     assert stored["knowledge"] == typed
 
+    # far down in a long text, where they are
+    await knowledge.fill("A line.\n" * 300)
+    await begin("knowledge", "Save knowledge")
+    await knowledge.press("Control+End")
+    await page.keyboard.type("The end.")
+    top = await knowledge.evaluate("field => field.scrollTop")
+    assert top > 1000
+    await page.locator("#knowledge").evaluate("form => { form.dataset.old = ''; }")
+    await held.pop().continue_()
+    await expect(page.locator("#knowledge:not([data-old])")).to_be_visible()
+    assert await knowledge.evaluate("field => field.scrollTop") == pytest.approx(top, abs=2)
+    await page.get_by_role("button", name="Save knowledge").click()
+    await expect(unsaved).to_be_hidden()
+
     # the next question, and a choice that shows other fields
     await question.fill("When do you open?")
     await begin("test", "Ask")

@@ -73,6 +73,8 @@ function isChanged(field) {
 
 const has = (field, value) => field.tagName !== "SELECT" || [...field.options].some((each) => each.value === value);
 
+const tops = new WeakMap(); // how far fields were scrolled: once they are off the page, they say 0
+
 /** What fields held, put into those of the part that came instead. */
 function putBack(typed, part) {
   const fields = new Map([...fieldsOf(part)].map((each) => [nameOf(each), each]));
@@ -84,6 +86,7 @@ function putBack(typed, part) {
     if (field === document.activeElement && old.selectionStart != null) {
       field.setSelectionRange(old.selectionStart, old.selectionEnd);
     }
+    field.scrollTop = tops.get(old) ?? 0;
     for (const kind of ["input", "change"]) field.dispatchEvent(new Event(kind, { bubbles: true }));
   }
 }
@@ -102,6 +105,7 @@ document.addEventListener("htmx:beforeSwap", ({ detail: { xhr, target } }) => {
   const before = asked.get(xhr);
   const { from, states } = before;
   const typed = [...fieldsOf(target)].filter((each) => stateOf(each) !== states.get(nameOf(each)));
+  for (const each of typed) tops.set(each, each.scrollTop);
   const active = document.activeElement;
   const focused = active === document.body ? from : active; // a button that is disabled has no focus
   const hasMovedOn = focused !== from || typed.includes(focused);
