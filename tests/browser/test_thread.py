@@ -201,6 +201,15 @@ async def test_after_a_lost_answer_the_text_is_sent_once_and_drafts_outlive_a_re
     assert "sent" not in await page.evaluate(kept)
 
 
+COUNT_MOST = """() => {
+  const list = document.getElementById("messages");
+  window.most = 0;
+  new MutationObserver(() => {
+    window.most = Math.max(window.most, list.querySelectorAll(".of-human").length);
+  }).observe(list, { childList: true });
+}"""
+
+
 async def test_a_message_that_is_there_before_its_answer_is_shown_once(
     page: Page, console: Console, services: Services
 ) -> None:
@@ -223,6 +232,29 @@ async def test_a_message_that_is_there_before_its_answer_is_shown_once(
     await expect(mine).to_have_count(1)
     await expect(field).to_have_value("")
     assert len(services.commands) == 1
+
+    # also in the answer to a look that began before it was sent
+    live = page.locator("[data-live-state]").first
+    await expect(live).to_have_attribute("data-state", "polling")  # by which it looks once more
+    await page.evaluate(COUNT_MOST)
+    held: list[Route] = []
+    await page.route("**/thread?*", lambda route: route.abort())  # later ones
+    await page.route("**/thread?*", lambda route: held.append(route), times=1)
+    await page.evaluate(CHANGED)
+    await until(lambda: held != [])
+    services.swallow = 1
+    await field.fill("And this")
+    await field.press("Enter")
+    await until(lambda: services.swallow == 0)
+    async with page.expect_response("**/thread?*"):
+        await held.pop().continue_()
+    await expect(page.locator("#thread-stale")).to_be_visible()  # it looks again at once
+    await expect(mine).to_have_count(2)
+    await page.unroute("**/thread?*")
+    await page.evaluate(CHANGED)
+    await expect(mine.filter(has_text="And this")).to_contain_text("Sent")
+    assert await page.evaluate("window.most") == 2
+    assert len(services.commands) == 2
 
 
 async def test_what_is_being_chosen_outlives_news_of_the_same_state(

@@ -143,13 +143,16 @@ const Thread = { shown() {}, listed() {}, pending: () => [] };
 
   async function look(mine, asked, background) {
     let page;
+    const keys = Thread.pending();
     try {
-      page = await fragment(`/thread?pending=${Thread.pending().join(",")}`, background);
+      page = await fragment(`/thread?pending=${keys.join(",")}`, background);
     } catch (error) {
       if (open === mine) stale(true, error);
       return;
     }
     if (open !== mine || asked !== mine.asked) return; // another one is open, or asked for later
+    // what was sent meanwhile may be in this answer, which can't tell that it is the same
+    if (Thread.pending().some((each) => !keys.includes(each))) return look(mine, asked, background);
     const { whole } = mine;
     mine.whole = false;
     stale(false);
