@@ -222,9 +222,8 @@ async def test_who_types_while_an_answer_is_on_its_way_keeps_it_and_the_focus(
     await until(lambda: held != [])
     await prompt.press_sequentially("You are")
     await held.pop().continue_()
-    await expect(page.get_by_text("Fill this in.")).to_have_count(
-        3
-    )  # at both, and to who is elsewhere
+    # at both fields, and in the corner to whoever is elsewhere
+    await expect(page.get_by_text("Fill this in.")).to_have_count(3)
     await page.keyboard.type(" Crumb.")
     await expect(prompt).to_have_value("You are Crumb.")
     await page.get_by_role("button", name="Make the assistant").click()

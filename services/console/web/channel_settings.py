@@ -129,12 +129,12 @@ async def write_profile(request: web.Request) -> web.StreamResponse:
     channel = await _channel(request)
     actor = visitor_of(request).actor
     channel = await request.app[CHANNEL_SETTINGS].get().write_profile(actor, channel.id)
-    is_there = not missing(channel.profile, channel.wish)
-    words = "Facebook has it now." if is_there else ""
     if is_htmx(request):
         return render(request, "channel_settings.html", **await _context(request, channel))
+    is_there = not missing(channel.profile, channel.wish)
     path = f"/channels/{channel.id}/settings#card-greeting"
-    return await go_and_say(request, path, words or "Facebook did not take it.")
+    words = "Facebook has it now." if is_there else "Facebook did not take it."
+    return await go_and_say(request, path, words)
 
 
 async def switch(enabled: bool, request: web.Request) -> web.StreamResponse:
